@@ -1,0 +1,1 @@
+"""The exercises' checks: cases, and a bank of the mistakes that learners really make."""

@@ -1,0 +1,73 @@
+"""Where tensors live, in which format they are multiplied, and how fast that place could go.
+
+Not here: several devices at once (`train/parallel.py`). Chapters 08 and 09 teach this.
+"""
+
+import contextlib
+
+import torch
+
+from llmcourse.errors import UserError
+
+# Dense bf16 tensor-core peaks in FLOP/s, from the makers' data sheets (SXM versions where there are
+# several). They are the denominator of model FLOPs utilisation, MFU (Chowdhery et al., 2022).
+PEAK_FLOPS: dict[str, float] = {
+    "B200": 2250e12,
+    "H200": 989e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A10G": 70e12,
+    "T4": 65e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+}
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The named device, or for `auto` the best that is there: CUDA, then Apple's MPS, then CPU.
+
+    Raises:
+        UserError: the device is not one that torch knows, or not on this machine.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"device {name!r} is unknown: try auto, cpu, cuda or mps") from None
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(device.type, False):
+        raise UserError(f"device {name!r} is not on this machine: try auto or cpu")
+    return device
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """The device's dense bf16 peak in FLOP/s, or None where no data sheet figure is known."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((flops for part, flops in PEAK_FLOPS.items() if part in name), None)
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """The context in which a forward pass runs in `precision`: fp32 (no cast), bf16 or fp16."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype=dtype)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what was asked of it; a timing without this times the asking."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

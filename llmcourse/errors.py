@@ -1,0 +1,44 @@
+"""Errors that speak to a person, and the one place where a command turns them into an exit.
+
+A message says what was wrong, what was given and what to do, in one line. Not here: `assert`, which
+is for what cannot happen, and tracebacks, which are for bugs.
+"""
+
+import contextlib
+import difflib
+import errno
+import sys
+from collections.abc import Iterable, Iterator
+
+
+class UserError(ValueError):
+    """What was asked for cannot be done. The message is one line: what, where, and what to do."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint to append to "unknown name": `; did you mean 'x'?`, or the list of what there is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known)}"
+
+
+@contextlib.contextmanager
+def exit_on_user_error() -> Iterator[None]:
+    """Turn a `UserError`, or a disk without room, into one line on stderr and exit status 2.
+
+    Every other exception passes: it is a bug, and a bug deserves its traceback.
+    """
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        print(
+            f"error: cannot write{where}: {error.strerror}; free some space or choose another folder",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from None

@@ -1,0 +1,1 @@
+"""How good is it? Figures with their units and their baselines."""

@@ -1,0 +1,1 @@
+"""One family of model a file: a frozen config beside its module."""

@@ -1,0 +1,1 @@
+"""Pretraining tasks: what the model sees, and what it is scored on."""

@@ -1,0 +1,1 @@
+"""Optimizers, schedules and clipping: written out, and tested against the library's."""

@@ -1,0 +1,1 @@
+"""Text to ids and back: tokenizers, cleaning, normalising. Imports no torch."""

@@ -1,0 +1,1 @@
+"""The capstone: `python -m llmcourse.train`."""
