@@ -66,7 +66,7 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what was asked of it; a timing without this times the asking."""
+    """Wait until the device has done what was asked of it: else a timing times the asking."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

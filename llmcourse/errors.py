@@ -8,7 +8,7 @@ import contextlib
 import difflib
 import errno
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 
 class UserError(ValueError):
@@ -23,7 +23,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 @contextlib.contextmanager
-def exit_on_user_error() -> Iterator[None]:
+def exit_on_user_error() -> Generator[None]:
     """Turn a `UserError`, or a disk without room, into one line on stderr and exit status 2.
 
     Every other exception passes: it is a bug, and a bug deserves its traceback.
@@ -38,7 +38,8 @@ def exit_on_user_error() -> Iterator[None]:
             raise
         where = f" at {error.filename}" if error.filename else ""
         print(
-            f"error: cannot write{where}: {error.strerror}; free some space or choose another folder",
+            f"error: cannot write{where}: {error.strerror}; "
+            "free some space or choose another folder",
             file=sys.stderr,
         )
         raise SystemExit(2) from None

@@ -34,6 +34,11 @@ class Batch:
     targets: Int[Tensor, "B T"]
     extras: dict[str, Tensor] = field(default_factory=dict)
 
+    def rows(self, part: slice) -> "Batch":
+        """Some of the rows: one process's share of a batch, or one micro-batch."""
+        extras = {name: value[part] for name, value in self.extras.items()}
+        return replace(self, ids=self.ids[part], targets=self.targets[part], extras=extras)
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
         extras = {name: value.to(device) for name, value in self.extras.items()}

@@ -1,0 +1,49 @@
+"""Command lines from dataclasses, by the `tyro` library, with errors that take one line.
+
+Not here: what the commands do (`train/__main__.py`, `generate/__main__.py`).
+"""
+
+import contextlib
+import io
+import re
+from typing import TypeVar
+
+import tyro
+
+from llmcourse.errors import UserError
+
+T = TypeVar("T")
+
+
+def parse(kind: type[T], arguments: list[str], *, prog: str, about: str, default: T | None) -> T:
+    """Fill a dataclass from arguments such as `--model.n-layers 6`.
+
+    `about` is the command's docstring; its indented lines are kept apart in the help.
+
+    Raises:
+        UserError: an unknown option (the nearest is named) or a value that cannot be.
+        SystemExit: help was asked for and given.
+    """
+    spaced = re.sub(r"\n {2,}", "\n\n", about)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, prog=prog, description=spaced, default=default, args=arguments)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise UserError(_one_line(said.getvalue())) from None
+
+
+def _one_line(box: str) -> str:
+    """The gist of the library's framed message."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()]
+    lines = [line for line in lines[1:] if line]
+    text = " ".join(lines)
+    unknown = re.match(r"Unrecognized options: (\S+?),? ", text + " ")
+    if unknown:
+        meant = re.search(r"Perhaps you meant: (--\S+)", text)
+        hint = f"did you mean {meant[1]}?" if meant else "--help lists them all"
+        return f"unknown option {unknown[1]}; {hint}"
+    gist = re.split(r"Argument helptext:|For full helptext", text)[0].strip()
+    return re.sub(r"^Error parsing \w+: ", "", gist)

@@ -1,0 +1,137 @@
+"""A stream of ids on disk, and windows of equal length cut from it.
+
+The file is nothing but ids, two or four bytes each, mapped into memory: a run reads only the
+windows it needs, so a corpus may be larger than the machine's memory. A JSON file beside it says
+how to read it. Not here: which window comes when (`loader`). Chapter 08 teaches this.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import Int64, Integer
+
+from llmcourse.errors import UserError
+
+
+def write_tokens(
+    path: str | os.PathLike[str],
+    chunks: Iterable[Integer[np.ndarray, " _"]],
+    vocab_size: int,
+) -> int:
+    """Write a stream of ids, however long it turns out to be, and say how many there were.
+
+    Ids take two bytes each where the vocabulary allows, else four. The file appears under its name
+    only when it is complete, and its description last of all. Whatever goes wrong before that (a
+    full disk, Ctrl-C, a document that cannot be read) leaves what was there before.
+
+    Raises:
+        UserError: an id is not in the vocabulary.
+        OSError: the disk is full or may not be written.
+    """
+    path = Path(path)
+    dtype = np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
+    temporary, sidecar_temporary = _temporary(path), _temporary(sidecar(path))
+    try:
+        with open(temporary, "wb") as file:
+            count = sum(_append(file, chunk, dtype, vocab_size) for chunk in chunks)
+        description = {"dtype": dtype.str, "count": count, "vocab_size": vocab_size}
+        sidecar_temporary.write_text(json.dumps(description), encoding="ascii")
+        sidecar(path).unlink(missing_ok=True)  # so that it never describes another file's ids
+        os.replace(temporary, path)
+        os.replace(sidecar_temporary, sidecar(path))
+    finally:
+        temporary.unlink(missing_ok=True)
+        sidecar_temporary.unlink(missing_ok=True)
+    return count
+
+
+def sidecar(path: str | os.PathLike[str]) -> Path:
+    """Where the description of a file of ids is: `train.bin.json` beside `train.bin`."""
+    return Path(path).with_name(Path(path).name + ".json")
+
+
+class Windows:
+    """Windows of `length` ids over a file that `write_tokens` wrote.
+
+    Neighbours share `overlap` ids. With next-token prediction an overlap of one makes every id but
+    the very first a target exactly once; without it, each window's first id is never asked for.
+
+    The stream counts as a ring: a window that begins near the end, which only an `offset` makes
+    happen, runs on at the beginning. Every stream ends in END_OF_TEXT, so that this seam looks like
+    the border of any two documents.
+
+    Attributes:
+        tokens: all ids, in the file's own format, mapped into memory.
+        stride: how far apart two neighbours begin, `length - overlap`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], length: int, overlap: int = 0):
+        """Map a file into memory.
+
+        Raises:
+            UserError: the file is missing, damaged, or shorter than one window.
+        """
+        assert 0 <= overlap < length
+        self.length = length
+        self.stride = length - overlap
+        self.tokens = _map_tokens(Path(path))
+        if len(self.tokens) < length:
+            raise UserError(
+                f"{path} holds {len(self.tokens)} tokens, a window takes {length}: "
+                "give more text or choose a shorter context_length"
+            )
+
+    def __len__(self) -> int:
+        """How many whole windows there are; ids after the last one are left out."""
+        return (len(self.tokens) - self.length) // self.stride + 1
+
+    def window(self, index: int, offset: int = 0) -> Int64[np.ndarray, " N"]:
+        """The ids of window `index`, each window moved by `offset` ids.
+
+        Raises:
+            IndexError: there is no such window.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"window {index} of {len(self)}")
+        start = (index * self.stride + offset) % len(self.tokens)
+        ids = self.tokens[start : start + self.length].astype(np.int64)
+        if len(ids) < self.length:
+            ids = np.concatenate([ids, self.tokens[: self.length - len(ids)].astype(np.int64)])
+        return ids
+
+
+def _append(
+    file: BinaryIO, chunk: Integer[np.ndarray, " _"], dtype: np.dtype, vocab_size: int
+) -> int:
+    if len(chunk) and not (chunk.min() >= 0 and chunk.max() < vocab_size):
+        wrong = int(chunk.max() if chunk.min() >= 0 else chunk.min())
+        raise UserError(f"token id {wrong} is not in a vocabulary of {vocab_size}")
+    file.write(chunk.astype(dtype).tobytes())
+    return len(chunk)
+
+
+def _map_tokens(path: Path) -> Integer[np.ndarray, " tokens"]:
+    try:
+        description = json.loads(sidecar(path).read_bytes())
+        dtype, count = np.dtype(description["dtype"]), description["count"]
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise UserError(f"{path} or its .json is missing: prepare the data again") from None
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{sidecar(path)} is damaged: prepare the data again") from None
+    if size != count * dtype.itemsize:
+        raise UserError(
+            f"{path} is damaged: {size} bytes where {count} ids take "
+            f"{count * dtype.itemsize}; prepare the data again"
+        )
+    if count == 0:
+        return np.empty(0, dtype)  # an empty file cannot be mapped
+    return np.memmap(path, dtype, mode="r")
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(path.name + ".tmp")

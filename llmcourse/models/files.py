@@ -1,0 +1,171 @@
+"""A model on disk: `config.json`, which says what it is, and `model.safetensors`, its weights.
+
+Loading executes nothing from the file (as unpickling would), so a model from a stranger cannot run
+code. Tied weights are stored once. Not here: checkpoints, which also hold what training needs
+(`train/state.py`), and other libraries' formats (`export/huggingface.py`). Chapter 08 teaches this.
+"""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from llmcourse.errors import UserError, nearest
+from llmcourse.files import atomic_write_bytes, atomic_write_text
+from llmcourse.models.gpt import GPT, GPTConfig
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+FAMILIES: dict[str, tuple[type[GPT], type[GPTConfig]]] = {"gpt": (GPT, GPTConfig)}
+"""Each family's module and config, by the name that `config.json` holds as `family`."""
+
+
+def save_model(model: GPT, directory: str | os.PathLike) -> None:
+    """Write a model's config and weights into `directory`, each file whole or not at all.
+
+    Raises:
+        OSError: no room or no permission; what was there is untouched.
+    """
+    family = next(name for name, (module, _) in FAMILIES.items() if type(model) is module)
+    config = {"family": family, **dataclasses.asdict(model.config)}
+    write_model(directory, unique_state(model), config)
+
+
+def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu") -> GPT:
+    """The model that `save_model` wrote, in evaluation mode.
+
+    Raises:
+        UserError: the directory holds no model, or one that is damaged or of another kind.
+    """
+    path = Path(directory) / CONFIG_FILE
+    values = read_json(path)
+    family = values.pop("family", None)
+    if family not in FAMILIES:
+        raise UserError(
+            f"{path} is not of this course (family {family!r}); Hugging Face's format is read by "
+            "llmcourse.export.huggingface.from_huggingface"
+        )
+    module, config = FAMILIES[family]
+    # The first weights are drawn only to be overwritten: leave the global generator as it was.
+    with torch.random.fork_rng(devices=[]):
+        model = module(_build_config(config, values, path))
+    load_weights(model, directory)
+    return model.to(device).eval()
+
+
+def load_weights(model: nn.Module, directory: str | os.PathLike) -> None:
+    """Put the weights that `save_model` wrote into a model of the same shape, on its device.
+
+    Raises:
+        UserError: there are none, they are damaged, or they belong to another shape.
+    """
+    path = Path(directory) / WEIGHTS_FILE
+    load_state(model, read_tensors(path), path)
+
+
+def load_state(model: nn.Module, tensors: dict[str, Tensor], source: str | os.PathLike) -> None:
+    """Copy named tensors into a model; `source` is the file to name where they do not fit.
+
+    Raises:
+        UserError: a name is missing or unknown, or a shape differs; the model is then untouched.
+    """
+    wanted = unique_state(model)
+    foreign = f"{source} belongs to another model"
+    for name in tensors:
+        if name not in wanted:
+            raise UserError(f"{foreign}: this one has no {name}{nearest(name, wanted)}")
+    for name, place in wanted.items():
+        if name not in tensors:
+            raise UserError(f"{foreign}: {name} is missing; load the file saved with this config")
+        if tensors[name].shape != place.shape:
+            raise UserError(
+                f"{foreign}: {name} is {list(tensors[name].shape)} there and {list(place.shape)} "
+                "here; load the file saved with this config"
+            )
+    with torch.no_grad():
+        for name, place in wanted.items():
+            place.copy_(tensors[name])
+
+
+def unique_state(model: nn.Module) -> dict[str, Tensor]:
+    """The model's parameters and lasting buffers by name; tied ones once, by their first name."""
+    state: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            state[name] = tensor.detach()
+        seen.add(id(tensor))
+    return state
+
+
+def write_model(
+    directory: str | os.PathLike, tensors: dict[str, Tensor], config: dict[str, Any]
+) -> None:
+    """Write tensors and config under the names that `save_model` and Hugging Face share.
+
+    Raises:
+        OSError: no room or no permission; what was there is untouched.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    # Hugging Face's loader refuses a file that does not say where it is from.
+    atomic_write_bytes(directory / WEIGHTS_FILE, save(whole, metadata={"format": "pt"}))
+    atomic_write_text(directory / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
+
+
+def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file, on the CPU.
+
+    Raises:
+        UserError: there is no such file, or it is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    except FileNotFoundError:
+        raise UserError(f"no weights at {path}: name the directory of a saved model") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged ({error}): save or copy the model again") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The table in a JSON file.
+
+    Raises:
+        UserError: there is no such file, or it is damaged.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            f"no {path.name} in {path.parent}: name a saved model's directory"
+        ) from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} is damaged ({error}): save or copy the model again") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is damaged (no table of settings): save or copy the model again")
+    return values
+
+
+def _build_config(kind: type[GPTConfig], values: dict[str, Any], path: Path) -> GPTConfig:
+    """A config of what a file says, every field checked for its type."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for name, value in values.items():
+        if name not in fields:
+            raise UserError(f"{path} has an unknown field {name!r}{nearest(name, fields)}")
+        expected: Any = fields[name].type
+        if not isinstance(value, float | int if expected is float else expected):
+            raise UserError(f"{path} is damaged: {name}={value!r} is of the wrong type")
+    try:
+        return kind(**values)
+    except TypeError as error:  # a field without a default is missing
+        raise UserError(f"{path} is incomplete ({error}): save the model again") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None

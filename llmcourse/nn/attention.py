@@ -1,0 +1,215 @@
+"""Attention: each query takes a weighted mean of the values, weighted by how well keys match it.
+
+First the operation, written out; then the module that projects to heads, lets them look, and
+projects back. Not here: masks (`nn/masks.py`), positions (`nn/positions.py`) and the cache
+(`nn/cache.py`), which are passed in. Chapter 03 teaches this.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from llmcourse.errors import UserError
+from llmcourse.nn.cache import KVCache
+from llmcourse.nn.capture import is_watched
+from llmcourse.nn.masks import causal
+from llmcourse.nn.positions import RoPE
+
+
+class AttentionResult(NamedTuple):
+    """What attention gives: the mixed values, and how they were mixed."""
+
+    output: Float[Tensor, "*B T K"]
+    weights: Float[Tensor, "*B T S"]
+
+
+def attention_weights(
+    q: Float[Tensor, "*B T K"],
+    k: Float[Tensor, "*B S K"],
+    mask: Bool[Tensor, "*#B #T #S"] | None = None,
+    scale: float | None = None,
+) -> Float[Tensor, "*B T S"]:
+    """How much each query looks at each key: `softmax(q k^T * scale)` over the keys.
+
+    `scale` is `1 / sqrt(K)` unless given. A row of weights sums to one; a query that may look
+    nowhere has weights of zero.
+    """
+    scale = q.size(-1) ** -0.5 if scale is None else scale
+    # Scaled before the product, which in half precision could overflow where the score would not.
+    scores = (q * scale) @ k.mT  # *B T S
+    if mask is None:
+        return scores.softmax(dim=-1)
+    # Not -inf: the softmax of a row of nothing else is NaN, and so is every gradient through it.
+    weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1)
+    return weights.masked_fill(~mask, 0.0)
+
+
+def scaled_dot_product_attention(
+    q: Float[Tensor, "*B T K"],
+    k: Float[Tensor, "*B S K"],
+    v: Float[Tensor, "*B S K"],
+    mask: Bool[Tensor, "*#B #T #S"] | None = None,
+    scale: float | None = None,
+) -> AttentionResult:
+    """Scaled dot-product attention: `softmax(q k^T / sqrt(K)) v` (Vaswani et al., 2017, equation 1).
+
+    `mask` is True where a query may look at a key. A query that may look nowhere gets zeros.
+    """
+    weights = attention_weights(q, k, mask, scale)
+    return AttentionResult(weights @ v, weights)
+
+
+def split_heads(x: Float[Tensor, "B T HK"], n_heads: int) -> Float[Tensor, "B H T K"]:
+    """Cut the width into heads and bring them forward: `B T (H K) -> B H T K`."""
+    return x.unflatten(-1, (n_heads, -1)).transpose(1, 2)
+
+
+def merge_heads(x: Float[Tensor, "B H T K"]) -> Float[Tensor, "B T HK"]:
+    """The way back from `split_heads`: `B H T K -> B T (H K)`."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def repeat_kv(x: Float[Tensor, "B G S K"], n_heads: int) -> Float[Tensor, "B H S K"]:
+    """Give each of the H query heads its group's keys or values: head `h` takes group `h G // H`."""
+    return x.repeat_interleave(n_heads // x.size(1), dim=1)
+
+
+def check_heads(
+    d_model: int, n_heads: int, n_kv_heads: int | None, head_dim: int | None
+) -> tuple[int, int]:
+    """The number of key/value heads and the width of a head, with what was left open filled in.
+
+    Raises:
+        UserError: sizes that do not divide each other, with ones that do.
+    """
+    if head_dim is None and d_model % n_heads:
+        fits = [n for n in range(1, d_model + 1) if d_model % n == 0]
+        near = sorted(sorted(fits, key=lambda n: abs(n - n_heads))[:2])
+        raise UserError(
+            f"n_heads={n_heads} does not divide d_model={d_model}: try {near[0]} or {near[-1]}"
+        )
+    n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
+    if n_kv_heads < 1 or n_heads % n_kv_heads:
+        fits = [n for n in range(1, n_heads + 1) if n_heads % n == 0]
+        raise UserError(
+            f"n_kv_heads={n_kv_heads} does not divide n_heads={n_heads}: "
+            f"try one of {', '.join(map(str, fits))}"
+        )
+    return n_kv_heads, d_model // n_heads if head_dim is None else head_dim
+
+
+class Attention(nn.Module):
+    """Multi-head attention (Vaswani et al., 2017, section 3.2.2), with grouped key/value heads.
+
+    G = H is multi-head, G = 1 multi-query (Shazeer, 2019), between them grouped-query attention
+    (Ainslie et al., 2023). The tap point `weights` sees the weights, before dropout.
+
+    Args:
+        d_model: the width of what comes in and goes out, D.
+        n_heads: how many query heads, H.
+        n_kv_heads: how many key/value heads, G; H unless given.
+        head_dim: the width of a head, K; `D / H` unless given.
+        bias: whether the four projections have biases.
+        dropout: the share of weights dropped in training.
+        q_norm: a norm over the width of a head, applied to the queries; or None.
+        k_norm: the same for the keys.
+        rotary: turns queries and keys by their positions; or None.
+
+    Raises:
+        UserError: sizes that do not divide each other.
+    """
+
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        n_heads: int,
+        n_kv_heads: int | None = None,
+        head_dim: int | None = None,
+        bias: bool = False,
+        dropout: float = 0.0,
+        q_norm: nn.Module | None = None,
+        k_norm: nn.Module | None = None,
+        rotary: RoPE | None = None,
+    ) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.n_kv_heads, head_dim = check_heads(d_model, n_heads, n_kv_heads, head_dim)
+        self.q_proj = nn.Linear(d_model, n_heads * head_dim, bias=bias)
+        self.k_proj = nn.Linear(d_model, self.n_kv_heads * head_dim, bias=bias)
+        self.v_proj = nn.Linear(d_model, self.n_kv_heads * head_dim, bias=bias)
+        self.o_proj = nn.Linear(n_heads * head_dim, d_model, bias=bias)
+        self.dropout = dropout
+        self.q_norm = q_norm
+        self.k_norm = k_norm
+        self.rotary = rotary
+        self.weights = nn.Identity()
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "B T D"],
+        *,
+        context: Float[Tensor, "B S D"] | None = None,
+        mask: Bool[Tensor, "#B #H #T #N"] | Bool[Tensor, "#T #N"] | None = None,
+        is_causal: bool = False,
+        positions: Int[Tensor, "#B T"] | None = None,
+        cache: KVCache | None = None,
+        layer: int = 0,
+    ) -> Float[Tensor, "B T D"]:
+        """Let every position of `hidden` look at `context`, or at `hidden` itself.
+
+        Args:
+            hidden: asks the queries.
+            context: gives the keys and values; `hidden` itself unless given.
+            mask: True where a query may look at a key, over all N keys, the cached ones included.
+            is_causal: whether a position sees nothing after itself (on top of `mask`).
+            positions: where `hidden` stands, for `rotary`; what follows the cache unless given.
+            cache: past keys and values; the new ones are appended.
+            layer: which of the cache's layers is this one's.
+        """
+        source = hidden if context is None else context
+        q = split_heads(self.q_proj(hidden), self.n_heads)
+        k = split_heads(self.k_proj(source), self.n_kv_heads)
+        v = split_heads(self.v_proj(source), self.n_kv_heads)
+        if self.q_norm is not None:
+            q = self.q_norm(q)
+        if self.k_norm is not None:
+            k = self.k_norm(k)
+        if self.rotary is not None:
+            start = 0 if cache is None else cache.length_of(layer)
+            q, k = self.rotary(q, positions, start), self.rotary(k, positions, start)
+        if cache is not None:
+            k, v = cache.update(layer, k, v)
+        return self.o_proj(merge_heads(self._attend(q, k, v, mask, is_causal)))
+
+    def _attend(
+        self,
+        q: Float[Tensor, "B H T K"],
+        k: Float[Tensor, "B G S K"],
+        v: Float[Tensor, "B G S K"],
+        mask: Tensor | None,
+        is_causal: bool,
+    ) -> Float[Tensor, "B H T K"]:
+        """Mix the values: by the library's fused kernel, or written out where that is better."""
+        n_queries, n_keys = q.size(-2), k.size(-2)
+        dropout = self.dropout if self.training else 0.0
+        explicit = is_watched(self.weights) or _explicit_is_faster(q)
+        if is_causal and (explicit or mask is not None or n_queries != n_keys):
+            # The library's flag alone would stand the first query at the first key.
+            past = causal(n_queries, n_keys, q.device)
+            mask, is_causal = past if mask is None else mask & past, False
+        if not explicit:
+            return F.scaled_dot_product_attention(
+                q, k, v, mask, dropout, is_causal, enable_gqa=self.n_heads != self.n_kv_heads
+            )
+        k, v = repeat_kv(k, self.n_heads), repeat_kv(v, self.n_heads)
+        weights = self.weights(attention_weights(q, k, mask))
+        return F.dropout(weights, dropout) @ v
+
+
+def _explicit_is_faster(q: Tensor) -> bool:
+    """Half precision on a CPU: two matrix products take a half to a fifth of the kernel's time."""
+    return q.device.type == "cpu" and q.dtype in (torch.bfloat16, torch.float16)

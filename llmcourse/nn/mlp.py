@@ -1,0 +1,75 @@
+"""The feed-forward part of a block: each position by itself, up to a wider space and back.
+
+Three kinds, from GPT-2's to today's. Not here: who mixes positions (`nn/attention.py`). Chapter 05
+teaches this.
+"""
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class GELUMLP(nn.Module):
+    """`down(gelu(up(x)))`, with the tanh form of GELU, as GPT-2 (Hendrycks and Gimpel, 2016)."""
+
+    n_matrices: ClassVar[int] = 2
+
+    def __init__(self, d_model: int, d_ff: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.up_proj = nn.Linear(d_model, d_ff, bias=bias)
+        self.down_proj = nn.Linear(d_ff, d_model, bias=bias)
+
+    @staticmethod
+    def default_width(d_model: int) -> int:
+        """The usual feed-forward width: four times the model's."""
+        return 4 * d_model
+
+    def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Transform each position."""
+        return self.down_proj(F.gelu(self.up_proj(hidden), approximate="tanh"))
+
+
+class SquaredReLU(nn.Module):
+    """`down(relu(up(x))^2)` (So et al., 2021, Primer): cheap, and sparse in what it passes on."""
+
+    n_matrices: ClassVar[int] = 2
+
+    def __init__(self, d_model: int, d_ff: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.up_proj = nn.Linear(d_model, d_ff, bias=bias)
+        self.down_proj = nn.Linear(d_ff, d_model, bias=bias)
+
+    @staticmethod
+    def default_width(d_model: int) -> int:
+        """The usual feed-forward width: four times the model's."""
+        return 4 * d_model
+
+    def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Transform each position."""
+        return self.down_proj(F.relu(self.up_proj(hidden)).square())
+
+
+class SwiGLU(nn.Module):
+    """`down(silu(gate(x)) * up(x))` (Shazeer, 2020): one branch decides how much of the other passes."""
+
+    n_matrices: ClassVar[int] = 3
+
+    def __init__(self, d_model: int, d_ff: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(d_model, d_ff, bias=bias)
+        self.up_proj = nn.Linear(d_model, d_ff, bias=bias)
+        self.down_proj = nn.Linear(d_ff, d_model, bias=bias)
+
+    @staticmethod
+    def default_width(d_model: int) -> int:
+        """Two thirds of four times the model's width, so that three matrices cost what two did.
+
+        Rounded up to a multiple of 32, which processors multiply faster.
+        """
+        return -(-8 * d_model // (3 * 32)) * 32
+
+    def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Transform each position."""
+        return self.down_proj(F.silu(self.gate_proj(hidden)) * self.up_proj(hidden))

@@ -1,0 +1,197 @@
+"""What every tokenizer is: text to ids and back, exactly, for every string that Python can hold.
+
+Held here: the contract (`Tokenizer`), the shared half of the tokenizers whose ids are byte strings
+(`BytePieces`), UTF-8 with nothing lost, and the decoder that streams. Not here: the tokenizers
+(`simple`, `bpe`, `sentencepiece`) and choosing, saving or loading one (`load`). Chapter 01 teaches
+this.
+"""
+
+import codecs
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from llmcourse.errors import UserError
+
+END_OF_TEXT = "<|endoftext|>"
+"""The name of the special token that follows every document. Text that spells it is only text."""
+
+N_BYTES = 256
+"""How many bytes there are: the ids that a vocabulary needs so that no text is unknown to it."""
+
+
+class Tokenizer(Protocol):
+    """Text to ids and back. `decode(encode(s)) == s` holds for every string `s`.
+
+    Attributes:
+        kind: its name in files and on the command line: byte, char, bpe or sentencepiece.
+        special_ids: the ids that stand for no text, by name; `encode` never yields one.
+        eot_id: the id of `END_OF_TEXT`.
+    """
+
+    kind: str
+    special_ids: dict[str, int]
+    eot_id: int
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are, special ones included; ids are `0 ... vocab_size - 1`."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text. A text that spells a special token is text like any other."""
+        ...
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids. Special ids are silent; bytes that are no UTF-8 become U+FFFD."""
+        ...
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The UTF-8 bytes that one id stands for; none for a special id."""
+        ...
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one file from which `load` makes an equal tokenizer."""
+        ...
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote."""
+        ...
+
+
+class BytePieces:
+    """A tokenizer's decoding half: each id is a fixed byte string, and text is their concatenation.
+
+    The layout of ids is the same in every subclass: first the 256 bytes in order, then the learned
+    pieces in the order in which they were learned, and last `END_OF_TEXT`.
+    """
+
+    kind: str
+
+    def __init__(self, learned: Iterable[bytes] = ()):
+        self._pieces = [bytes([value]) for value in range(N_BYTES)]
+        self._pieces += learned
+        self.eot_id = len(self._pieces)
+        self.special_ids = {END_OF_TEXT: self.eot_id}
+        self._pieces.append(b"")
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are: 256 bytes, the learned pieces and `END_OF_TEXT`."""
+        return len(self._pieces)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that one id stands for; none for `END_OF_TEXT`.
+
+        Raises:
+            UserError: the id is not in the vocabulary.
+        """
+        if not 0 <= token_id < len(self._pieces):
+            raise UserError(f"id {token_id} is not in a vocabulary of {self.vocab_size}")
+        return self._pieces[token_id]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids. Special ids are silent; bytes that are no UTF-8 become U+FFFD."""
+        return from_bytes(b"".join(map(self.token_bytes, ids)))
+
+
+def to_bytes(text: str) -> bytes:
+    """The text in UTF-8. Lone surrogates, which UTF-8 proper forbids, are encoded all the same."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def from_bytes(data: bytes) -> str:
+    """The inverse of `to_bytes`; what is no UTF-8 at all becomes U+FFFD."""
+    return data.decode("utf-8", _SURROGATE_OR_REPLACEMENT)
+
+
+def byte_lengths(tokenizer: Tokenizer) -> list[int]:
+    """How many bytes each id stands for: what turns nats per token into bits per byte."""
+    return [len(tokenizer.token_bytes(token_id)) for token_id in range(tokenizer.vocab_size)]
+
+
+class StreamDecoder:
+    """Decode one id at a time, holding back the bytes of a character until it is complete.
+
+    The strings that `push` and `flush` return, joined, are `tokenizer.decode` of all the ids.
+    """
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+        self._held = b""
+
+    def push(self, token_id: int) -> str:
+        """The text that this id completes, which may be none."""
+        data = self._held + self._tokenizer.token_bytes(token_id)
+        cut = len(data) - _unfinished(data)
+        self._held = data[cut:]
+        return from_bytes(data[:cut])
+
+    def flush(self) -> str:
+        """What was held back when the ids ended: a character cut short, or nothing."""
+        data, self._held = self._held, b""
+        return from_bytes(data)
+
+
+def write_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a tokenizer's file; a crash leaves the old file or the new one, never half of one."""
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
+    """Write a tokenizer's file in our own format: JSON that names the tokenizer's kind."""
+    write_file(path, json.dumps(content).encode())
+
+
+def read_json(path: str | os.PathLike[str], kind: str | None = None) -> dict[str, Any]:
+    """Read a tokenizer's file, of the given kind if one is given.
+
+    Raises:
+        UserError: there is no such file, or it is not a tokenizer of this package.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"there is no tokenizer at {path}") from None
+    except (ValueError, RecursionError):
+        raise UserError(f"{path} is damaged: it is not JSON; train the tokenizer again") from None
+    found = content.get("kind") if isinstance(content, dict) else None
+    if found is None or (kind is not None and found != kind):
+        wanted = f"a {kind} tokenizer" if kind else "a tokenizer"
+        raise UserError(f"{path} is not {wanted} of llmcourse (its kind is {found!r})")
+    return content
+
+
+_SURROGATE_OR_REPLACEMENT = "llmcourse.surrogate_or_replacement"
+
+
+def _surrogate_or_replacement(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Codec error handler: a lone surrogate where the bytes spell one, else one U+FFFD."""
+    assert isinstance(error, UnicodeDecodeError)
+    try:
+        return codecs.lookup_error("surrogatepass")(error)
+    except UnicodeDecodeError as real:
+        return "\ufffd", real.end
+
+
+codecs.register_error(_SURROGATE_OR_REPLACEMENT, _surrogate_or_replacement)
+
+
+def _unfinished(data: bytes) -> int:
+    """How many bytes at the end (0 to 3) may be the beginning of a longer character."""
+    for back, byte in enumerate(reversed(data[-3:]), start=1):
+        if byte < 0x80:
+            return 0
+        if byte >= 0xC0:  # a lead byte: its high bits say how long the character is
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return back if back < length else 0
+    return 0

@@ -1,0 +1,71 @@
+"""Tokenizers by name: train one, save it in a run's folder, load whichever a folder holds.
+
+Not here: the tokenizers themselves (`simple`, `bpe`, `sentencepiece`).
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from llmcourse.errors import UserError, nearest
+from llmcourse.text.base import Tokenizer, read_json
+from llmcourse.text.bpe import BPETokenizer
+from llmcourse.text.sentencepiece import SentencePieceTokenizer
+from llmcourse.text.simple import ByteTokenizer, CharTokenizer
+
+KINDS = ("byte", "char", "bpe", "sentencepiece")
+"""The names of the tokenizers, from the simplest on."""
+
+
+def train_tokenizer(kind: str, texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """Train a tokenizer of a kind on texts, which are read once.
+
+    `bpe` and `sentencepiece` get exactly `vocab_size` ids. For `char` it is the most to use, and
+    `byte`, which learns nothing, takes the 257 it needs.
+
+    Raises:
+        UserError: the kind is unknown, or the size is one that this text does not allow.
+    """
+    if kind == "byte":
+        return ByteTokenizer()
+    if kind == "char":
+        return CharTokenizer.train(texts, vocab_size)
+    if kind == "bpe":
+        return BPETokenizer.train(texts, vocab_size)
+    if kind == "sentencepiece":
+        return SentencePieceTokenizer.train(texts, vocab_size)
+    raise UserError(f"tokenizer {kind!r} is unknown{nearest(kind, KINDS)}")
+
+
+def save_tokenizer(tokenizer: Tokenizer, directory: str | os.PathLike[str]) -> Path:
+    """Write `tokenizer.model` (SentencePiece's own format) or `tokenizer.json`; return its path."""
+    suffix = "model" if tokenizer.kind == "sentencepiece" else "json"
+    path = Path(directory) / f"tokenizer.{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(path)
+    return path
+
+
+def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
+    """Load the tokenizer in a file or in a folder, of whichever kind it is.
+
+    Raises:
+        UserError: there is none, or the file is damaged or of another program.
+    """
+    path = _tokenizer_file(Path(path))
+    if path.suffix == ".model":
+        return SentencePieceTokenizer.load(path)
+    kind = read_json(path)["kind"]
+    ours = {cls.kind: cls for cls in (ByteTokenizer, CharTokenizer, BPETokenizer)}
+    if kind not in ours:
+        raise UserError(f"{path} is of an unknown kind, {kind!r}{nearest(str(kind), ours)}")
+    return ours[kind].load(path)
+
+
+def _tokenizer_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    for name in ("tokenizer.json", "tokenizer.model"):
+        if (path / name).is_file():
+            return path / name
+    raise UserError(f"there is no tokenizer.json or tokenizer.model in {path}")

@@ -1,0 +1,151 @@
+"""What is said and kept while a run goes on: the bar, the log, TensorBoard, the report.
+
+Only the first process says anything. Not here: what the loop does with the figures.
+"""
+
+import contextlib
+import time
+from typing import Self
+
+from llmcourse.device import peak_flops
+from llmcourse.evaluate.perplexity import Score
+from llmcourse.models.gpt import GPT
+from llmcourse.train.console import Console
+from llmcourse.train.corpus import Corpus
+from llmcourse.train.parallel import Ranks
+from llmcourse.train.record import MetricsLog, RunDirectory
+from llmcourse.train.report import write_report
+from llmcourse.train.settings import Settings
+from llmcourse.train.state import TrainState
+
+
+class Monitor:
+    """Watches one run; a context manager, so that a run that fails leaves a report too."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ranks: Ranks,
+        run: RunDirectory,
+        corpus: Corpus,
+        model: GPT,
+        state: TrainState,
+        *,
+        resumed_at: int | None,
+    ) -> None:
+        self.settings, self.ranks, self.run, self.state = settings, ranks, run, state
+        self.reason = "failed"
+        self.seconds_in_steps, self.tokens_in_steps, self.step_began = 0.0, 0, 0.0
+        peak = peak_flops(ranks.device)
+        self.mfu_of_rate = model.flops_per_token / (peak * ranks.world) if peak else None
+        self.log = (
+            MetricsLog(run, tensorboard=settings.tensorboard, keep_until_step=resumed_at)
+            if ranks.first
+            else None
+        )
+        by_clock = settings.budget is not None
+        self.console = Console(
+            total=settings.seconds_allowed if by_clock else settings.steps,
+            done=state.seconds if by_clock else state.step,
+            unit="s" if by_clock else "step",
+            speak=ranks.first,
+        )
+        self._introduce(corpus, model, resumed_at)
+
+    def _introduce(self, corpus: Corpus, model: GPT, resumed_at: int | None) -> None:
+        """Say what is about to happen, and put the baselines into the log."""
+        say = self.console.line
+        say(f"run directory   {self.run.path}")
+        say(
+            f"model           {model.n_parameters():,} parameters on {self.ranks.device} "
+            f"({self.ranks.world} process{'es' if self.ranks.world > 1 else ''})"
+        )
+        say(
+            f"text            {len(corpus.train.tokens):,} tokens to learn from, "
+            f"{len(corpus.valid.tokens):,} held out"
+        )
+        say(
+            f"baselines       uniform {corpus.uniform:.3f}, "
+            f"unigram {corpus.unigram:.3f} bits per byte"
+        )
+        if resumed_at is not None:
+            say(f"resumed         at step {resumed_at} of {self.settings.steps}")
+        if self.log and resumed_at is None:
+            self.log.log(
+                "baseline",
+                0,
+                uniform_bits_per_byte=corpus.uniform,
+                unigram_bits_per_byte=corpus.unigram,
+                parameters=model.n_parameters(),
+                vocab_size=corpus.tokenizer.vocab_size,
+                train_tokens=len(corpus.train.tokens),
+                valid_tokens=len(corpus.valid.tokens),
+            )
+
+    def start_step(self) -> None:
+        """A step begins."""
+        self.step_began = time.monotonic()
+
+    def end_step(self) -> None:
+        """A step is over."""
+        self.seconds_in_steps += time.monotonic() - self.step_began
+        self.tokens_in_steps += self.settings.batch_size * self.settings.model.context_length
+
+    def trained(self, *, loss: float, rate: float, norm: float) -> None:
+        """Log an interval of steps: the mean loss, the rate and the gradient's norm of the last."""
+        speed = self.tokens_in_steps / max(self.seconds_in_steps, 1e-9)
+        self.seconds_in_steps, self.tokens_in_steps = 0.0, 0
+        done = self.state.seconds if self.settings.budget else self.state.step
+        self.console.update(done, loss=loss, tokens_per_second=speed)
+        if self.log:
+            mfu = {} if self.mfu_of_rate is None else {"mfu": speed * self.mfu_of_rate}
+            self.log.log(
+                "train",
+                self.state.step,
+                tokens=self.state.tokens,
+                loss=loss,
+                lr=rate,
+                grad_norm=norm,
+                tokens_per_second=round(speed, 1),
+                seconds=round(self.state.seconds, 3),
+                **mfu,
+            )
+
+    def evaluated(self, score: Score, sample: str) -> None:
+        """Log an evaluation and its sample."""
+        state = self.state
+        self.console.line(
+            f"step {state.step:>6}     validation {score.bits_per_byte:.3f} bits per byte "
+            f"(loss {score.loss:.3f}) after {state.seconds:.0f} s"
+        )
+        if self.log:
+            self.log.log(
+                "evaluate",
+                state.step,
+                tokens=state.tokens,
+                loss=score.loss,
+                bits_per_byte=score.bits_per_byte,
+                perplexity=score.perplexity,
+                seconds=round(state.seconds, 3),
+            )
+            if sample:
+                self.log.log("sample", state.step, text=sample)
+
+    def ended(self, reason: str) -> None:
+        """Say why the loop was left."""
+        self.reason = reason
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close the log and write the report; what went wrong before matters more than these."""
+        self.console.close()
+        if self.log is None:
+            return
+        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
+            self.log.log(
+                "end", self.state.step, seconds=round(self.state.seconds, 3), reason=self.reason
+            )
+            self.log.close()
+            write_report(self.run)

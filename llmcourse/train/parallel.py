@@ -1,0 +1,113 @@
+"""Several processes that train one model: who is who, and the few things that they must agree on.
+
+`torchrun --nproc-per-node 2 -m llmcourse.train` starts the processes; every one of them draws the
+same global batch and keeps its own rows, gradients are summed over all of them, and one division by
+the global count follows. So two processes take the steps that one would take. With one process
+nothing here talks to anybody. Not here: models that outgrow one device. Chapter 10 teaches this.
+"""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from llmcourse.device import choose_device
+from llmcourse.errors import UserError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's place among those that train together.
+
+    Attributes:
+        rank: this process's number, from 0; number 0 writes the files and talks to the user.
+        world: how many processes there are.
+        device: where this process's tensors live.
+    """
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @classmethod
+    def start(cls, device: str = "auto") -> "Ranks":
+        """Join the processes that `torchrun` started, or be the only one.
+
+        Raises:
+            UserError: the device is not there, or there are fewer GPUs than processes.
+        """
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        chosen = choose_device(device)
+        if world == 1:
+            return cls(0, 1, chosen)
+        if chosen.type == "cuda":
+            local = int(os.environ["LOCAL_RANK"])
+            if local >= torch.cuda.device_count():
+                raise UserError(
+                    f"process {local} has no GPU: start at most {torch.cuda.device_count()} "
+                    "processes on this machine (--nproc-per-node)"
+                )
+            chosen = torch.device("cuda", local)
+            torch.cuda.set_device(chosen)
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        return cls(dist.get_rank(), world, chosen)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the files and talks to the user."""
+        return self.rank == 0
+
+    def stop(self) -> None:
+        """Leave the group."""
+        if self.world > 1:
+            dist.destroy_process_group()
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model with its gradients averaged over all processes as they are computed."""
+        if self.world == 1:
+            return model
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=ids)
+
+    def no_sync(self, model: nn.Module, last: bool) -> contextlib.AbstractContextManager:
+        """Where gradients stay at home: every micro-batch of a step but the last."""
+        if isinstance(model, DistributedDataParallel) and not last:
+            return model.no_sync()
+        return contextlib.nullcontext()
+
+    def share(self, size: int) -> slice:
+        """This process's rows of a global batch of `size` rows."""
+        each = size // self.world
+        return slice(self.rank * each, (self.rank + 1) * each)
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The tensor summed over all processes, in place."""
+        if self.world > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def from_first(self, value: Any) -> Any:
+        """The first process's value, in every process. Waits for all of them."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, device=self.device)
+        return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's value, by rank. Waits for all of them."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
+
+    def wait(self) -> None:
+        """Wait for all processes."""
+        if self.world > 1:
+            dist.barrier()

@@ -1,0 +1,284 @@
+"""Everything that can be set about a run: a tree of frozen dataclasses, validated at the door.
+
+The command line shows and overrides every leaf (`--model.n-layers 6`); a preset is a function that
+returns a whole tree (`train/presets.py`); a variant is `dataclasses.replace(laptop(), steps=100)`.
+Imports no torch, so that `--help` answers at once. Not here: what the settings do (`loop.py`).
+"""
+
+import dataclasses
+import math
+import re
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from llmcourse.errors import UserError, nearest
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in a text such as `90s`, `10m`, `24h` or `1h30m`; a bare number counts seconds.
+
+    Raises:
+        UserError: the text is no duration, or the duration is not above zero.
+    """
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        text += "s"
+    if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
+        raise UserError(f"budget {text!r} is no duration: write 90s, 10m, 24h or 1h30m")
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds <= 0:
+        raise UserError(f"budget {text!r} leaves no time: write 90s, 10m, 24h or 1h30m")
+    return seconds
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """The shape of the GPT. The vocabulary's size comes from the tokenizer."""
+
+    context_length: int = 128
+    """How many tokens the model sees at once, T."""
+    d_model: int = 128
+    """The width of the residual stream, D."""
+    n_layers: int = 4
+    """How many blocks, L."""
+    n_heads: int = 4
+    """How many query heads, H."""
+    n_kv_heads: int | None = None
+    """How many key/value heads, G; as many as query heads unless given."""
+    d_ff: int | None = None
+    """The feed-forward width, F; chosen by the kind of MLP unless given."""
+    norm: Literal["layernorm", "rmsnorm"] = "rmsnorm"
+    """What keeps the size of activations in check."""
+    mlp: Literal["gelu", "swiglu", "squared_relu"] = "squared_relu"
+    """The feed-forward part of a block."""
+    positions: Literal["learned", "rope"] = "rope"
+    """How order gets in: a learned vector for each position, or rotation."""
+    qk_norm: bool = True
+    """Normalise queries and keys before they meet."""
+    bias: bool = False
+    """Whether linear layers and norms have biases."""
+    tie_embeddings: bool = False
+    """Use one matrix to read tokens and to predict them."""
+    zero_init_outputs: bool = True
+    """Start each block as the identity: its output projections are zero."""
+    dropout: float = 0.0
+    """The share of activations dropped in training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """The text, and how it is cut into tokens."""
+
+    source: str = "pydocs"
+    """pydocs, tinytown, a file or folder (.txt .jsonl .csv .parquet), or hf:org/name."""
+    valid: str | None = None
+    """Another source to validate on; unless given, documents of `source` are held out."""
+    held_out: float = 0.05
+    """The share of documents held out for validation."""
+    max_megabytes: float | None = None
+    """Stop reading the source after so many megabytes of text."""
+    tokenizer: str = "bpe"
+    """byte, char, bpe or sentencepiece, trained on the text; or the path of a saved one."""
+    vocab_size: int = 2048
+    """How many tokens a trained tokenizer has, V."""
+    tokenizer_megabytes: float = 50.0
+    """How much of the text a tokenizer is trained on."""
+
+    def __post_init__(self) -> None:
+        _require(
+            0 < self.held_out < 1,
+            f"data.held_out={self.held_out} must lie between 0 and 1: try 0.05",
+        )
+        for name in ("max_megabytes", "tokenizer_megabytes"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, f"data.{name}={value} must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """Who takes the steps, and how large they are."""
+
+    name: Literal["muon", "adamw"] = "muon"
+    """muon (for the hidden matrices, with AdamW for the rest), or AdamW for all."""
+    lr: float = 3e-3
+    """AdamW's peak learning rate."""
+    matrix_lr: float = 2e-2
+    """Muon's peak learning rate."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay, on matrices alone."""
+    beta1: float = 0.9
+    """AdamW's memory of the gradient."""
+    beta2: float = 0.95
+    """AdamW's memory of the squared gradient."""
+    schedule: Literal["constant", "linear", "cosine", "wsd", "one_cycle"] = "linear"
+    """How the learning rate moves over the run."""
+    warmup: float = 0.02
+    """The share of the run in which the rate rises."""
+    final: float = 0.0
+    """The rate at the end, as a share of the peak."""
+    clip: float = 1.0
+    """The largest norm of the gradient; 0 turns clipping off."""
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "matrix_lr"):
+            value = getattr(self, name)
+            _require(value > 0, f"optimizer.{name}={value} must be above 0: try 3e-3")
+        for name in ("weight_decay", "clip", "final"):
+            value = getattr(self, name)
+            _require(value >= 0, f"optimizer.{name}={value} must not be negative")
+        for name in ("beta1", "beta2", "warmup"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"optimizer.{name}={value} must be at least 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One run. Numbers of windows are global: over all processes and micro-batches."""
+
+    preset: str = "laptop"
+    """The named starting point of these settings."""
+    out: str = ""
+    """The run directory; runs/<preset>-<date>-<time> unless given."""
+    resume: bool = False
+    """Go on with the run in `out` from its last checkpoint, with its settings."""
+    seed: int = 0
+    """The seed of everything that is left to chance."""
+    steps: int = 1500
+    """How many optimizer steps (with a budget: the most there can be)."""
+    budget: str | None = None
+    """A wall-clock budget such as 10m or 24h: ties the schedule to the clock, not to the steps."""
+    batch_size: int = 16
+    """Windows in one optimizer step."""
+    micro_batch_size: int | None = None
+    """Windows in one forward pass of one process; smaller means less memory, the same result."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """The format of matrix multiplications; auto is bf16 where the device is fast at it."""
+    compile: Literal["auto", "yes", "no"] = "auto"
+    """Compile the model; auto compiles on CUDA."""
+    log_every: int = 10
+    """Steps between two records of the training loss."""
+    evaluate_every: int = 250
+    """Steps between two evaluations, each with a sample."""
+    evaluate_windows: int = 256
+    """The most validation windows an evaluation looks at; 0 means all."""
+    save_every: int = 250
+    """Steps between two checkpoints."""
+    keep_last: int = 2
+    """How many checkpoints are kept; the best model is kept besides."""
+    sample_tokens: int = 150
+    """How long a sample is; 0 turns samples off."""
+    prompt: str = ""
+    """What a sample goes on from."""
+    tensorboard: bool = True
+    """Mirror the metrics to TensorBoard."""
+    model: ModelSettings = field(default_factory=ModelSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+
+    def __post_init__(self) -> None:
+        for name in (
+            "steps",
+            "batch_size",
+            "log_every",
+            "evaluate_every",
+            "save_every",
+            "keep_last",
+        ):
+            value = getattr(self, name)
+            _require(value >= 1, f"{name}={value} must be at least 1")
+        for name in ("evaluate_windows", "sample_tokens"):
+            value = getattr(self, name)
+            _require(value >= 0, f"{name}={value} must not be negative")
+        micro = self.micro_batch_size
+        _require(micro is None or micro >= 1, f"micro_batch_size={micro} must be at least 1")
+        if self.budget is not None:
+            parse_duration(self.budget)
+
+    @property
+    def seconds_allowed(self) -> float:
+        """The budget in seconds; infinite where the steps alone decide."""
+        return math.inf if self.budget is None else parse_duration(self.budget)
+
+
+# What may differ between a run and its continuation. Everything else would make the checkpoint
+# meaningless (the shape, the data) or its curve a different run's (the batch, the seed).
+RESUMABLE = {
+    *("out", "resume", "steps", "budget", "micro_batch_size", "device", "precision", "compile"),
+    *("log_every", "evaluate_every", "evaluate_windows", "save_every", "keep_last"),
+    *("sample_tokens", "prompt", "tensorboard"),
+    *("optimizer.lr", "optimizer.matrix_lr", "optimizer.weight_decay", "optimizer.clip"),
+    *("optimizer.schedule", "optimizer.warmup", "optimizer.final"),
+}
+
+
+def leaves(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Every setting by its dotted name, such as `model.n_layers`."""
+    found: dict[str, Any] = {}
+    for item in dataclasses.fields(settings):
+        value, name = getattr(settings, item.name), prefix + item.name
+        found |= leaves(value, name + ".") if dataclasses.is_dataclass(value) else {name: value}
+    return found
+
+
+def check_resumable(saved: Settings, wanted: Settings) -> None:
+    """Refuse a continuation under settings that would make it another run.
+
+    Raises:
+        UserError: names the first such setting, with both values.
+    """
+    before, after = leaves(saved), leaves(wanted)
+    for name, value in before.items():
+        if name not in RESUMABLE and after[name] != value:
+            raise UserError(
+                f"cannot resume with {name}={after[name]!r}: the run was started with {value!r}; "
+                "leave it out, or start a new run"
+            )
+
+
+def to_dict(settings: Settings) -> dict[str, Any]:
+    """The settings as plain values, for `config.json`."""
+    return dataclasses.asdict(settings)
+
+
+def from_dict(values: dict[str, Any], kind: type = Settings, where: str = "") -> Any:
+    """The settings that `to_dict` wrote. Names that a later version added take their defaults.
+
+    Raises:
+        UserError: an unknown name, or a value of the wrong type.
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"setting {where.rstrip('.') or 'root'} must be a table, not {values!r}")
+    hints = typing.get_type_hints(kind)
+    chosen = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise UserError(f"unknown setting {where + name!r}{nearest(name, hints)}")
+        if dataclasses.is_dataclass(hints[name]):
+            value = from_dict(value, hints[name], f"{where}{name}.")
+        elif not _fits(value, hints[name]):
+            raise UserError(f"setting {where + name}={value!r} is not of type {hints[name]}")
+        chosen[name] = value
+    return kind(**chosen)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if typing.get_origin(hint) is Literal:
+        return value in typing.get_args(hint)
+    if isinstance(hint, types.UnionType):
+        return any(_fits(value, option) for option in typing.get_args(hint))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)

@@ -1,0 +1,173 @@
+"""Everything that a restart needs, and how it is put on disk and found again.
+
+A checkpoint is a folder: `model.safetensors` and `config.json` (by `models/files.py`),
+`optimizer.safetensors`, and `state.json`. Nothing in it is unpickled, so a checkpoint from a
+stranger cannot run code. The folder appears whole or not at all. Chapter 08 teaches this.
+"""
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from llmcourse.errors import UserError
+from llmcourse.files import atomic_directory, atomic_write_text
+from llmcourse.models.files import load_weights, save_model
+
+FORMAT = "llmcourse-checkpoint-1"
+
+
+@dataclass
+class TrainState:
+    """Where a run stands, beside the weights and the optimizers' own memory.
+
+    Attributes:
+        step: optimizer steps taken.
+        tokens: tokens trained on.
+        seconds: wall-clock time used, which is what a budget counts.
+        sampler: where the sampler stands.
+        rng: the state of every global random generator, one entry a process.
+        scaler: the gradient scaler's state; empty unless training in fp16.
+        best: the lowest validation bits per byte so far.
+        interval_loss: the summed loss of the steps that no record in the log holds yet.
+        interval_count: how many positions that sum is over.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    sampler: dict[str, Any] = field(default_factory=dict)
+    rng: list[dict[str, Any]] = field(default_factory=list)
+    scaler: dict[str, Any] = field(default_factory=dict)
+    best: float | None = None
+    interval_loss: float = 0.0
+    interval_count: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._unsettled: list[Float[Tensor, " 2"]] = []
+
+    def took_step(self, sums: Float[Tensor, " 2"], tokens: int) -> None:
+        """Count one step; its loss and count stay where they are, for reading waits for a GPU."""
+        self.step += 1
+        self.tokens += tokens
+        self._unsettled.append(sums)
+
+    def settle(self) -> float:
+        """Read what the steps since the last look have left; returns the interval's summed loss."""
+        for sums in self._unsettled:
+            loss, count = sums.tolist()
+            self.interval_loss += loss
+            self.interval_count += count
+        self._unsettled.clear()
+        return self.interval_loss
+
+    def end_interval(self) -> float:
+        """The mean loss of the interval, in nats per position; the next interval begins."""
+        mean = self.settle() / max(self.interval_count, 1)
+        self.interval_loss = self.interval_count = 0.0
+        return mean
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return folder / f"step-{step:08d}"
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+
+
+def save_checkpoint(
+    folder: Path, model: nn.Module, optimizers: list[Optimizer], state: TrainState, keep: int
+) -> Path:
+    """Write one checkpoint, whole or not at all, then remove all but the `keep` newest.
+
+    Raises:
+        OSError: no room or no permission; the checkpoints that were there still are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = checkpoint_path(folder, state.step)
+    with atomic_directory(path) as unfinished:
+        save_model(model, unfinished)
+        save_file(optimizer_tensors(optimizers), unfinished / "optimizer.safetensors")
+        values = {"format": FORMAT, **dataclasses.asdict(state)}
+        atomic_write_text(unfinished / "state.json", json.dumps(values))
+    for old in list_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return path
+
+
+def load_checkpoint(path: Path, model: nn.Module, optimizers: list[Optimizer]) -> TrainState:
+    """Put a checkpoint's weights and memory into a model and its optimizers.
+
+    Raises:
+        UserError: the checkpoint is damaged, or is of another model or optimizer.
+    """
+    try:
+        values = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        tensors = load_file(path / "optimizer.safetensors")
+        if values.pop("format", None) != FORMAT:
+            raise UserError(f"{path} is no checkpoint of this version; start a new run")
+        state = TrainState(**values)
+    except (OSError, ValueError, TypeError, AttributeError, SafetensorError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"checkpoint {path} is damaged ({_first_line(error)}); "
+            "remove that folder to go on from the one before it"
+        ) from None
+    load_weights(model, path)
+    restore_optimizers(optimizers, tensors, path)
+    return state
+
+
+def optimizer_tensors(optimizers: list[Optimizer]) -> dict[str, Tensor]:
+    """Every tensor that the optimizers remember, named `optimizer.parameter.what`."""
+    return {
+        f"{number}.{index}.{name}": value.contiguous()
+        for number, optimizer in enumerate(optimizers)
+        for index, memory in optimizer.state_dict()["state"].items()
+        for name, value in memory.items()
+    }
+
+
+def restore_optimizers(
+    optimizers: list[Optimizer], tensors: dict[str, Tensor], where: Path
+) -> None:
+    """Put back what `optimizer_tensors` returned; rates and the like stay as they are set now.
+
+    Raises:
+        UserError: the memory is of other parameters or of another optimizer.
+    """
+    memories: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
+    for name, value in tensors.items():
+        number, index, what = name.split(".", 2)
+        if int(number) >= len(optimizers):
+            raise UserError(f"{where} is of another optimizer; resume with the run's own settings")
+        memories[int(number)].setdefault(int(index), {})[what] = value
+    for optimizer, memory in zip(optimizers, memories, strict=True):
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for index, entry in memory.items():
+            for value in entry.values():
+                fits = index < len(parameters) and (
+                    value.dim() == 0 or value.shape == parameters[index].shape
+                )
+                if not fits:
+                    raise UserError(
+                        f"{where} is of another model; resume with the run's own settings"
+                    )
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": memory, "param_groups": groups})
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,157 @@
+"""One look for every figure of the course: a palette, two colour maps, sizes that match the page.
+
+The palette is an accent, one contrasting colour and greys. Blue against orange is the pair that the
+common kinds of colour blindness keep apart, and both maps change in lightness, so that nothing is
+lost in grey. Titles stand on the left and state the message. `use()` belongs in a chapter's first
+cell; the figures themselves are drawn in the sibling modules.
+"""
+
+import functools
+import io
+import sys
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from cycler import cycler
+from matplotlib import font_manager
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+ACCENT = "#1668a8"
+"""What the figure is about."""
+CONTRAST = "#d9731a"
+"""The one other thing that it is compared with."""
+GREYS = ("#1f2933", "#52606d", "#8a96a3", "#c5cdd5", "#eef1f4")
+"""From text (darkest) to background (lightest); context is drawn in greys."""
+
+SEQUENTIAL = LinearSegmentedColormap.from_list(
+    "llmcourse", ("#ffffff", "#cfe3f3", "#86bbdf", "#3a8cc6", ACCENT, "#0b3a63")
+)
+"""For probabilities and other amounts: white is nothing, dark is much."""
+DIVERGING = LinearSegmentedColormap.from_list(
+    "llmcourse_signed",
+    ("#0b3a63", ACCENT, "#86bbdf", "#ffffff", "#f2b680", CONTRAST, "#7a3a05"),
+)
+"""For signed values: blue is negative, white is zero, orange is positive."""
+
+WIDTH = 7.0
+"""The width of a figure in inches that fills a notebook's column."""
+DPI = 100
+"""Pixels an inch as the page counts them; pictures hold `SHARPNESS` times as many."""
+SHARPNESS = 2
+
+_FONT = "DejaVu Sans"
+"""Shipped with matplotlib, so that the same letters stand on every machine."""
+_CHINESE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",  # the same glyphs: Debian's package lists the family once, by this name
+    "Source Han Sans SC",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "WenQuanYi Zen Hei",
+    "SimHei",
+)
+
+_RC: dict[str, Any] = {
+    "figure.dpi": DPI,
+    "figure.figsize": (WIDTH, 3.2),
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
+    "figure.facecolor": "white",
+    "figure.titlesize": 12,
+    "figure.titleweight": "bold",
+    "savefig.dpi": DPI * SHARPNESS,
+    "svg.hashsalt": "llmcourse",
+    "font.size": 10,
+    "text.color": GREYS[0],
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 10,
+    "axes.titlecolor": GREYS[0],
+    "axes.labelsize": 10,
+    "axes.labelcolor": GREYS[1],
+    "axes.labelpad": 6,
+    "axes.edgecolor": GREYS[3],
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=[ACCENT, CONTRAST, GREYS[0], GREYS[2]])
+    + cycler(linestyle=["-", "-", "--", ":"]),
+    "grid.color": GREYS[4],
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 2,
+    "lines.solid_capstyle": "round",
+    "xtick.color": GREYS[3],
+    "ytick.color": GREYS[3],
+    "xtick.labelcolor": GREYS[1],
+    "ytick.labelcolor": GREYS[1],
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "image.cmap": SEQUENTIAL.name,
+}
+
+
+def use() -> None:
+    """Make this the look of every figure drawn from here on, and notebooks show them sharp."""
+    _sharp_in_notebooks()
+    for colormap in (SEQUENTIAL, DIVERGING):
+        mpl.colormaps.register(colormap, force=True)
+    plt.style.use({**_RC, "font.family": _fonts()})
+
+
+def figure(
+    *, width: float = WIDTH, height: float = 3.2, rows: int = 1, columns: int = 1, **layout: Any
+) -> tuple[Figure, Any]:
+    """A figure and its axes (an array of them when there are several), sizes in inches.
+
+    `layout` goes to `matplotlib.pyplot.subplots`: `sharey=True`, `width_ratios=[2, 1]` and so on.
+    """
+    return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **layout)
+
+
+def png(drawn: Figure) -> bytes:
+    """The figure as the bytes of a PNG file, the same bytes each time."""
+    buffer = io.BytesIO()
+    # Without the comment that names matplotlib's version: bytes change only when the look does.
+    drawn.savefig(buffer, format="png", dpi=DPI * SHARPNESS, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def printable(label: str) -> str:
+    """A token as a figure can show it: white space made visible, unknown letters as boxes."""
+    visible = label.replace("\n", "⏎").replace("\t", "→").replace(" ", "␣")
+    return "".join(letter if _has_glyph(letter) else "□" for letter in visible).replace("$", r"\$")
+
+
+def text_on(value: float) -> str:
+    """The colour in which text is readable on `SEQUENTIAL(value)`."""
+    return "white" if value > 0.5 else GREYS[0]
+
+
+@functools.cache
+def _fonts() -> tuple[str, ...]:
+    """The course's font, and one for Chinese where one is installed (a missing one would warn)."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return (_FONT, *[name for name in _CHINESE_FONTS if name in installed][:1])
+
+
+@functools.cache
+def _has_glyph(letter: str) -> bool:
+    paths = [font_manager.findfont(name) for name in _fonts()]
+    return any(font_manager.get_font(path).get_char_index(ord(letter)) for path in paths)
+
+
+def _sharp_in_notebooks() -> None:
+    """Have the notebook's own display of figures keep their size and use `SHARPNESS` 2."""
+    ipython = sys.modules.get("IPython")
+    if ipython is None or not hasattr(ipython.get_ipython(), "kernel"):
+        return  # a script or a test: nothing displays figures by itself
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    set_matplotlib_formats("retina", bbox_inches=None)
