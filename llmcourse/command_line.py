@@ -18,17 +18,16 @@ T = TypeVar("T")
 def parse(kind: type[T], arguments: list[str], *, prog: str, about: str, default: T | None) -> T:
     """Fill a dataclass from arguments such as `--model.n-layers 6`.
 
-    `about` is the command's docstring; its indented lines are kept apart in the help.
+    `about` is the command's docstring; a line that begins with `$` is kept on its own in the help.
 
     Raises:
         UserError: an unknown option (the nearest is named) or a value that cannot be.
         SystemExit: help was asked for and given.
     """
-    spaced = re.sub(r"\n {2,}", "\n\n", about)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(kind, prog=prog, description=spaced, default=default, args=arguments)
+            return tyro.cli(kind, prog=prog, description=about, default=default, args=arguments)
     except SystemExit as end:
         if not end.code:
             raise

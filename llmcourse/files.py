@@ -187,7 +187,7 @@ def _sync_tree(folder: Path) -> None:
         for name in names:
             with open(Path(parent, name), "rb+") as file:
                 os.fsync(file.fileno())
-        pass
+        _sync_folder(Path(parent))
 
 
 def _sync_folder(folder: Path) -> None:

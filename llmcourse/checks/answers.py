@@ -15,6 +15,7 @@ The learner sets a name that the stub has as `None`, and hands it over:
 Not here: functions (`harness.py`). No chapter teaches this.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from numbers import Number
@@ -46,7 +47,7 @@ class ValueCheck(Check):
         unit: str,
         read: Callable[[Any], Any] | None,
     ) -> None:
-        super().__init__(chapter, right.__name__, right)
+        super().__init__(chapter, inspect.unwrap(right).__name__, right)
         self.__doc__ = right.__doc__
         self._band = {"rel_tol": rel, "abs_tol": abs}
         self._unit, self._read = unit and f" {unit}", read

@@ -33,7 +33,7 @@ NUMBER_TOLERANCE = 1e-6
 def difference(
     expected: Any, actual: Any, *, axes: Axes = None, tolerance: float | None = None
 ) -> str | None:
-    """What is wrong with `actual`, as the rest of a sentence that begins with "it"; None if nothing.
+    """What is wrong with `actual`, as the rest of a sentence; None if nothing is.
 
     Looks at type, shape, dtype, NaN and values, in that order, and into tuples, lists and dicts.
     """

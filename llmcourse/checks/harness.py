@@ -21,7 +21,8 @@ Not here: exercises that are no function, such as a number or a choice (`answers
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -118,7 +119,7 @@ class FunctionCheck(Check):
         call: Call | None,
         seconds: float,
     ) -> None:
-        super().__init__(chapter, oracle.__name__, oracle)
+        super().__init__(chapter, inspect.unwrap(oracle).__name__, oracle)
         self.__doc__ = oracle.__doc__
         self._axes, self._tolerance, self._seconds = axes, tolerance, seconds
         self._variants = variants
@@ -222,7 +223,7 @@ class FunctionCheck(Check):
         best, best_rank = None, (False, 0)
         for mistake in self.mistakes:
             wrongs = self._outcomes(mistake.answer)
-            if not len(wrongs) == len(outcomes):
+            if len(wrongs) != len(outcomes):
                 continue
             pairs = list(zip(truths, wrongs, strict=False))
             differs = [self._problem(truth, wrong) is not None for truth, wrong in pairs]
@@ -276,7 +277,7 @@ def case(name: str, *args: Any, **kwargs: Any) -> Case:
 
 
 @contextlib.contextmanager
-def once_done() -> Iterator[None]:
+def once_done() -> Generator[None]:
     """For a cell that uses the learner's function: says so, with no traceback, while it is open.
 
     The block ends at the first `NotImplementedError`, which is what an untouched stub raises.

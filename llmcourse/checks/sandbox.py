@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
@@ -72,7 +72,7 @@ def run(function: Callable[[], Any], answer: Any, seconds: float) -> Outcome:
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> Generator[None]:
     """End the block with an exception when its time is up.
 
     It works where Unix alarms do: in the main thread, which is where a notebook's cells run.
@@ -103,7 +103,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def steady() -> Iterator[None]:
+def steady() -> Generator[None]:
     """Leave the random generators, torch's default dtype and its gradient mode as they were."""
     python, arrays = random.getstate(), np.random.get_state()  # noqa: NPY002
     dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
@@ -149,7 +149,7 @@ def _own_line(error: BaseException, answer: Any) -> str:
 
 
 def _code(answer: Any) -> CodeType | None:
-    """The code object behind a function, a method, a partial or a class; None where there is none."""
+    """The code object behind a function, a method, a partial or a class, or None."""
     answer = inspect.unwrap(getattr(answer, "func", answer))
     if isinstance(answer, type):
         answer = next((v for v in vars(answer).values() if inspect.isfunction(v)), None)

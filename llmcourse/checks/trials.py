@@ -49,7 +49,7 @@ class Case:
         return [Case(name, args, kwargs)] if any(changes) else []
 
     def named(self, signature_of: Callable[..., Any], skip: int) -> dict[str, Any]:
-        """The arguments by the names that `signature_of` has for them, its first `skip` left out."""
+        """The arguments by the names that `signature_of` has for them, less its first `skip`."""
         bound = inspect.signature(signature_of).bind(*[None] * skip, *self.args, **self.kwargs)
         return dict(list(bound.arguments.items())[skip:])
 
@@ -90,14 +90,13 @@ class Gradients(dict[str, Tensor | None]):
     def difference(self, actual: "Gradients", tolerance: float | None) -> str | None:
         """What is wrong with `actual`, as a clause of its own; None if nothing is."""
         for name, gradient in self.items():
-            if gradient is not None and actual[name] is None:
+            other = actual[name]
+            if other is None and gradient is not None and gradient.any():
                 return f"no gradient flows back to {name}: look for .detach(), .item() or no_grad"
-            if gradient is not None:
-                found = difference(gradient, actual[name], tolerance=tolerance)
-            else:  # that nothing flows and that zero flows is the same
-                found = None if actual[name] is None or not actual[name].any() else "is not zero"
-            if found:
-                return f"the gradient of {name} {found}"
+            if other is not None:  # that nothing flows and that zero flows is the same
+                wanted = torch.zeros_like(other) if gradient is None else gradient
+                if found := difference(wanted, other, tolerance=tolerance):
+                    return f"the gradient of {name} {found}"
         return None
 
 
@@ -108,9 +107,9 @@ def _gradients(result: Any, leaves: dict[str, Tensor]) -> Gradients:
     """
     outputs = [t for t in _tensors(result) if t.is_floating_point() and t.requires_grad]
     if not outputs:
-        return Gradients.fromkeys(leaves)
-    total = sum((t * torch.linspace(1, 2, t.numel()).to(t).view(t.shape)).sum() for t in outputs)
-    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+        return Gradients((name, None) for name in leaves)
+    weighted = [(t * torch.linspace(1, 2, t.numel()).to(t).view(t.shape)).sum() for t in outputs]
+    found = torch.autograd.grad(weighted, list(leaves.values()), allow_unused=True)
     return Gradients(zip(leaves, found, strict=True))
 
 

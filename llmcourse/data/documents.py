@@ -6,11 +6,16 @@ become tokens (`packing`, `windows`). Chapters 01 and 08 teach this.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from llmcourse.errors import UserError
 from llmcourse.text.base import to_bytes
+
+DOCUMENT_LENGTH = 16_000
+"""Characters: how long a document cut from a longer text is. Long enough to tell something whole,
+short enough that one book has documents on both sides of the split."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,26 @@ class Document:
 
     text: str
     name: str
+
+
+def gather(pieces: Iterable[str], name: str) -> Iterator[Document]:
+    """Join pieces of a long text to documents of a good length, named `name:1`, `name:2`, ...
+
+    A document ends with the first piece that brings it to `DOCUMENT_LENGTH` characters; the last
+    may be shorter. Blank lines around a document are dropped, and so is one of nothing else.
+    """
+    held: list[str] = []
+    length = number = 0
+    for piece in chain(pieces, [None]):
+        if piece is not None:
+            held.append(piece)
+            length += len(piece)
+        if piece is None or length >= DOCUMENT_LENGTH:
+            text = "".join(held).strip("\n")
+            if text.strip():
+                number += 1
+                yield Document(text, f"{name}:{number}")
+            held, length = [], 0
 
 
 def is_held_out(document: Document, fraction: float, seed: int = 0) -> bool:

@@ -110,6 +110,9 @@ FORMS: dict[str, dict[str, str]] = {
 PRONOUNS = frozenset({"he", "He", "him", "his", "His", "it", "its", "they", "They", "them"})
 """The forms that refer back to somebody without a name."""
 
+NAMES = frozenset({"hero", "pet", "giver", "friend", "day"})
+"""The facts whose words are proper nouns."""
+
 ENTITIES = {
     "hero": "PER",
     "giver": "PER",
@@ -125,7 +128,7 @@ _WORDS_OF = {
     "ADJ": (
         "bad best blue brave cheerful clever cold delighted dry famous fluffy foggy funny glad good great "
         "green grumpy happy long lost miserable new noisy pink polite proud purple rainy red right round "
-        "sad same sleepy slow small snowy Spanish striped sunny unhappy upset warm wet white whole windy "
+        "sad same sleepy slow small snowy spanish striped sunny unhappy upset warm wet white whole windy "
         "wrong yellow"
     ),
     "ADP": "after at down for from in into like of on out to under up with without",

@@ -146,8 +146,8 @@ class GPTConfig:
         """Floating-point operations to train on one token, in windows of `context_length`.
 
         `6 N + 12 L H K T`: a multiplication and an addition for each of the N matrix weights and
-        for each key and value that is looked at, and twice as much backward as forward. The whole
-        square of attention counts, though half of it is masked (Chowdhery et al., 2022, appendix B).
+        for each key and value that is looked at, and twice as much backward as forward. All of
+        attention's square counts, though half is masked (Chowdhery et al., 2022, appendix B).
         """
         attention = 2 * self.context_length * self.n_heads * self.head_width  # scores, and mixing
         forward = 2 * self.n_matrix_parameters + 2 * self.n_layers * attention
@@ -162,7 +162,7 @@ def gpt2_recipe(**sizes: Any) -> GPTConfig:
     Raises:
         UserError: sizes that do not go together.
     """
-    recipe = {
+    recipe: dict[str, Any] = {
         "norm": "layernorm",
         "mlp": "gelu",
         "positions": "learned",

@@ -54,8 +54,9 @@ def scaled_dot_product_attention(
     mask: Bool[Tensor, "*#B #T #S"] | None = None,
     scale: float | None = None,
 ) -> AttentionResult:
-    """Scaled dot-product attention: `softmax(q k^T / sqrt(K)) v` (Vaswani et al., 2017, equation 1).
+    """Scaled dot-product attention: `softmax(q k^T / sqrt(K)) v`.
 
+    Vaswani et al., 2017, equation 1.
     `mask` is True where a query may look at a key. A query that may look nowhere gets zeros.
     """
     weights = attention_weights(q, k, mask, scale)
@@ -73,7 +74,7 @@ def merge_heads(x: Float[Tensor, "B H T K"]) -> Float[Tensor, "B T HK"]:
 
 
 def repeat_kv(x: Float[Tensor, "B G S K"], n_heads: int) -> Float[Tensor, "B H S K"]:
-    """Give each of the H query heads its group's keys or values: head `h` takes group `h G // H`."""
+    """Give each query head its group's keys or values: head `h` takes group `h G // H`."""
     return x.repeat_interleave(n_heads // x.size(1), dim=1)
 
 

@@ -7,7 +7,7 @@ the block ends, however it ends. Not here: the pictures (`viz/`). Chapter 03 use
 
 import contextlib
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 
 from torch import Tensor, nn
 
@@ -20,7 +20,7 @@ def is_watched(module: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def capture(model: nn.Module, pattern: str, *, detach: bool = True) -> Iterator[dict[str, Tensor]]:
+def capture(model: nn.Module, pattern: str, *, detach: bool = True) -> Generator[dict[str, Tensor]]:
     """Collect the output tensors of all modules whose name matches, by name.
 
     ```python
@@ -34,7 +34,7 @@ def capture(model: nn.Module, pattern: str, *, detach: bool = True) -> Iterator[
     Args:
         model: any module, not compiled.
         pattern: as for file names: `*` is any text, `?` any character, `[01]` one of these.
-        detach: whether the tensors are cut off from the graph; False to take gradients through them.
+        detach: whether to cut the tensors off from the graph; False lets gradients through.
 
     Raises:
         UserError: the pattern matches no module, or the model is compiled.
@@ -53,7 +53,9 @@ def capture(model: nn.Module, pattern: str, *, detach: bool = True) -> Iterator[
         yield seen
 
 
-def _keep(seen: dict[str, Tensor], name: str, detach: bool):
+def _keep(seen: dict[str, Tensor], name: str, detach: bool) -> Callable[..., None]:
+    """A hook that puts a module's output into `seen`."""
+
     def hook(module: nn.Module, arguments: tuple, output: object) -> None:
         if isinstance(output, Tensor):
             seen[name] = output.detach() if detach else output

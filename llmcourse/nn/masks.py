@@ -1,8 +1,8 @@
 """Who may look at whom: boolean masks, True where a query may look at a key.
 
-Masks are combined with `&`, and broadcast over what they do not mention: a `[T, S]` mask serves every
-head of every row. Not here: what is done with one (`nn/attention.py`). Chapter 03 teaches this and
-writes each of them out as a small matrix.
+Masks are combined with `&`, and broadcast over what they do not mention: a `[T, S]` mask serves
+every head of every row. Not here: what is done with one (`nn/attention.py`). Chapter 03 teaches
+this and writes each of them out as a small matrix.
 """
 
 import torch

@@ -52,7 +52,10 @@ class SquaredReLU(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """`down(silu(gate(x)) * up(x))` (Shazeer, 2020): one branch decides how much of the other passes."""
+    """`down(silu(gate(x)) * up(x))`: one branch decides how much of the other passes.
+
+    Shazeer, 2020.
+    """
 
     n_matrices: ClassVar[int] = 3
 

@@ -74,6 +74,9 @@ class RoPE(nn.Module):
         UserError: an odd `head_dim`, whose entries do not pair up.
     """
 
+    cosines: Tensor
+    sines: Tensor
+
     def __init__(
         self, head_dim: int, *, theta: float = 10_000.0, context_length: int = 1024
     ) -> None:

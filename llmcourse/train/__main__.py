@@ -1,12 +1,12 @@
 """The capstone: train a language model, from text to a report, with one command.
 
-python -m llmcourse.train                               a small GPT on Python's documentation
-python -m llmcourse.train --preset tiny                 seconds, on stories of a small town
-python -m llmcourse.train --data.source book.txt        your own text
-python -m llmcourse.train --budget 10m                  as good as it gets in ten minutes
-python -m llmcourse.train --out runs/mine --resume      go on after Ctrl-C, a kill or a crash
-python -m llmcourse.train --preset gpt2-124m            the real thing, on one GPU
-torchrun --nproc-per-node 8 -m llmcourse.train --preset gpt2-124m      and on eight
+$ python -m llmcourse.train                               a small GPT on Python's documentation
+$ python -m llmcourse.train --preset tiny                 seconds, on stories of a small town
+$ python -m llmcourse.train --data.source book.txt        your own text
+$ python -m llmcourse.train --budget 10m                  as good as it gets in ten minutes
+$ python -m llmcourse.train --out runs/mine --resume      go on after Ctrl-C, a kill or a crash
+$ python -m llmcourse.train --preset gpt2-124m            the real thing, on one GPU
+$ torchrun --nproc-per-node 8 -m llmcourse.train --preset gpt2-124m      and on eight
 """
 
 import json

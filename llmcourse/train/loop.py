@@ -92,7 +92,7 @@ def train(settings: Settings) -> Result:
     ranks = Ranks.start(settings.device)
     try:
         with open_run(settings, ranks) as run:
-            return _train(dataclasses.replace(settings, out=str(run.path)), ranks, run)
+            return _train(settings, ranks, run)
     finally:
         ranks.stop()
 

@@ -12,7 +12,7 @@ import torch
 from llmcourse.device import autocast
 from llmcourse.evaluate.perplexity import Score, evaluate
 from llmcourse.generate.decode import generate
-from llmcourse.generate.sampling import apply_temperature, top_k
+from llmcourse.generate.sampling import apply_temperature, sample, top_k
 from llmcourse.models.gpt import GPT
 from llmcourse.objectives.base import Batch, Objective
 from llmcourse.randomness import numpy_rng, torch_rng
@@ -61,12 +61,15 @@ def draw_sample(model: GPT, tokenizer: Tokenizer, settings: Settings, step: int)
         return ""
     device = next(model.parameters()).device
     prompt = torch.tensor([[tokenizer.eot_id, *tokenizer.encode(settings.prompt)]], device=device)
+    generator = torch_rng(settings.seed, "sample", step, device=device)
+    model.eval()
     tokens = generate(
         model,
         prompt,
         max_new_tokens=settings.sample_tokens,
-        warp=lambda logits: top_k(apply_temperature(logits, 0.8), 40),
-        generator=torch_rng(settings.seed, "sample", step, device=device),
+        pick=lambda logits: sample(top_k(apply_temperature(logits, 0.8), 40), generator),
         stop_ids=(tokenizer.eot_id,),
     )
-    return settings.prompt + tokenizer.decode([int(token) for token in tokens])
+    text = settings.prompt + tokenizer.decode([int(token) for token in tokens])
+    model.train()
+    return text

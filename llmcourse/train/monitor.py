@@ -57,7 +57,7 @@ class Monitor:
         say = self.console.line
         say(f"run directory   {self.run.path}")
         say(
-            f"model           {model.n_parameters():,} parameters on {self.ranks.device} "
+            f"model           {model.n_parameters:,} parameters on {self.ranks.device} "
             f"({self.ranks.world} process{'es' if self.ranks.world > 1 else ''})"
         )
         say(
@@ -76,7 +76,7 @@ class Monitor:
                 0,
                 uniform_bits_per_byte=corpus.uniform,
                 unigram_bits_per_byte=corpus.unigram,
-                parameters=model.n_parameters(),
+                parameters=model.n_parameters,
                 vocab_size=corpus.tokenizer.vocab_size,
                 train_tokens=len(corpus.train.tokens),
                 valid_tokens=len(corpus.valid.tokens),

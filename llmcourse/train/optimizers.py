@@ -21,7 +21,7 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Opti
     vectors are not matrices in that sense. Each group keeps its peak rate as `peak_lr`.
     """
     optimizers: list[Optimizer] = []
-    rest: nn.Module | list = model
+    rest = list(model.parameters())
     if settings.name == "muon":
         matrices, rest = split_for_muon(model)
         optimizers.append(

@@ -7,33 +7,32 @@ teaches what the pictures show.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
-from torch import Tensor, nn
+from matplotlib.patheffects import withStroke
+from torch import Tensor
 
 from llmcourse.errors import UserError
+from llmcourse.models.gpt import GPT
 from llmcourse.nn.capture import capture
 from llmcourse.shapes import axis_label
 from llmcourse.text.base import Tokenizer
-from llmcourse.viz import style
+from llmcourse.viz import matrix, style
+from llmcourse.viz.matrix import Labels
 from llmcourse.viz.widgets import Explorer, choice, slider, text
 
-_WRITTEN_CELLS = 100
+_WRITTEN_CELLS = 144
 """Up to so many cells a matrix has its numbers written in; beyond, a colour bar tells them."""
-_FULLY_LABELLED = 32
 _LONGEST_EXPLORED = 16
 """Tokens that fit side by side, readable, in a picture as wide as the page."""
-_SHADES = Normalize(0, 1)
-
-Labels = Sequence[str] | None
 
 
 def heatmap(
@@ -46,16 +45,44 @@ def heatmap(
 ) -> Axes:
     """Attention weights as shades of 0 to 1: row `t` is how query `t` divides its attention.
 
-    Without `key_labels` a square matrix takes the queries' labels for its keys (self-attention).
+    Small matrices have their values written in, but for exact zeros: nobody looks there. Without
+    `key_labels` a square matrix takes the queries' labels for its keys (self-attention).
     """
     values = _array(weights)
-    ax = ax or _axes_for(values.shape)
-    ax.imshow(values, cmap=style.SEQUENTIAL, norm=_SHADES, aspect="auto")
-    _label_axes(ax, values.shape, query_labels, key_labels)
+    ax = ax or matrix.axes_for(values.shape)
+    shades = matrix.cells(ax, values, style.SEQUENTIAL)
+    matrix.name_positions(ax, values.shape, query_labels, key_labels)
     if values.size <= _WRITTEN_CELLS:
-        _write_values(ax, values)
+        matrix.write_values(ax, np.where(values == 0, np.nan, values))
     else:
-        _color_bar(ax.figure, [ax])
+        matrix.color_bar(shades, [ax], "attention weight")
+    ax.set_title(title)
+    return ax
+
+
+def score_map(
+    scores: Float[Tensor, "T S"],
+    query_labels: Labels = None,
+    key_labels: Labels = None,
+    *,
+    ax: Axes | None = None,
+    title: str = "",
+) -> Axes:
+    """Scores before softmax: blue is negative, orange positive, and minus infinity is crossed out.
+
+    The limits are as far from zero on both sides, so that a pale cell is always a score near zero.
+    """
+    values = _array(scores)
+    ax = ax or matrix.axes_for(values.shape)
+    finite = np.where(np.isfinite(values), values, np.nan)
+    reach = float(np.nanmax(np.abs(finite), initial=1e-9))
+    shades = matrix.cells(ax, finite, style.DIVERGING, Normalize(-reach, reach))
+    matrix.name_positions(ax, values.shape, query_labels, key_labels)
+    matrix.cross_out(ax, np.isneginf(values))
+    if values.size <= _WRITTEN_CELLS:
+        matrix.write_values(ax, finite)
+    else:
+        matrix.color_bar(shades, [ax], "score")
     ax.set_title(title)
     return ax
 
@@ -66,18 +93,14 @@ def mask(
     key_labels: Labels = None,
     *,
     ax: Axes | None = None,
-    title: str = "Filled: may look; crossed out: may not",
+    title: str = "Filled: may look. Crossed: may not",
 ) -> Axes:
     """Which keys each query may look at: a filled cell is allowed, a crossed one is not."""
     values = _array(allowed)
-    ax = ax or _axes_for(values.shape)
-    two_tones = ListedColormap([style.GREYS[4], style.ACCENT])
-    ax.imshow(values, cmap=two_tones, norm=_SHADES, aspect="auto")
-    _label_axes(ax, values.shape, query_labels, key_labels)
-    rows, columns = np.nonzero(~values)
-    if values.size <= _FULLY_LABELLED**2:
-        size = min(60.0, 6000 / values.size)
-        ax.scatter(columns, rows, marker="x", color=style.GREYS[2], s=size, linewidths=1)
+    ax = ax or matrix.axes_for(values.shape)
+    matrix.cells(ax, values, ListedColormap([style.GREYS[4], style.ACCENT]))
+    matrix.name_positions(ax, values.shape, query_labels, key_labels)
+    matrix.cross_out(ax, ~values)
     ax.set_title(title)
     return ax
 
@@ -87,33 +110,34 @@ def heads_grid(
     query_labels: Labels = None,
     key_labels: Labels = None,
     *,
-    columns: int = 4,
     title: str = "",
 ) -> Figure:
     """Every head's weights side by side, on one scale."""
     values = _array(weights)
-    columns = min(columns, len(values))
+    columns = next((c for c in (4, 3) if len(values) % c == 0), min(len(values), 4))
     rows = math.ceil(len(values) / columns)
-    side = style.WIDTH / columns
     drawn, axes = style.figure(
-        height=rows * side + 0.7,
+        height=0.8 + rows * 0.95 * style.WIDTH / columns,
         rows=rows,
         columns=columns,
         squeeze=False,
         sharex=True,
         sharey=True,
     )
-    for head, ax in enumerate(axes.flat):
-        if head >= len(values):
-            ax.set_visible(False)
-            continue
-        ax.imshow(values[head], cmap=style.SEQUENTIAL, norm=_SHADES, aspect="auto")
-        _label_axes(ax, values[head].shape, query_labels, key_labels)
-        ax.set(title=f"head {head}", xlabel="", ylabel="")
-    drawn.supxlabel(axis_label("S"), fontsize=10, color=style.GREYS[1])
-    drawn.supylabel(axis_label("T"), fontsize=10, color=style.GREYS[1])
-    drawn.suptitle(title, x=0.01, ha="left")
-    _color_bar(drawn, list(axes.flat))
+    for ax in axes.flat[len(values) :]:
+        ax.set_visible(False)
+    for head, ax in enumerate(axes.flat[: len(values)]):
+        shades = matrix.cells(ax, values[head], style.SEQUENTIAL)
+        matrix.name_positions(ax, values[head].shape, query_labels, key_labels)
+        ax.set_title(f"head {head}", fontsize=9, fontweight="normal", color=style.GREYS[1], pad=4)
+        ax.set(xlabel="", ylabel="")
+    for ax in axes[-1]:
+        ax.set_xlabel(axis_label("S"))
+    for ax in axes[:, 0]:
+        ax.set_ylabel(axis_label("T"))
+    if title:
+        drawn.suptitle(title, x=0.01, ha="left")
+    matrix.color_bar(shades, list(axes.flat), "attention weight")
     return drawn
 
 
@@ -133,16 +157,18 @@ def who_looks_at_whom(
     values = _array(weights)
     keys = list(query_labels if key_labels is None else key_labels)
     if ax is None:
-        _, ax = style.figure(height=2.2)
+        _, ax = style.figure(height=2.0)
     above, below = _spread(query_labels), _spread(keys)
     for row, column in np.ndindex(*values.shape):
         chosen = query is None or row == query
         _connect(ax, above[row], below[column], values[row, column], chosen)
     _write_tokens(ax, above, query_labels, y=1.0, bold=query)
     _write_tokens(ax, below, keys, y=0.0)
+    for letter, y in (("T", 1.0), ("S", 0.0)):
+        ax.text(-0.03, y, letter, color=style.GREYS[1], **matrix.CENTRED)
     if query is not None:
         _write_shares(ax, below, values[query])
-    ax.set(xlim=(0, 1), ylim=(-0.42, 1.18))
+    ax.set(xlim=(-0.05, 1), ylim=(-0.12 if query is None else -0.35, 1.1))
     ax.axis("off")
     ax.set_title(title)
     return ax
@@ -160,26 +186,18 @@ def softmax_bars(
     shares = logits.softmax(-1)
     entropy = -torch.special.xlogy(shares, shares).sum().item() / math.log(2)
     names = [style.printable(name) for name in labels or map(str, range(len(scores)))]
-    drawn, (left, right) = style.figure(height=3.0, columns=2, width_ratios=[2, 3])
+    drawn, (left, right) = style.figure(height=2.9, columns=2, width_ratios=[2, 3])
     left.bar(names, logits.tolist(), color=style.GREYS[2], width=0.7)
     left.axhline(0, color=style.GREYS[1], linewidth=0.8)
-    reach = max(5.0, 1.15 * logits.abs().max().item())
-    left.set(title="Softmax is given scores", ylim=(-reach, reach), xlabel=axis_label("S"))
+    reach = 5 * 2 ** max(0, math.ceil(math.log2(logits.abs().max().item() / 5 + 1e-9)))
+    left.set(title="In: scores", ylim=(-reach, reach), xlabel=axis_label("S"))
     bars = right.bar(names, shares.tolist(), color=style.ACCENT, width=0.7)
-    right.bar_label(bars, fmt="{:.2f}", padding=2, fontsize=9, color=style.GREYS[0])
-    right.axhline(1 / len(scores), color=style.CONTRAST, linestyle="--", linewidth=1.2)
-    right.annotate(
-        "uniform",
-        (1, 1 / len(scores)),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="right",
-        color=style.CONTRAST,
-        fontsize=9,
-    )
-    message = f"It returns weights as spread as {2**entropy:.1f} equal ones\n"
-    right.set(title=f"{message}(entropy {entropy:.2f} bits)", ylim=(0, 1.1), xlabel=axis_label("S"))
+    for label in right.bar_label(bars, fmt="{:.2f}", padding=2, fontsize=9, color=style.GREYS[0]):
+        label.set_path_effects([withStroke(linewidth=3, foreground="white")])
+    _uniform_line(right, len(scores))
+    most = math.log2(len(scores))
+    right.set(ylim=(0, 1.1), yticks=[0, 0.25, 0.5, 0.75, 1], xlabel=axis_label("S"))
+    right.set_title(f"Out: weights, entropy {entropy:.2f} of {most:.2f} bits")
     return drawn
 
 
@@ -196,7 +214,7 @@ def softmax_explorer(scores: Float[Tensor, " S"], labels: Labels = None) -> Expl
     )
 
 
-def attention_explorer(model: nn.Module, tokenizer: Tokenizer, sentence: str) -> Explorer:
+def attention_explorer(model: GPT, tokenizer: Tokenizer, sentence: str) -> Explorer:
     """Type a sentence, pick a layer, a head and a token, and see whom that token looks at.
 
     The weights are those of the model's own forward pass, caught at its tap points.
@@ -206,7 +224,7 @@ def attention_explorer(model: nn.Module, tokenizer: Tokenizer, sentence: str) ->
     """
     pieces, layers = look(model, tokenizer, sentence)
     line = text(sentence)
-    position = slider(len(pieces) - 1, 0, len(pieces) - 1)
+    position: Any = slider(len(pieces) - 1, 0, len(pieces) - 1)
 
     def draw(sentence: str, layer: int, head: int, token: int) -> Figure:
         pieces, layers = look(model, tokenizer, sentence)
@@ -227,7 +245,7 @@ def attention_explorer(model: nn.Module, tokenizer: Tokenizer, sentence: str) ->
 
 
 def look(
-    model: nn.Module, tokenizer: Tokenizer, sentence: str
+    model: GPT, tokenizer: Tokenizer, sentence: str
 ) -> tuple[list[str], list[Float[Tensor, "H T S"]]]:
     """The sentence's first tokens as text, and each layer's attention weights over them.
 
@@ -242,7 +260,7 @@ def look(
     return pieces, [caught[name][0].float().cpu() for name in names]
 
 
-def _pieces(model: nn.Module, tokenizer: Tokenizer, sentence: str) -> tuple[list[str], list[int]]:
+def _pieces(model: GPT, tokenizer: Tokenizer, sentence: str) -> tuple[list[str], list[int]]:
     longest = min(_LONGEST_EXPLORED, model.config.context_length)
     ids = tokenizer.encode(sentence)[:longest]
     if not ids:
@@ -266,6 +284,7 @@ def _explored(
         title=f"Layer {layer}, head {head}: “{looking}” looks most at “{seen}” ({share:.0%})",
     )
     heatmap(weights, pieces, ax=lower)
+    lower.get_yticklabels()[query].set(color=style.ACCENT, fontweight="bold")
     return drawn
 
 
@@ -273,53 +292,25 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy()
 
 
-def _axes_for(shape: tuple[int, ...]) -> Axes:
-    """Axes of a size at which a matrix's cells are readable and nearly square."""
-    rows, columns = shape
-    cell = min(0.55, 4.6 / max(rows, columns))
-    _, ax = style.figure(width=columns * cell + 1.9, height=rows * cell + 1.2)
-    return ax
-
-
-def _label_axes(ax: Axes, shape: tuple[int, ...], query_labels: Labels, key_labels: Labels) -> None:
-    rows, columns = shape
-    if key_labels is None and rows == columns:
-        key_labels = query_labels
-    _ticks(ax.set_yticks, rows, query_labels)
-    _ticks(ax.set_xticks, columns, key_labels)
-    crowded = key_labels is not None and max(map(len, key_labels)) > 3
-    ax.tick_params(length=0)
-    ax.tick_params(axis="x", labelrotation=45 if crowded else 0)
-    for tick in ax.get_xticklabels():
-        tick.set(ha="right" if crowded else "center", rotation_mode="anchor" if crowded else None)
-    ax.set(ylabel=axis_label("T"), xlabel=axis_label("S"))
-    ax.spines[:].set_visible(False)
-    if max(shape) <= _FULLY_LABELLED:  # white gaps, so that equal neighbours are two cells
-        ax.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
-        ax.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
-        ax.grid(which="minor", color="white", linewidth=1.5)
-        ax.tick_params(which="minor", length=0)
-
-
-def _ticks(set_ticks, count: int, labels: Labels) -> None:
-    if labels is not None and len(labels) != count:
-        raise UserError(f"{len(labels)} labels for {count} positions: give one for each")
-    every = math.ceil(count / _FULLY_LABELLED)
-    shown = range(0, count, every)
-    set_ticks(shown, [style.printable(labels[at]) if labels else str(at) for at in shown])
-
-
-def _write_values(ax: Axes, values: np.ndarray) -> None:
-    for (row, column), value in np.ndenumerate(values):
-        color = style.text_on(value)
-        ax.text(column, row, f"{value:.2f}", ha="center", va="center", color=color, fontsize=8)
-
-
-def _color_bar(drawn, axes: list[Axes]) -> None:
-    shades = ScalarMappable(_SHADES, style.SEQUENTIAL)
-    bar = drawn.colorbar(shades, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.5, 1])
-    bar.set_label("attention weight")
-    bar.outline.set_visible(False)
+def _uniform_line(ax: Axes, count: int) -> None:
+    """Where every bar would end if softmax could not tell its scores apart."""
+    line: dict[str, Any] = {
+        "color": style.CONTRAST,
+        "linestyle": "--",
+        "linewidth": 1.2,
+        "zorder": 0.9,
+    }
+    ax.axhline(1 / count, **line)
+    ax.annotate(
+        f"uniform, 1/{count}",
+        (1, 1 / count),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+        color=style.CONTRAST,
+        fontsize=9,
+    )
 
 
 def _spread(labels: Sequence[str]) -> np.ndarray:
@@ -343,6 +334,7 @@ def _connect(ax: Axes, start: float, end: float, weight: float, chosen: bool) ->
             alpha=0.25 + 0.7 * weight if chosen else 0.35,
             zorder=2 if chosen else 1,
             capstyle="butt",
+            in_layout=False,
         )
     )
 
@@ -357,17 +349,14 @@ def _write_tokens(
             x,
             y,
             style.printable(label),
-            ha="center",
-            va="center",
             fontsize=size,
             fontweight="bold" if chosen else "normal",
             color=style.ACCENT if chosen else style.GREYS[0],
+            **matrix.CENTRED,
         )
 
 
 def _write_shares(ax: Axes, at: np.ndarray, shares: np.ndarray) -> None:
     for x, share in zip(at, shares, strict=True):
         if share >= 0.005:
-            ax.text(
-                x, -0.22, f"{share:.0%}", ha="center", va="center", fontsize=8, color=style.ACCENT
-            )
+            ax.text(x, -0.22, f"{share:.0%}", fontsize=8, color=style.ACCENT, **matrix.CENTRED)

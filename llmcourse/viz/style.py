@@ -13,10 +13,14 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 from cycler import cycler
 from matplotlib import font_manager
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.typing import ColorType
+from PIL import Image
 
 ACCENT = "#1668a8"
 """What the figure is about."""
@@ -26,9 +30,9 @@ GREYS = ("#1f2933", "#52606d", "#8a96a3", "#c5cdd5", "#eef1f4")
 """From text (darkest) to background (lightest); context is drawn in greys."""
 
 SEQUENTIAL = LinearSegmentedColormap.from_list(
-    "llmcourse", ("#ffffff", "#cfe3f3", "#86bbdf", "#3a8cc6", ACCENT, "#0b3a63")
+    "llmcourse", ("#f3f6f9", "#cfe3f3", "#86bbdf", "#3a8cc6", ACCENT, "#0b3a63")
 )
-"""For probabilities and other amounts: white is nothing, dark is much."""
+"""For probabilities and other amounts: pale is nothing, dark is much."""
 DIVERGING = LinearSegmentedColormap.from_list(
     "llmcourse_signed",
     ("#0b3a63", ACCENT, "#86bbdf", "#ffffff", "#f2b680", CONTRAST, "#7a3a05"),
@@ -116,10 +120,18 @@ def figure(
 
 
 def png(drawn: Figure) -> bytes:
-    """The figure as the bytes of a PNG file, the same bytes each time."""
+    """The figure as the bytes of a PNG file, the same bytes each time.
+
+    It is drawn once, where `savefig` draws twice: a slider's picture has to follow the hand.
+    """
+    canvas = FigureCanvasAgg(drawn)
+    usual = drawn.dpi
+    drawn.set_dpi(DPI * SHARPNESS)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    drawn.set_dpi(usual)
     buffer = io.BytesIO()
-    # Without the comment that names matplotlib's version: bytes change only when the look does.
-    drawn.savefig(buffer, format="png", dpi=DPI * SHARPNESS, metadata={"Software": None})
+    picture.save(buffer, format="png", compress_level=3)
     return buffer.getvalue()
 
 
@@ -129,9 +141,16 @@ def printable(label: str) -> str:
     return "".join(letter if _has_glyph(letter) else "□" for letter in visible).replace("$", r"\$")
 
 
-def text_on(value: float) -> str:
-    """The colour in which text is readable on `SEQUENTIAL(value)`."""
-    return "white" if value > 0.5 else GREYS[0]
+def text_on(color: ColorType | np.ndarray) -> str:
+    """White or near-black, whichever is easier to read on a colour."""
+    return "white" if luminance(color) < 0.25 else GREYS[0]
+
+
+def luminance(color: ColorType | np.ndarray) -> float:
+    """How bright a colour looks, from 0 (black) to 1 (white): WCAG 2.2's relative luminance."""
+    encoded = np.array(to_rgba(tuple(color) if isinstance(color, np.ndarray) else color)[:3])
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
 @functools.cache

@@ -1,0 +1,78 @@
+"""One token after another: the naive way, and with a cache of what was read before.
+
+Both give the same tokens. The naive way reads the whole text again for each token; the cache reads
+only the new one. Not here: which token is taken (`sampling.py`). Chapter 15 teaches this.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from llmcourse.errors import UserError
+from llmcourse.generate.sampling import sample
+from llmcourse.models.gpt import GPT
+from llmcourse.nn.cache import KVCache
+
+Pick = Callable[[Float[Tensor, "B V"]], Int[Tensor, " B"]]
+
+
+def generate(
+    model: GPT,
+    ids: Int[Tensor, "B T"],
+    *,
+    max_new_tokens: int,
+    pick: Pick = sample,
+    use_cache: bool = True,
+    stop_ids: Collection[int] = (),
+) -> Iterator[Int[Tensor, " B"]]:
+    """Yield the next token of every row, again and again.
+
+    A text longer than the model's context is seen through a window of its last `context_length`
+    tokens, whose positions are counted from the window's beginning. Every position has then moved,
+    so the cache starts afresh for each token: from there on it saves nothing.
+
+    Args:
+        model: the decoder; put it in evaluation mode first if it has dropout.
+        ids: what to go on from, at least one token.
+        max_new_tokens: how many tokens at the most.
+        pick: takes a token from the scores: `greedy`, `sample`, or a composition such as
+            `lambda logits: sample(top_k(apply_temperature(logits, 0.8), 40), generator)`.
+        use_cache: read only what is new.
+        stop_ids: stop before the token with which every row has come to one of these.
+
+    Raises:
+        UserError: there is nothing to go on from.
+    """
+    if ids.size(1) == 0:
+        raise UserError("there is nothing to go on from: give at least one token")
+    read = _Reader(model) if use_cache else _read_all(model)
+    stops = torch.tensor(sorted(stop_ids), dtype=ids.dtype, device=ids.device)
+    ended = torch.zeros(ids.size(0), dtype=torch.bool, device=ids.device)
+    for _ in range(max_new_tokens):
+        with torch.no_grad():
+            token = pick(read(ids[:, -model.config.context_length :]))
+        ended |= torch.isin(token, stops)
+        if ended.all():
+            return
+        yield token
+        ids = torch.cat([ids, token[:, None]], dim=1)
+
+
+def _read_all(model: GPT) -> Callable[[Int[Tensor, "B T"]], Float[Tensor, "B V"]]:
+    """The naive way, and the oracle of the other: scores after reading everything again."""
+    return lambda ids: model(ids).logits[:, -1]
+
+
+class _Reader:
+    """Scores after reading what was not read before."""
+
+    def __init__(self, model: GPT) -> None:
+        self.model = model
+        self.cache = KVCache(model.config.n_layers)
+
+    def __call__(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
+        if self.cache.length >= ids.size(1):  # the window has moved, and every position with it
+            self.cache = KVCache(self.model.config.n_layers)
+        return self.model(ids[:, self.cache.length :], cache=self.cache).logits[:, -1]

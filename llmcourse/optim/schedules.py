@@ -1,0 +1,95 @@
+"""How the learning rate moves over a run: pure functions from progress to a multiplier.
+
+Progress runs from 0 to 1, whether it counts steps, tokens or seconds; the multiplier scales the peak
+rate. So a schedule can be plotted, tested and tied to the clock. All of them are continuous. Not
+here: who calls them (`train/optimizers.py`). Chapter 06 teaches this.
+"""
+
+import math
+from collections.abc import Callable
+
+from llmcourse.errors import UserError
+
+Schedule = Callable[[float], float]
+
+
+def constant() -> Schedule:
+    """The peak rate from beginning to end."""
+    return lambda progress: 1.0
+
+
+def linear(*, warmup: float = 0.0, final: float = 0.0) -> Schedule:
+    """Up to the peak in the first `warmup` of the run, then straight down to `final`."""
+    _check(warmup=warmup, final=final)
+
+    def schedule(progress: float) -> float:
+        if progress < warmup:
+            return progress / warmup
+        done = (progress - warmup) / (1 - warmup)
+        return 1 + (final - 1) * min(done, 1.0)
+
+    return schedule
+
+
+def warmup_cosine(*, warmup: float = 0.01, final: float = 0.1) -> Schedule:
+    """Up to the peak, then down to `final` along half a cosine (Loshchilov and Hutter, 2017)."""
+    _check(warmup=warmup, final=final)
+
+    def schedule(progress: float) -> float:
+        if progress < warmup:
+            return progress / warmup
+        done = min((progress - warmup) / (1 - warmup), 1.0)
+        return final + (1 - final) * (1 + math.cos(math.pi * done)) / 2
+
+    return schedule
+
+
+def wsd(*, warmup: float = 0.01, decay: float = 0.2, final: float = 0.0) -> Schedule:
+    """Warm up, stay, decay: the last `decay` of the run goes straight down (Hu et al., 2024).
+
+    Until the decay begins, nothing depends on when the run will end; so it may be made longer.
+    """
+    _check(warmup=warmup, final=final)
+    if not 0 < decay <= 1 - warmup:
+        raise UserError(f"decay={decay} must be above 0 and leave room for warmup={warmup}")
+
+    def schedule(progress: float) -> float:
+        if progress < warmup:
+            return progress / warmup
+        left = max(1 - progress, 0.0)
+        return final + (1 - final) * min(left / decay, 1.0)
+
+    return schedule
+
+
+def one_cycle(*, peak_at: float = 0.3, start: float = 0.04, final: float = 0.0) -> Schedule:
+    """From `start` up to the peak and down to `final`, both along half cosines (Smith, 2018)."""
+    _check(final=final)
+    if not 0 < peak_at < 1 or not 0 <= start <= 1:
+        raise UserError(f"peak_at={peak_at} and start={start} must lie between 0 and 1")
+
+    def schedule(progress: float) -> float:
+        if progress < peak_at:
+            low, done = start, 1 - progress / peak_at
+        else:
+            low, done = final, min((progress - peak_at) / (1 - peak_at), 1.0)
+        return low + (1 - low) * (1 + math.cos(math.pi * done)) / 2
+
+    return schedule
+
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": constant,
+    "linear": linear,
+    "cosine": warmup_cosine,
+    "wsd": wsd,
+    "one_cycle": one_cycle,
+}
+"""Every schedule by the name that settings call it."""
+
+
+def _check(*, warmup: float = 0.0, final: float = 0.0) -> None:
+    if not 0 <= warmup < 1:
+        raise UserError(f"warmup={warmup} must be at least 0 and below 1: it is a share of the run")
+    if not 0 <= final <= 1:
+        raise UserError(f"final={final} must lie between 0 and 1: it is a share of the peak rate")

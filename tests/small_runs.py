@@ -1,0 +1,81 @@
+"""Small runs for the tests of the training loop."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from safetensors.numpy import load_file
+
+from llmcourse.train.loop import Result, train
+from llmcourse.train.presets import tiny
+from llmcourse.train.record import read_metrics
+from llmcourse.train.settings import Settings, leaves
+from llmcourse.train.state import list_checkpoints
+
+# What only clocks decide; everything else in a log must repeat exactly.
+TIMES = {"seconds", "tokens_per_second", "mfu"}
+
+
+def small(out: Path, **changes) -> Settings:
+    """The tiny preset, smaller still; names like `model__dropout` reach into a part."""
+    settings = dataclasses.replace(
+        tiny(),
+        out=str(out),
+        steps=20,
+        save_every=7,
+        log_every=3,
+        evaluate_every=10,
+        sample_tokens=8,
+        tensorboard=False,
+        device="cpu",
+        data=dataclasses.replace(tiny().data, max_megabytes=0.1, vocab_size=300, held_out=0.2),
+        model=dataclasses.replace(tiny().model, context_length=32, d_model=32, dropout=0.1),
+    )
+    for name, value in changes.items():
+        part, _, leaf = name.rpartition("__")
+        if part:
+            value = dataclasses.replace(getattr(settings, part), **{leaf: value})
+        settings = dataclasses.replace(settings, **{part or leaf: value})
+    return settings
+
+
+def run(out: Path, **changes) -> Result:
+    """Train a small run in this process."""
+    return train(small(out, **changes))
+
+
+def flags(settings: Settings) -> list[str]:
+    """The command line that asks for these settings."""
+    found = ["--preset", settings.preset]
+    for name, value in leaves(settings).items():
+        option = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            part, dot, leaf = option.removeprefix("--").rpartition(".")
+            found.append(option if value else f"--{part}{dot}no-{leaf}")
+        elif value is not None and name != "preset":
+            found += [option, str(value)]
+    return found
+
+
+def log_of(out: Path) -> list[dict]:
+    """A run's log without what clocks decide, in the order of steps."""
+    records = [r for r in read_metrics(Path(out) / "metrics.jsonl") if r["kind"] != "end"]
+    records = [{k: v for k, v in r.items() if k not in TIMES} for r in records]
+    return sorted(records, key=lambda r: (r["step"], r["kind"]))
+
+
+def weights_of(out: Path) -> dict[str, bytes]:
+    """The last checkpoint's weights and optimizer memory, byte for byte."""
+    last = list_checkpoints(Path(out) / "checkpoints")[-1]
+    return {
+        f"{file}/{name}": array.tobytes()
+        for file in ("model.safetensors", "optimizer.safetensors")
+        for name, array in load_file(last / file).items()
+    }
+
+
+def state_of(out: Path) -> dict:
+    """The last checkpoint's state, without what clocks decide."""
+    last = list_checkpoints(Path(out) / "checkpoints")[-1]
+    values = json.loads((last / "state.json").read_text())
+    return {name: value for name, value in values.items() if name not in TIMES}
