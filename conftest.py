@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tools.chapters import CELL_TIMEOUT, KERNEL_ENVIRONMENT, prepare_environment
@@ -58,6 +59,10 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 
 # --- unit tests ----------------------------------------------------------------------------------
+
+# A test shares its cores with others: how long one example took says nothing about the code.
+hypothesis.settings.register_profile("llmcourse", deadline=None)
+hypothesis.settings.load_profile("llmcourse")
 
 
 class NetworkBlocked(ConnectionError):

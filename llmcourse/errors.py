@@ -11,6 +11,10 @@ import sys
 from collections.abc import Generator, Iterable
 
 
+NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
+"""What the system answers where there is no room, or no permission, to write."""
+
+
 class UserError(ValueError):
     """What was asked for cannot be done. The message is one line: what, where, and what to do."""
 
@@ -34,7 +38,7 @@ def exit_on_user_error() -> Generator[None]:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in NOT_WRITABLE:
             raise
         where = f" at {error.filename}" if error.filename else ""
         print(

@@ -8,7 +8,6 @@ Not here: where the record is kept (`learner.py`) and what fills it (`checks/`, 
 import argparse
 
 from llmcourse import learner
-from llmcourse.checks.catalog import all_checks
 from llmcourse.errors import exit_on_user_error
 from llmcourse.learner import Kind, Record
 
@@ -64,6 +63,8 @@ def main() -> None:
     ).parse_args()
     with exit_on_user_error():
         record = learner.load()
+    from llmcourse.checks.catalog import all_checks  # slow: the checks stand on torch
+
     exercises: dict[str, list[str]] = {}
     for check in all_checks():
         exercises.setdefault(check.chapter, []).append(check.name)

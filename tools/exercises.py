@@ -97,6 +97,8 @@ def split(source: str) -> list[tuple[str, str | None]]:
             continue
         if bool(begin) == (indent is not None):
             raise BadSolution(f"the marker {line.strip()!r} has no partner")
+        if indent is not None and not "".join(lines).strip():
+            raise BadSolution("a solution is empty")
         if lines:
             parts.append(("\n".join(lines), indent))
         lines, indent = [], begin["indent"] if begin else None

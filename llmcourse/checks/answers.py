@@ -34,7 +34,7 @@ _SAME_MISTAKE = 0.01
 class ValueCheck(Check):
     """The check of a value: a number within a band, or anything that can be compared.
 
-    Made by `value`. `right` and the mistakes' answers are functions that compute the value.
+    Made by `value`. `right` and the mistakes' answers are functions that make what is handed over.
     """
 
     def __init__(
@@ -50,21 +50,25 @@ class ValueCheck(Check):
         super().__init__(chapter, inspect.unwrap(right).__name__, right)
         self.__doc__ = right.__doc__
         self._band = {"rel_tol": rel, "abs_tol": abs}
-        self._unit, self._read = unit and f" {unit}", read
+        self._unit, self._read = unit and f" {unit}", read or _as_it_is
 
     def verdict(self, answer: Any) -> Verdict:
         """What the check thinks of `answer`, without printing or recording it."""
         if answer is None:
             return self._open()
         with sandbox.steady():
-            sandbox.seed()
-            if self._read is None:
-                return self._judge(self.right(), answer)
-            read = self._read
-            outcome = sandbox.run(lambda: read(answer), None, seconds=5.0)
+            outcome = sandbox.run(lambda: self._read(answer), None, seconds=5.0)
             if outcome.error:
                 return self._wrong(f"cannot use {a_kind(answer)} here ({outcome.error})")
-            return self._judge(self.right(), outcome.value)
+            return self._judge(self._made(self.right), outcome.value)
+
+    def handed_in(self, answer: Any) -> Any:
+        """What a learner hands over whose answer is `right`, or one of the mistakes'."""
+        sandbox.seed()
+        return answer()
+
+    def _made(self, answer: Callable[[], Any]) -> Any:
+        return self._read(self.handed_in(answer))
 
     def _judge(self, truth: Any, answer: Any) -> Verdict:
         problem = self._problem(truth, answer)
@@ -74,7 +78,7 @@ class ValueCheck(Check):
             )
         for mistake in self.mistakes:
             tolerance = _SAME_MISTAKE if _is_number(truth) else None
-            if difference(mistake.answer(), answer, tolerance=tolerance) is None:
+            if difference(self._made(mistake.answer), answer, tolerance=tolerance) is None:
                 return self._wrong(mistake.name, mistake.hint, mistake=mistake)
         return self._wrong(f"your answer {problem}")
 
@@ -97,14 +101,15 @@ def value(
     unit: str = "",
     read: Callable[[Any], Any] | None = None,
 ) -> Callable[[Callable[[], Any]], ValueCheck]:
-    """Make the decorated function, which computes the right value, a check of its name.
+    """Make the decorated function, which makes the right answer, a check of its name.
 
     Args:
         chapter: whose exercise it is, as in "03".
         rel: how far off a number may be, relative to the larger of the two.
         abs: how far off a number may be, in its own unit.
         unit: what a number is counted in, for the messages.
-        read: takes what is compared from what the learner hands over, as `plot_data` does.
+        read: takes what is compared from what is handed over, as `plot_data` does; the decorated
+            function and the mistakes then make what a learner would hand over, such as `Axes`.
     """
 
     def decorate(right: Callable[[], Any]) -> ValueCheck:
@@ -164,6 +169,10 @@ def plot_data(axes: Any) -> dict[str, list[np.ndarray]]:
         "bars": [np.array([bar.get_height() for bar in box], float) for box in axes.containers],
         "images": [np.ma.filled(image.get_array(), np.nan) for image in axes.get_images()],
     }
+
+
+def _as_it_is(answer: Any) -> Any:
+    return answer
 
 
 def _is_number(value: Any) -> bool:

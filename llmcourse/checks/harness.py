@@ -86,6 +86,10 @@ class Check:
         """What the check thinks of `answer`, without printing or recording it."""
         raise NotImplementedError
 
+    def handed_in(self, answer: Any) -> Any:
+        """What a learner hands over whose answer is `right`, or one of the mistakes'."""
+        return answer
+
     def mistake(self, name: str, *, hint: str) -> Callable[[Any], Any]:
         """Catalogue the decorated function (or class) as a wrong answer, with the hint it earns."""
 

@@ -1,7 +1,7 @@
 """Real English that is on every machine with Python: its own documentation, some 2 MB of it.
 
-Two parts, both read and never run: the language reference that `help()` shows, and the docstrings of
-the standard library, taken from its source files. What there is depends on the version of Python.
+Two parts, both read and never run: the language reference that `help()` shows, and the docstrings
+of the standard library, taken from its source files. What there is depends on the Python version.
 Not here: other texts (`sources`), and the made-up world of the chapters (`tinytown`).
 """
 
@@ -17,10 +17,23 @@ from llmcourse.data.documents import Document, gather
 from llmcourse.errors import UserError
 
 SKIPPED_FOLDERS = frozenset(
-    "test tests idle_test idlelib lib2to3 distutils ensurepip encodings turtledemo pydoc_data "
-    "site-packages dist-packages __pycache__".split()
+    {
+        "test",
+        "tests",
+        "idle_test",
+        "idlelib",
+        "turtledemo",
+        "site-packages",
+        "dist-packages",
+        "ensurepip",
+        "__pycache__",
+        "encodings",
+        "distutils",
+        "lib2to3",
+        "pydoc_data",
+    }
 )
-"""Tests, vendored code, and packages whose docstrings are boilerplate."""
+"""Tests and demonstrations; what is not the library's own; docstrings that are boilerplate."""
 
 MIN_LENGTH = 200
 """Characters: a topic or module with less to say is left out."""
@@ -123,8 +136,7 @@ def _sections(tree: ast.Module, module: str, seen: set[str]) -> Iterator[str]:
 def _class_section(node: ast.ClassDef, seen: set[str]) -> str:
     methods = [member for member in node.body if isinstance(member, _Function)]
     return _entry(node, f"class {node.name}", seen) + "".join(
-        _entry(method, _signature(method, f"{node.name}.{method.name}"), seen)
-        for method in methods
+        _entry(method, _signature(method, f"{node.name}.{method.name}"), seen) for method in methods
     )
 
 

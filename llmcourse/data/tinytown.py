@@ -1,7 +1,7 @@
-"""Tinytown: a small world with its own grammar, in which every story's probability is known exactly.
+"""Tinytown: a small world with its own grammar, where the probability of every story is known.
 
-A child, a pet, some weather, an errand, and something that happens on the way. The stories are plain
-English, follow their own causes and effects, and come with every label that the course needs. And
+A child, a pet, some weather, an errand, and something that happens on the way. The stories are
+plain English, follow their own causes and effects, and come with every label that the course needs. And
 since the grammar is unambiguous, a model's loss on them can be shown beside the entropy, which no
 model can beat. This is the front door; behind it:
 
@@ -17,7 +17,6 @@ Every chapter uses it, from 00 on.
 import functools
 import math
 from collections.abc import Iterator
-from typing import Protocol
 
 from llmcourse.data.documents import Document
 from llmcourse.data.tinytown_exact import chunks
@@ -28,16 +27,9 @@ from llmcourse.data.tinytown_labels import Story
 from llmcourse.data.tinytown_plot import GRAMMAR
 from llmcourse.errors import UserError
 from llmcourse.randomness import python_rng
+from llmcourse.text.base import Tokenizer
 
 _PARSER = Parser(GRAMMAR)
-
-
-class Encoder(Protocol):
-    """What is needed of a tokenizer here."""
-
-    def encode(self, text: str) -> list[int]:
-        """The text's token ids."""
-        ...
 
 
 def stories(n: int, seed: int = 0) -> Iterator[Story]:
@@ -55,7 +47,7 @@ def documents(n: int, seed: int = 0) -> Iterator[Document]:
 
 
 def parse(text: str) -> Story | None:
-    """The story that a text tells, with all its labels; None where it is not a story of tinytown."""
+    """The story that a text tells, with all its labels; None where tinytown has no such story."""
     derivations = _PARSER.derivations(text)
     assert len(derivations) <= 1, "the grammar is ambiguous"
     return Story(derivations[0].choices, derivations[0].facts) if derivations else None
@@ -79,7 +71,7 @@ def entropy() -> float:
 
 @functools.cache
 def expected_bytes() -> float:
-    """The exact expected length of a story in bytes (the text is ASCII), without the end of text."""
+    """The exact expected length of a story in bytes (it is ASCII), without the end of text."""
     return expected(GRAMMAR, len)
 
 
@@ -91,7 +83,7 @@ def entropy_bits_per_byte() -> float:
     return entropy() / math.log(2) / expected_bytes()
 
 
-def entropy_per_token(tokenizer: Encoder) -> float:
+def entropy_per_token(tokenizer: Tokenizer) -> float:
     """The entropy in nats for each token, counting one end-of-text token a story.
 
     Exact for a tokenizer that never joins two words into one token.

@@ -12,7 +12,7 @@ import functools
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from llmcourse.data.tinytown_grammar import (
@@ -72,7 +72,7 @@ def situations(grammar: Grammar, keep: frozenset[str] = frozenset()) -> Iterator
         states = following
 
 
-def _state(facts: Facts, keep: frozenset[str]) -> State:
+def _state(facts: Mapping[str, str], keep: frozenset[str]) -> State:
     return tuple(sorted((name, value) for name, value in facts.items() if name in keep))
 
 
@@ -106,8 +106,8 @@ def _fresh(event: Event) -> tuple[str, ...]:
 def entropy(grammar: Grammar) -> float:
     r"""The expected $-\log p$ of a story, in nats: the sum of what all its choices add.
 
-    $H = \sum_e P(e)\,[-\log P(e \mid \text{facts}) + \log W_e + \sum_{s} H(s)]$ over the events $e$,
-    each with $W_e$ wordings and fresh slots $s$ (Shannon, 1948: the chain rule). It is the entropy
+    $H = \sum_e P(e)\,[-\log P(e \mid \text{facts}) + \log W_e + \sum_{s} H(s)]$ over the events
+    $e$, each with $W_e$ wordings and fresh slots $s$ (Shannon, 1948: the chain rule). It is the entropy
     of the *texts*, since no text has two derivations.
     """
     total = 0.0

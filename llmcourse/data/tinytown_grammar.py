@@ -2,8 +2,8 @@
 
 A story is a row of *beats* (opening, weather, errand, ...). In each beat one *event* happens, drawn
 by weight from those that fit the *facts* so far; it is told in one of its *wordings*, all equally
-likely; and each fresh slot of the wording draws a word, which becomes a fact. Facts are set once and
-never change, so facts and events together are the whole story.
+likely; and each fresh slot of the wording draws a word, which becomes a fact. Facts are set once
+and never change, so facts and events together are the whole story.
 
 Every choice leaves its trace in the text, so a text can be read back to the choices that made it,
 and its probability is their product. Not here: the words (`tinytown_lexicon`), the plot
@@ -304,7 +304,7 @@ class Parser:
     def _match(
         self, way: Wording | None, sentence: str | None, facts: Facts
     ) -> tuple[Facts, float] | None:
-        """The facts after a sentence, and the probability of its fresh words; None if it differs."""
+        """The facts after a sentence and the chance of its fresh words; None where it differs."""
         if way is None:
             return facts, 1.0
         match = self._pattern(way).fullmatch(sentence) if sentence else None
@@ -313,8 +313,8 @@ class Parser:
         facts = {**facts, **{name: match[name] for name in way.fresh}}
         if "".join(self.grammar.say(piece, facts) for piece in way.pieces) != sentence:
             return None
-        share = math.prod(self.grammar.tables[name].probability(facts[name]) for name in way.fresh)
-        return facts, share
+        shares = (self.grammar.tables[name].probability(facts[name]) for name in way.fresh)
+        return facts, math.prod(shares, start=1.0)
 
     def _pattern(self, way: Wording) -> re.Pattern[str]:
         """A regular expression with a named group for each fresh slot."""

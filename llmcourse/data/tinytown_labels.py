@@ -1,8 +1,8 @@
 """A story of tinytown with everything that its grammar knows about it, as labels.
 
 Part-of-speech tags, entity spans, who a pronoun means, the sentiment of each sentence and of the
-whole. Nobody annotated anything: the choices that made the story *are* the labels, so they are right
-by construction. Not here: tasks made from them, such as questions and answers (`tinytown_tasks`).
+whole. Nobody annotated anything: the choices that made the story *are* the labels, so they are
+right by construction. Not here: tasks made from them, such as questions and answers (`tinytown_tasks`).
 Chapters 03, 07, 11 and 12 use them.
 """
 
@@ -21,7 +21,7 @@ _NEGATIONS = frozenset({"not", "never", "no", "nobody", "none", "nothing", "with
 
 
 class Token(NamedTuple):
-    """A word or punctuation mark, its universal part of speech, and where it stands in the sentence.
+    """A word or punctuation mark, its universal part of speech, and its place in the sentence.
 
     Names are `PROPN`, punctuation is `PUNCT`; `sentence.text[start:end] == text`.
     """
@@ -33,7 +33,7 @@ class Token(NamedTuple):
 
 
 class Entity(NamedTuple):
-    """A named person (`PER`), pet (`PET`), place (`LOC`) or thing (`ITEM`): tokens `start` to `end`."""
+    """A person (`PER`), pet (`PET`), place (`LOC`) or thing (`ITEM`): tokens `start` to `end`."""
 
     kind: str
     fact: str
@@ -75,7 +75,7 @@ class Sentence:
 
     @property
     def is_negated(self) -> bool:
-        """Whether a negation stands in it, as in `was not happy`: where counting words goes wrong."""
+        """Whether it negates, as `was not happy` does: where counting good words goes wrong."""
         return any(token.text.lower() in _NEGATIONS for token in self.tokens)
 
 
@@ -108,7 +108,7 @@ class Story:
         return 1 if self.facts["ending"] == "good" else -1
 
     def find(self, fact: str) -> tuple[int, int] | None:
-        """Where the text first says a fact's own word: `text[start:end]`; None where it never does."""
+        """Where the text first says a fact's own word: `text[start:end]`; None if never."""
         at = 0
         for choice in self.choices:
             for piece in choice.wording.pieces if choice.wording else ():

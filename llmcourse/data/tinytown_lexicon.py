@@ -48,18 +48,26 @@ TABLES: dict[str, Table] = {
         (4, "Mia Tom"), (3, "Nora Ben Ella Leo"), (2, "Ruby Max Zoe Hugo Ivy Finn"),
         (1, "Ada Oscar Lina Jasper"),
     ),
-    "animal": _table((6, "dog cat"), (3, "duck rabbit goat"), (2, "parrot mouse"), (1, "hen pony turtle")),
+    "animal": _table(
+        (6, "dog cat"), (3, "duck rabbit goat"), (2, "parrot mouse"), (1, "hen pony turtle"),
+    ),
     "pet": _table(
         (4, "Biscuit Pickle"), (3, "Button Waffle Noodle"), (2, "Pepper Socks Turnip Muffin"),
-        (1, "Pudding Captain Mozart"),
+        (1, "Pudding Cookie Mozart"),
     ),
-    "look": _table((4, "small"), (3, "round brave sleepy"), (2, "clever fluffy noisy"), (1, "polite famous")),
+    "look": _table(
+        (4, "small"), (3, "round brave sleepy"), (2, "clever fluffy noisy"), (1, "polite famous"),
+    ),
     "house": _COLORS,
     "day": _table((1, "Monday Tuesday Wednesday Thursday Friday"), (2, "Saturday Sunday")),
     "item": _phrases(
-        *[(3, food) for food in FOODS], *[(3, paper) for paper in PAPERS], *[(2, thing) for thing in THINGS]
+        *[(3, food) for food in FOODS],
+        *[(3, paper) for paper in PAPERS],
+        *[(2, thing) for thing in THINGS],
     ),
-    "place": _table((4, "library school"), (3, "market museum station"), (2, "bakery harbor lighthouse"), (1, "zoo")),
+    "place": _table(
+        (4, "library school"), (3, "market museum station"), (2, "bakery harbor lighthouse"), (1, "zoo"),
+    ),
     "giver": _phrases((4, "Grandma"), (3, "Grandpa"), (2, "Aunt Rose"), (2, "Uncle Otto")),
     "color": _COLORS,
     "sight": _table((3, "tree"), (2, "snail bicycle"), (1, "bench sign")),
@@ -67,15 +75,15 @@ TABLES: dict[str, Table] = {
     "high": _HAPPY,
     "low": _SAD,
     "friend": _phrases(
-        (4, "Doctor Finch"), (3, "Captain Reed"), (3, "Miss Lark"), (2, "Mayor Plum"), (1, "Nurse Olive"),
-        (1, "Baker Brown"),
+        (4, "Doctor Finch"), (3, "Captain Reed"), (3, "Miss Lark"), (2, "Mayor Plum"),
+        (1, "Nurse Olive"), (1, "Baker Brown"),
     ),
     "glad": _HAPPY,
     "sad": _SAD,
     "bed": _phrases((3, "the sofa"), (2, "a pillow"), (1, "the best sweater in the house")),
     "dream": _table((4, "cheese"), (3, "clouds"), (2, "pancakes"), (1, "applause")),
 }  # fmt: skip
-"""What each kind of slot may draw. The same words serve `low` (on the way) and `sad` (in the end)."""
+"""What each kind of slot may draw; the same feelings serve on the way (`low`) and at the end (`sad`)."""
 
 
 def _people(girl: str, boy: str) -> dict[str, str]:
@@ -105,7 +113,7 @@ FORMS: dict[str, dict[str, str]] = {
         **dict.fromkeys(THINGS, "thing"),
     },
 }
-"""What a form makes of a word: `FORMS["he"]["Mia"]` is `she`. Pets are `it`; `both` is hero and pet."""
+"""What a form makes of a word: `FORMS["he"]["Mia"]` is `she`; pets are `it`, `both` is hero and pet."""
 
 PRONOUNS = frozenset({"he", "He", "him", "his", "His", "it", "its", "they", "They", "them"})
 """The forms that refer back to somebody without a name."""
@@ -126,36 +134,42 @@ ENTITIES = {
 
 _WORDS_OF = {
     "ADJ": (
-        "bad best blue brave cheerful clever cold delighted dry famous fluffy foggy funny glad good great "
-        "green grumpy happy long lost miserable new noisy pink polite proud purple rainy red right round "
-        "sad same sleepy slow small snowy spanish striped sunny unhappy upset warm wet white whole windy "
-        "wrong yellow"
+        "bad best blue brave cheerful clever cold delighted dry famous fluffy foggy funny "
+        "glad good great green grumpy happy long miserable new noisy pink polite proud purple "
+        "rainy red right round sad same sleepy slow small snowy spanish striped sunny unhappy "
+        "upset warm wet white whole windy wrong yellow"
     ),
-    "ADP": "after at down for from in into like of on out to under up with without",
-    "ADV": "again ahead along always anymore away back by home never so soon then too very well where",
+    "ADP": "after at by down for from in into like of on out to under up with without",
+    "ADV": (
+        "again ahead along always anymore away back home never so soon then too very well where"
+    ),
     "AUX": "did was were",
     "CCONJ": "and but",
     "DET": "a an every no the",
     "INTJ": "hello",
     "NOUN": (
-        "air applause bakery basket bell bench bicycle birthday book box bread buttons cake card cat cheese "
-        "clock clouds day dog drum duck ears end fog friends goat hands harbor hat hen hill honey house jar "
-        "lamp lantern lemonade letter library lighthouse loaf map market milk mittens mood mouse museum need "
-        "net night nose pancakes parrot pie pillow plums pony pot puddle rabbit rain river road scarf school "
-        "sign sky snail sofa song soup station statue string sun sweater tail teapot teeth times tomato town "
+        "air applause bakery basket bell bench bicycle birthday book box bread buttons cake "
+        "card cat cheese clock clouds day dog drum duck ears end fog friends goat hands "
+        "harbor hat hen hill honey house jar lamp lantern lemonade letter library lighthouse "
+        "loaf map market milk mittens mood mouse museum need net night nose pancakes parrot "
+        "pie pillow plums pony pot puddle rabbit rain river road scarf school sign sky snail "
+        "sofa song soup station statue string sun sweater tail teapot teeth times tomato town "
         "tree turn turtle umbrella way wind zoo"
     ),
     "NUM": "one three",
     "PART": "not",
-    "PRON": "all everybody he her him his it its nobody none nothing she that them there they",
+    "PRON": (
+        "everybody everything he her him his it its nobody none nothing she that them there they"
+    ),
     "SCONJ": "as because while",
     "VERB": (
-        "asked ate barked bleated blew blinked bring brought burned came chattered clapped clucked drank "
-        "dreamed dropped feel fell felt filled find fished flew forgot found get go got had heard help hid "
-        "jumped knew know landed laughed led left lent lit lived looked love loved meowed met named needed "
-        "neighed passed pulled put quacked rained reached rested said sang saw shared shone slept slid "
-        "slipped sneezed sniffed snowed squawked squeaked stayed stop swam think thought tie tied took "
-        "turned used walked want wanted went wore"
+        "asked ate barked bleated blew blinked bring brought burned came chattered clapped "
+        "clucked drank dreamed dropped feel fell felt filled find fished flew forgot found "
+        "get go got had heard help hid jumped knew know landed laughed led left lent lit "
+        "lived looked lost love loved meowed met named needed neighed passed pulled put "
+        "quacked rained reached rested said sang saw shared shone slept slid slipped sneezed "
+        "sniffed snowed squawked squeaked stayed stop swam think thought tie tied took turned "
+        "used walked want wanted went wore"
     ),
 }
 TAGS: dict[str, str] = {word: tag for tag, words in _WORDS_OF.items() for word in words.split()}

@@ -1,9 +1,9 @@
-"""Numbers in English words beside Chinese numerals: a translation task with exactly one right answer.
+"""Numbers in English words and in Chinese numerals: translation with exactly one right answer.
 
-`two hundred and five` is `二百零五`. The two languages cut numbers at different places (thousands and
-myriads) and treat empty places differently (`and`, `零`), so a model has to work out the value, not
-swap words one by one. Chapter 05 trains an encoder and decoder on it. Not here: 两, the everyday form
-of 二 before a measure; formal numerals keep 二.
+`two hundred and five` is `二百零五`. The two languages cut numbers at different places (thousands
+and myriads) and treat empty places differently (`and`, `零`), so a model has to work out the value,
+not swap words one by one. Chapter 05 trains an encoder and decoder on it. Not here: 两, the
+everyday form of 二 before a measure; formal numerals keep 二.
 """
 
 from collections.abc import Iterator
@@ -16,10 +16,11 @@ LIMIT = 100_000_000
 """Numbers below this have both names (above it, Chinese needs 亿)."""
 
 _SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
+    *("eighteen", "nineteen"),
+)
+_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _DIGITS = "零一二三四五六七八九"
 _PLACES = ((1000, "千"), (100, "百"), (10, "十"), (1, ""))
 

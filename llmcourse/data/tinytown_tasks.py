@@ -1,4 +1,4 @@
-"""Tasks made from tinytown's stories: each example is right by construction, and each wrong one wrong.
+"""Tasks made from tinytown's stories: right examples are right by construction, wrong ones wrong.
 
 Pairs of sentences (what follows, in which order), paraphrases and near misses, questions with the
 place of their answer, instructions with responses, preferences with a reason. Not here: tags, spans
@@ -6,6 +6,7 @@ and sentiment, which every `Story` carries (`tinytown_labels`), and numbers (`ti
 Chapters 07, 11, 13 and 14 use them.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -80,7 +81,7 @@ def next_sentence_pairs(n: int, seed: int = 0) -> Iterator[SentencePair]:
     """
     rng = python_rng(seed, "tinytown", "next sentence")
     everything = list(stories(n + 1, seed))
-    for story, other in zip(everything, everything[1:], strict=False):
+    for story, other in itertools.pairwise(everything):
         at = 1 + int(rng.random() * (len(story.sentences) - 1))
         follows = rng.random() < 0.5
         second = story.sentences[at] if follows else _pick(other.sentences, rng)
@@ -183,7 +184,9 @@ def request(story: Story) -> str:
     """The instruction to which a story would be a right response."""
     f = story.facts
     end = "a happy" if story.sentiment > 0 else "an unhappy"
-    return f"Write a story with {end} ending about {f['hero']} and a {f['animal']} named {f['pet']}."
+    return (
+        f"Write a story with {end} ending about {f['hero']} and a {f['animal']} named {f['pet']}."
+    )
 
 
 def instructions(story: Story, rng: random.Random) -> tuple[Instruction, ...]:

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 from llmcourse.errors import UserError
 
@@ -22,6 +22,7 @@ N_BYTES = 256
 """How many bytes there are: the ids that a vocabulary needs so that no text is unknown to it."""
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """Text to ids and back. `decode(encode(s)) == s` holds for every string `s`.
 
@@ -57,7 +58,7 @@ class Tokenizer(Protocol):
         ...
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str]) -> "Tokenizer":
         """Read what `save` wrote."""
         ...
 

@@ -16,7 +16,6 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Self
 from unicodedata import category
 
 from llmcourse.errors import UserError
@@ -67,7 +66,7 @@ class BPETokenizer(BytePieces):
         self._cache: dict[str, list[int]] = {}
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int) -> Self:
+    def train(cls, texts: Iterable[str], vocab_size: int) -> "BPETokenizer":
         """Learn `vocab_size - 257` pieces.
 
         Of the pairs that are equally frequent, the one made of older pieces wins, and among bytes
@@ -109,15 +108,17 @@ class BPETokenizer(BytePieces):
         write_json(path, {"kind": self.kind, "merges": self.merges})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str]) -> "BPETokenizer":
         """Read what `save` wrote.
 
         Raises:
             UserError: the file is missing, damaged or of another kind.
         """
+        merges = read_json(path, cls.kind).get("merges")
         try:
-            return cls(read_json(path, cls.kind)["merges"])
-        except (KeyError, TypeError, IndexError):
+            assert isinstance(merges, list) and all(map(_is_pair, merges))
+            return cls((left, right) for left, right in merges)
+        except (AssertionError, IndexError):
             raise UserError(f"{path} is damaged: its merges make no sense; train again") from None
 
     def _encode_word(self, word: bytes) -> list[int]:
@@ -142,6 +143,14 @@ class BPETokenizer(BytePieces):
                 if pair in ranks:
                     heapq.heappush(heap, ranks[pair] * size + start)
         return [token_id for token_id in ids if token_id != BORDER]
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(token_id, int) and token_id >= 0 for token_id in value)
+    )
 
 
 class _Corpus:

@@ -16,6 +16,9 @@ from llmcourse.text.simple import ByteTokenizer, CharTokenizer
 KINDS = ("byte", "char", "bpe", "sentencepiece")
 """The names of the tokenizers, from the simplest on."""
 
+FILE_NAMES = ("tokenizer.json", "tokenizer.model")
+"""What a tokenizer's file in a folder is called: one of ours, one of SentencePiece."""
+
 
 def train_tokenizer(kind: str, texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """Train a tokenizer of a kind on texts, which are read once.
@@ -38,11 +41,15 @@ def train_tokenizer(kind: str, texts: Iterable[str], vocab_size: int) -> Tokeniz
 
 
 def save_tokenizer(tokenizer: Tokenizer, directory: str | os.PathLike[str]) -> Path:
-    """Write `tokenizer.model` (SentencePiece's own format) or `tokenizer.json`; return its path."""
-    suffix = "model" if tokenizer.kind == "sentencepiece" else "json"
-    path = Path(directory) / f"tokenizer.{suffix}"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write `tokenizer.model` (SentencePiece's own format) or `tokenizer.json`; return its path.
+
+    A folder holds one tokenizer: a file of the other name is removed.
+    """
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    ours, library = (Path(directory) / name for name in FILE_NAMES)
+    path, other = (library, ours) if tokenizer.kind == "sentencepiece" else (ours, library)
     tokenizer.save(path)
+    other.unlink(missing_ok=True)
     return path
 
 
@@ -55,17 +62,17 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     path = _tokenizer_file(Path(path))
     if path.suffix == ".model":
         return SentencePieceTokenizer.load(path)
-    kind = read_json(path)["kind"]
+    kind = str(read_json(path)["kind"])
     ours = {cls.kind: cls for cls in (ByteTokenizer, CharTokenizer, BPETokenizer)}
     if kind not in ours:
-        raise UserError(f"{path} is of an unknown kind, {kind!r}{nearest(str(kind), ours)}")
+        raise UserError(f"{path} is of an unknown kind, {kind!r}{nearest(kind, ours)}")
     return ours[kind].load(path)
 
 
 def _tokenizer_file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    for name in ("tokenizer.json", "tokenizer.model"):
+    for name in FILE_NAMES:
         if (path / name).is_file():
             return path / name
-    raise UserError(f"there is no tokenizer.json or tokenizer.model in {path}")
+    raise UserError(f"there is no {' or '.join(FILE_NAMES)} in {path}")

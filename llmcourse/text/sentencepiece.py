@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import sentencepiece
 
@@ -80,7 +80,7 @@ class SentencePieceTokenizer:
         texts: Iterable[str],
         vocab_size: int,
         model_type: Literal["unigram", "bpe"] = "unigram",
-    ) -> Self:
+    ) -> "SentencePieceTokenizer":
         """Learn `vocab_size` ids in all, by the library's unigram model or its BPE.
 
         Args:
@@ -139,7 +139,7 @@ class SentencePieceTokenizer:
         write_file(path, self._model)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str]) -> "SentencePieceTokenizer":
         """Read what `save` wrote.
 
         Raises:

@@ -6,7 +6,6 @@ Not here: pieces longer than a character (`bpe`, `sentencepiece`). Chapter 01 te
 import os
 from collections import Counter
 from collections.abc import Iterable
-from typing import Self
 
 from llmcourse.errors import UserError
 from llmcourse.text.base import N_BYTES, BytePieces, read_json, to_bytes, write_json
@@ -26,7 +25,7 @@ class ByteTokenizer(BytePieces):
         write_json(path, {"kind": self.kind})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str]) -> "ByteTokenizer":
         """Read what `save` wrote.
 
         Raises:
@@ -52,7 +51,7 @@ class CharTokenizer(BytePieces):
         self._ids |= {char: N_BYTES + rank for rank, char in enumerate(self.characters)}
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int | None = None) -> Self:
+    def train(cls, texts: Iterable[str], vocab_size: int | None = None) -> "CharTokenizer":
         """Collect the characters of texts: all of them, or the most frequent that fit.
 
         Args:
@@ -88,7 +87,7 @@ class CharTokenizer(BytePieces):
         write_json(path, {"kind": self.kind, "characters": self.characters})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str]) -> "CharTokenizer":
         """Read what `save` wrote.
 
         Raises:

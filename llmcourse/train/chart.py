@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-Point = tuple[float, float]
-Tick = tuple[float, str]
+Number = int | float
+Point = tuple[Number, Number]
+Tick = tuple[Number, str]
 
 MOST_POINTS = 500
 """A line of more points than a screen has columns is binned; a bin shows its mean."""
@@ -39,7 +40,7 @@ class Level:
     """A dashed horizontal line at `value`, with its label written on it."""
 
     label: str
-    value: float
+    value: Number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class Bar:
     """A horizontal bar of length `value`; `style` is a class of the style sheet."""
 
     label: str
-    value: float
+    value: Number
     style: str = "muted"
 
 
@@ -55,19 +56,19 @@ class Bar:
 class Frame:
     """The plot's place on the picture, in pixels, and the range of values that it spans."""
 
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x: tuple[float, float]
-    y: tuple[float, float]
+    left: Number
+    right: Number
+    top: Number
+    bottom: Number
+    x: tuple[Number, Number]
+    y: tuple[Number, Number]
 
-    def at_x(self, value: float) -> float:
+    def at_x(self, value: Number) -> Number:
         """Where a value stands from left to right."""
         low, high = self.x
         return self.left + (self.right - self.left) * (value - low) / (high - low)
 
-    def at_y(self, value: float) -> float:
+    def at_y(self, value: Number) -> Number:
         """Where a value stands from top to bottom; one that is far too high stands not too far."""
         low, high = self.y
         share = min((value - low) / (high - low), 10.0)
@@ -85,7 +86,7 @@ def line_chart(
     width: int,
     height: int,
     levels: Sequence[Level] = (),
-    ceiling: float = math.inf,
+    ceiling: Number = math.inf,
 ) -> str:
     """An SVG picture of lines over one pair of linear axes.
 
@@ -107,13 +108,13 @@ def line_chart(
     frame = Frame(
         left=10 + 7.5 * max(len(label) for _, label in across),
         right=width - 12,
-        top=38,
+        top=38 if y_label else 12,
         bottom=height - 42,
         x=(0.0, max([x for line in lines for x, _ in line.points], default=0.0) or 1.0),
         y=(across[0][0], across[-1][0]),
     )
     body = [
-        *_axes(frame, across, ticks(frame.x, count=width // 110)),
+        *_axes(frame, across, ticks(frame.x, count=width // 75)),
         _text(0, 14, y_label, "name"),
         _text(frame.right, height - 6, x_label, "name", anchor="end"),
         *_legend(frame, lines),
@@ -148,7 +149,7 @@ def bar_chart(
     return _picture(body, title, description, name, width, row * len(bars) - 10)
 
 
-def ticks(values: Iterable[float], *, count: int, ceiling: float = math.inf) -> list[Tick]:
+def ticks(values: Iterable[Number], *, count: int, ceiling: Number = math.inf) -> list[Tick]:
     """Round values that span others, about `count` of them, each with its label.
 
     The distance between two is 1, 2 or 5 times a power of ten. Where there is nothing to span, or
@@ -165,11 +166,11 @@ def ticks(values: Iterable[float], *, count: int, ceiling: float = math.inf) -> 
     return [(index * step, number(index * step, step)) for index in range(first, last + 1)]
 
 
-def number(value: float, step: float) -> str:
+def number(value: Number, step: Number) -> str:
     """A tick's label: as many digits as tell it from its neighbours `step` away."""
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     if digits > 4:
-        return f"{value:.0e}" if value else "0"
+        return f"{value:.6g}"
     return f"{value:,.{digits}f}"
 
 
@@ -266,14 +267,14 @@ def _clip(frame: Frame, name: str) -> str:
     )
 
 
-def _text(x: float, y: float, text: str, style: str, *, anchor: str = "start") -> str:
+def _text(x: Number, y: Number, text: str, style: str, *, anchor: str = "start") -> str:
     return (
         f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
         f"{escape(text)}</text>"
     )
 
 
-def _rule(style: str, x1: float, y1: float, x2: float, y2: float) -> str:
+def _rule(style: str, x1: Number, y1: Number, x2: Number, y2: Number) -> str:
     return f'<line class="{style}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
@@ -283,7 +284,7 @@ def _hint(text: str) -> str:
 
 
 def _picture(
-    body: Sequence[str], title: str, description: str, name: str, width: int, height: float
+    body: Sequence[str], title: str, description: str, name: str, width: int, height: Number
 ) -> str:
     """The parts as one picture that a screen reader reads as its title and description."""
     return (

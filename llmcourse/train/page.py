@@ -1,8 +1,8 @@
 """The look of the report: a style sheet and the few pieces of HTML that the page is made of.
 
-One file, no script, nothing fetched: it opens from a disk, prints, and can be sent by mail. Light or
-dark as the reader's system is; on a phone, one column. Not here: what the page says (`report.py`)
-and its charts (`chart.py`).
+One file, no script, nothing fetched: it opens from a disk, prints, and can be sent by mail. Light
+or dark as the reader's system is; on a phone, one column. Not here: what the page says
+(`report.py`) and its charts (`chart.py`).
 """
 
 import html
@@ -27,6 +27,7 @@ p { margin: 0 0 12px; }
 .kicker { font-size: .8rem; letter-spacing: .07em; text-transform: uppercase; margin: 0 0 4px; }
 .warn { border-left: 4px solid var(--warn); background: var(--warn-wash); padding: 10px 14px;
   margin: 18px 0 0; }
+.warn code { display: block; margin-top: 4px; overflow-wrap: anywhere; }
 .result { display: flex; flex-wrap: wrap; gap: 20px 48px; align-items: center;
   margin: 28px 0 20px; padding: 24px 0; border: solid var(--line); border-width: 1px 0; }
 .result > div { flex: 1 1 300px; }
@@ -34,7 +35,7 @@ p { margin: 0 0 12px; }
 .big { font-size: 3.4rem; font-weight: 650; line-height: 1; letter-spacing: -.02em;
   color: var(--accent); margin: 0; font-variant-numeric: tabular-nums; }
 .unit { font-weight: 600; margin: 4px 0 8px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 16px;
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: 16px;
   margin: 0; }
 .tiles dt { color: var(--soft); font-size: .85rem; }
 .tiles dd { margin: 0; font-size: 1.25rem; font-weight: 600; font-variant-numeric: tabular-nums; }
@@ -49,7 +50,8 @@ svg text.accent { fill: var(--accent); font-weight: 600; }
 svg .grid { stroke: var(--line); stroke-width: 1; }
 svg .axis { stroke: var(--soft); stroke-width: 1; }
 svg .level { stroke: var(--soft); stroke-width: 1.2; stroke-dasharray: 6 4; }
-svg text.level { stroke: none; }
+svg text.level { stroke: var(--paper); stroke-width: 5; stroke-dasharray: none;
+  paint-order: stroke; }
 svg .line { fill: none; stroke-linejoin: round; }
 svg .line.accent { stroke: var(--accent); stroke-width: 2.4; }
 svg .line.muted { stroke: var(--muted); stroke-width: 1.4; }
@@ -73,6 +75,8 @@ footer { margin-top: 48px; font-size: .85rem; color: var(--soft); }
   .wide { display: none; }
   .narrow { display: block; }
   .big { font-size: 2.9rem; }
+  .result svg, .narrow svg, .pair figure { flex: 1 1 340px; width: 100%; }
+  .pair svg { width: 100%; }
 }
 @media print {
   :root { color-scheme: light; --paper: #fff; --wash: #fff; --ink: #000; --soft: #444;
@@ -104,6 +108,11 @@ def page(title: str, parts: Iterable[str]) -> str:
     )
 
 
+def section(title: str, content: str) -> str:
+    """Content under a heading; nothing where there is no content."""
+    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>" if content else ""
+
+
 def tiles(figures: Iterable[tuple[str, str]]) -> str:
     """Figures side by side, each under what it is called."""
     pairs = "".join(
@@ -118,7 +127,8 @@ def table(caption: str, rows: Iterable[tuple[str, object]]) -> str:
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>\n'
         for name, value in rows
     )
-    return f"<table><caption>{escape(caption)}</caption>\n{body}</table>" if body else ""
+    head = f"<caption>{escape(caption)}</caption>\n" if caption else ""
+    return f"<table>\n{head}{body}</table>" if body else ""
 
 
 def figure(title: str, pictures: str, caption: str = "") -> str:

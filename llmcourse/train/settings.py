@@ -251,7 +251,7 @@ def to_dict(settings: Settings) -> dict[str, Any]:
     return dataclasses.asdict(settings)
 
 
-def from_dict(values: dict[str, Any], kind: type = Settings, where: str = "") -> Any:
+def from_dict(values: Any, kind: type = Settings, where: str = "") -> Any:
     """The settings that `to_dict` wrote. Names that a later version added take their defaults.
 
     Raises:

@@ -105,12 +105,18 @@ def use() -> None:
     """Make this the look of every figure drawn from here on, and notebooks show them sharp."""
     _sharp_in_notebooks()
     for colormap in (SEQUENTIAL, DIVERGING):
-        mpl.colormaps.register(colormap, force=True)
+        if colormap.name not in mpl.colormaps:
+            mpl.colormaps.register(colormap)
     plt.style.use({**_RC, "font.family": _fonts()})
 
 
 def figure(
-    *, width: float = WIDTH, height: float = 3.2, rows: int = 1, columns: int = 1, **layout: Any
+    *,
+    width: int | float = WIDTH,
+    height: int | float = 3.2,
+    rows: int = 1,
+    columns: int = 1,
+    **layout: Any,
 ) -> tuple[Figure, Any]:
     """A figure and its axes (an array of them when there are several), sizes in inches.
 
@@ -143,7 +149,13 @@ def printable(label: str) -> str:
 
 def text_on(color: ColorType | np.ndarray) -> str:
     """White or near-black, whichever is easier to read on a colour."""
-    return "white" if luminance(color) < 0.25 else GREYS[0]
+    return max(("white", GREYS[0]), key=lambda text: contrast(text, color))
+
+
+def contrast(one: ColorType | np.ndarray, other: ColorType | np.ndarray) -> float:
+    """How far apart two colours are in lightness, from 1 to 21 (WCAG 2.2's contrast ratio)."""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
 
 
 def luminance(color: ColorType | np.ndarray) -> float:

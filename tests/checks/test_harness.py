@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import json
 import random
@@ -158,7 +159,6 @@ def test_a_mistake_that_never_differs_is_never_named(check):
         (7, "expected the function itself, got an int"),
         (None, "expected the function itself, got None"),
         (torch.zeros(2), "expected the function itself, got a tensor"),
-        (nn.Module(), "raised"),
         (int, "raised TypeError"),
     ],
 )
@@ -217,10 +217,8 @@ def test_changed_lists_dicts_and_modules_are_seen():
 def test_what_never_ends_is_stopped_once(check):
     def loops(weights, values, mask=None):
         while True:
-            try:
+            with contextlib.suppress(Exception):  # does not swallow the alarm
                 time.sleep(0.001)
-            except Exception:  # does not swallow the alarm
-                pass
 
     began = time.monotonic()
     text = check.verdict(loops).text
@@ -272,7 +270,7 @@ def test_chance_is_left_as_it_was_and_seeded_for_each_call(check):
         drawn.append((random.random(), float(np.random.rand()), float(torch.rand(()))))  # noqa: NPY002
         torch.set_default_dtype(torch.float64)
         torch.set_grad_enabled(False)
-        return None
+        return
 
     state = torch.get_rng_state()
     check.verdict(random_too)
@@ -299,7 +297,7 @@ def test_the_line_of_the_learners_own_code_is_given(check):
         return helper(values)
 
     text = check.verdict(functools.partial(calls_helper)).text
-    assert 'it raised ValueError: no good (line' in text
+    assert "it raised ValueError: no good (line" in text
     assert 'raise ValueError("no good' in text
     assert "second line" not in text.splitlines()[0].split("(line")[0]
 

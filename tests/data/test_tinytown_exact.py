@@ -18,7 +18,7 @@ from llmcourse.data.tinytown_plot import GRAMMAR
 
 def reduced(grammar):
     """A grammar small enough to list: two kinds of weather, two heroes, two items, few wordings."""
-    keep_two = {"hero": ("Mia", "Tom"), "item": ("pot of soup", "letter"), "glad": ("happy", "glad")}
+    keep_two = {"hero": ("Mia", "Tom"), "item": ("pot of soup", "letter")}
     tables = {}
     for name, table in grammar.tables.items():
         chosen = keep_two.get(name, table.words[:1])
@@ -31,6 +31,8 @@ def reduced(grammar):
             events = [replace(e, wordings=e.wordings[:2]) for e in beat.events]
         elif beat.name == "weather":
             events = [e for e in events if e.sets["weather"] in ("rain", "fog")]
+        elif beat.name == "gear":
+            events = events[1:]
         elif beat.name in ("walk", "coda"):
             events = events[:2]
         elif beat.name == "errand":
@@ -47,19 +49,25 @@ def text(grammar, story):
     return " ".join(t for c in story.choices if (t := grammar.render(c, story.facts)))
 
 
+@pytest.fixture(scope="module")
+def texts():
+    return [text(SMALL, story) for story in EVERYTHING]
+
+
 def test_the_probabilities_of_all_stories_sum_to_one():
-    assert len(EVERYTHING) > 5_000
+    assert len(EVERYTHING) > 2_000
     assert math.fsum(math.exp(s.log_probability) for s in EVERYTHING) == pytest.approx(1, abs=1e-12)
 
 
-def test_all_stories_differ():
-    assert len({text(SMALL, story) for story in EVERYTHING}) == len(EVERYTHING)
+def test_all_stories_differ(texts):
+    assert len(set(texts)) == len(EVERYTHING)
 
 
-def test_the_parser_gives_the_enumerated_probability():
+def test_the_parser_gives_the_enumerated_probability(texts):
     parser = Parser(SMALL)
-    for story in random.Random(0).sample(EVERYTHING, 500):
-        (found,) = parser.derivations(text(SMALL, story))
+    for index in random.Random(0).sample(range(len(texts)), 200):
+        story = EVERYTHING[index]
+        (found,) = parser.derivations(texts[index])
         assert found.log_probability == pytest.approx(story.log_probability, abs=1e-10)
         assert (found.choices, found.facts) == (story.choices, story.facts)
 
@@ -70,20 +78,20 @@ def test_entropy_is_that_of_the_enumeration():
 
 
 @pytest.mark.parametrize("measure", [len, lambda chunk: 1, lambda chunk: chunk.count("o")])
-def test_expected_lengths_are_those_of_the_enumeration(measure):
+def test_expected_lengths_are_those_of_the_enumeration(measure, texts):
     brute = math.fsum(
-        math.exp(s.log_probability) * sum(map(measure, chunks(text(SMALL, s)))) for s in EVERYTHING
+        math.exp(story.log_probability) * sum(map(measure, chunks(said)))
+        for story, said in zip(EVERYTHING, texts, strict=True)
     )
     assert expected(SMALL, measure) == pytest.approx(brute, abs=1e-9)
 
 
-def test_chunks_lose_nothing():
-    for story in EVERYTHING[::100]:
-        assert "".join(chunks(text(SMALL, story))) == text(SMALL, story)
+def test_chunks_lose_nothing(texts):
+    assert all("".join(chunks(said)) == said for said in texts[::100])
 
 
 def test_the_whole_grammar_agrees_with_its_samples():
-    n = 20_000
+    n = 3_000
     sampler = Sampler(GRAMMAR, random.Random(0))
     stories = [sampler.draw() for _ in range(n)]
     surprises = [-story.log_probability for story in stories]

@@ -77,7 +77,7 @@ def test_sentences_cut_only_what_they_can_put_together_again():
 
 
 def test_sampled_frequencies_match_the_exact_ones():
-    n = 20_000
+    n = 4_000
     sampler = Sampler(GRAMMAR, random.Random(1))
     drawn = Counter()
     for _ in range(n):
@@ -92,7 +92,7 @@ def test_sampled_frequencies_match_the_exact_ones():
 
 
 def test_sampled_words_match_their_weights():
-    n = 20_000
+    n = 4_000
     sampler = Sampler(GRAMMAR, random.Random(2))
     drawn = Counter(sampler.draw().facts["pet"] for _ in range(n))
     for word in GRAMMAR.tables["pet"].words:

@@ -1,0 +1,58 @@
+"""Rows of a table to documents: which column is the text, and what to do without it.
+
+Not here: where rows come from (`files`, `hub`).
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from llmcourse.data.documents import Document
+from llmcourse.errors import UserError
+
+Row = tuple[str, dict[str, Any]]
+"""Where a row stands, for messages, and its columns."""
+
+
+def to_documents(rows: Iterable[Row], where: str) -> Iterator[Document]:
+    """A document a row, from the column that the first row chooses; rows without text are passed.
+
+    Raises:
+        UserError: no column or several could be the text, or a row holds something else there.
+    """
+    column = None
+    for place, row in rows:
+        if column is None:
+            texts = [name for name, value in row.items() if _looks_like_text(value)]
+            column = text_column(list(row), texts, where)
+        text = row.get(column)
+        if text is not None and not isinstance(text, str):
+            raise UserError(f"{place}: column {column!r} holds {type(text).__name__}, not text")
+        if text and not text.isspace():
+            yield Document(text, place)
+
+
+def text_column(columns: list[str], texts: list[str], where: str) -> str:
+    """The column `text`, or else the only one of `texts`, the columns that hold text.
+
+    Raises:
+        UserError: there is no telling; the message lists the columns.
+    """
+    if "text" in columns:
+        return "text"
+    if len(texts) != 1:
+        raise UserError(
+            f"{where} has no column 'text' but {', '.join(map(str, columns))}: "
+            "rename the one to read to 'text'"
+        )
+    return texts[0]
+
+
+def _looks_like_text(value: object) -> bool:
+    """Whether a cell may be prose; in a CSV file numbers, too, are strings."""
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return True
+    return False

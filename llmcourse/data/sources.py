@@ -1,0 +1,61 @@
+"""Text from anywhere: `read(source)` yields documents, one at a time, whatever `source` names.
+
+| `source` | what it is |
+| --- | --- |
+| `pydocs` | Python's own documentation, on every machine |
+| `tinytown` | 20 000 stories of the chapters' made-up world |
+| a file | `.txt`, `.md`, `.jsonl`, `.csv` (each also `.gz`) or `.parquet` |
+| a folder | all such files in it and in its subfolders |
+| `hf:org/name[:config][@split]` | a data set of the Hugging Face hub, streamed |
+
+Nothing is read before it is asked for, so a source may be larger than memory. Not here: how each is
+read (`pydocs`, `tinytown`, `files`, `hub`), and which documents are held out (`documents`).
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from llmcourse.data import files, hub, pydocs
+from llmcourse.data.documents import Document
+from llmcourse.errors import UserError, nearest
+
+TINYTOWN_STORIES = 20_000
+"""How many stories the source `tinytown` tells."""
+
+
+def read(source: str) -> Iterator[Document]:
+    """The documents of a source, lazily and in a fixed order.
+
+    What can be checked at once (the name, the suffix, whether the hub answers) is checked before
+    this returns; what is wrong inside a file shows when that place is read.
+
+    Raises:
+        UserError: there is no such source, it holds no text, or it cannot be read; the message
+            says where: the line of a table, the byte of a text.
+    """
+    return _some(_open(source), source)
+
+
+def _open(source: str) -> Iterator[Document]:
+    if source == "pydocs":
+        return pydocs.documents()
+    if source == "tinytown":
+        from llmcourse.data import tinytown  # builds its grammar when imported
+
+        return tinytown.documents(TINYTOWN_STORIES)
+    if source.startswith("hf:"):
+        return hub.read(source)
+    path = Path(source).expanduser()
+    if source and path.exists():
+        return files.read(path)
+    hint = nearest(source, ("pydocs", "tinytown"))
+    raise UserError(f"data source {source!r} is no file, no folder and no hf:org/name{hint}")
+
+
+def _some(documents: Iterable[Document], source: str) -> Iterator[Document]:
+    empty = True
+    for document in documents:
+        empty = False
+        yield document
+    if empty:
+        raise UserError(f"{source} holds no text: name another data source")

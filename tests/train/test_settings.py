@@ -1,0 +1,142 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from llmcourse.errors import UserError
+from llmcourse.models.gpt import GPTConfig
+from llmcourse.optim.schedules import SCHEDULES
+from llmcourse.train.__main__ import parse
+from llmcourse.train.presets import PRESETS, laptop, tiny
+from llmcourse.train.settings import (
+    RESUMABLE,
+    ModelSettings,
+    OptimizerSettings,
+    Settings,
+    check_resumable,
+    from_dict,
+    leaves,
+    parse_duration,
+    to_dict,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("10m", 600), ("24h", 86400), ("1h30m", 5400), ("2d", 172800), ("45", 45)],
+)
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "10 minutes", "-5m", "0", "0h0m", "1h30", "nan", "inf"])
+def test_no_durations(text):
+    with pytest.raises(UserError, match="write 90s, 10m, 24h or 1h30m"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_name_themselves_and_survive_json(name):
+    settings = PRESETS[name]()
+    assert settings.preset == name
+    assert from_dict(to_dict(settings)) == settings
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_describe_models_that_can_be(name):
+    settings = PRESETS[name]()
+    GPTConfig(vocab_size=settings.data.vocab_size, **dataclasses.asdict(settings.model))
+
+
+def test_gpt2_124m_is_gpt2_small():
+    settings = PRESETS["gpt2-124m"]()
+    shape = dataclasses.asdict(settings.model)
+    config = GPTConfig(vocab_size=50_257, **shape)
+    assert config.n_parameters == 124_439_808  # as published, embeddings tied
+
+
+def test_model_settings_are_fields_of_the_config():
+    config = {field.name for field in dataclasses.fields(GPTConfig)}
+    assert {field.name for field in dataclasses.fields(ModelSettings)} < config
+
+
+def test_schedules_of_the_settings_are_those_of_the_package():
+    hints = OptimizerSettings.__dataclass_fields__["schedule"].type
+    assert set(hints.__args__) == set(SCHEDULES)
+
+
+def test_resumable_names_exist():
+    assert set(leaves(Settings())) > RESUMABLE
+
+
+def test_resume_refuses_another_run():
+    saved = tiny()
+    check_resumable(saved, dataclasses.replace(saved, steps=99, device="cpu"))
+    changed = dataclasses.replace(saved, model=dataclasses.replace(saved.model, n_layers=3))
+    with pytest.raises(UserError, match=r"model\.n_layers=3: the run was started with 2"):
+        check_resumable(saved, changed)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"stepz": 3}, "unknown setting 'stepz'; did you mean 'steps'"),
+        ({"model": {"n_layer": 3}}, "unknown setting 'model.n_layer'; did you mean 'n_layers'"),
+        ({"steps": "many"}, "steps='many' is not of type"),
+        ({"steps": True}, "steps=True is not of type"),
+        ({"model": 3}, "must be a table"),
+        ({"precision": "fp8"}, "precision='fp8' is not of type"),
+    ],
+)
+def test_damaged_configs(values, message):
+    with pytest.raises(UserError, match=message):
+        from_dict(values)
+
+
+def test_the_command_line_overrides_any_leaf():
+    for name, value in leaves(laptop()).items():
+        if isinstance(value, bool) or value is None or name in ("preset", "resume"):
+            continue
+        option = "--" + name.replace("_", "-")
+        changed = {"int": "7", "float": "0.125"}.get(type(value).__name__)
+        if changed is None:
+            continue
+        assert leaves(parse([option, changed]))[name] == type(value)(changed), name
+    assert parse(["--model.no-qk-norm"]).model.qk_norm is False
+    assert parse(["--preset", "tiny", "--steps", "5"]) == dataclasses.replace(tiny(), steps=5)
+    assert parse(["--preset=tiny"]) == tiny()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "laptp"], "unknown preset 'laptp'; did you mean 'laptop'"),
+        (["--modle.n-layers", "3"], "unknown option --modle.n-layers; did you mean"),
+        (["--steps", "abc"], "--steps"),
+        (["--steps", "0"], "steps=0 must be at least 1"),
+        (["--budget", "soon"], "budget 'soon' is no duration"),
+        (["--optimizer.lr", "-1"], r"optimizer\.lr=-1\.0 must be above 0"),
+        (["--data.held-out", "1.5"], "between 0 and 1"),
+        (["--precision", "fp8"], "invalid choice 'fp8'"),
+        (["--resume"], "add --out"),
+        (["--resume", "--out", "nowhere"], "there is no run in nowhere"),
+    ],
+)
+def test_bad_command_lines_take_one_line(arguments, message):
+    with pytest.raises(UserError, match=message) as caught:
+        parse(arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_help_is_fast_because_it_brings_no_torch():
+    code = (
+        "import sys, llmcourse.train.__main__ as m\n"
+        "try: m.parse(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'datasets' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--optimizer.matrix-lr" in done.stdout
+    assert "Muon's peak learning rate." in done.stdout
