@@ -236,7 +236,7 @@ def _list(items: Any) -> str:
 def single(value: Any) -> Any:
     """The number in a tensor or an array of one; everything else as it is."""
     if isinstance(value, Tensor):
-        return value.item() if value.numel() == 1 else value
+        return value.detach().item() if value.numel() == 1 else value
     return value.item() if isinstance(value, np.ndarray | np.generic) and value.size == 1 else value
 
 

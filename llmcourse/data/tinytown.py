@@ -1,9 +1,9 @@
 """Tinytown: a small world with its own grammar, where the probability of every story is known.
 
 A child, a pet, some weather, an errand, and something that happens on the way. The stories are
-plain English, follow their own causes and effects, and come with every label that the course needs. And
-since the grammar is unambiguous, a model's loss on them can be shown beside the entropy, which no
-model can beat. This is the front door; behind it:
+plain English, follow their own causes and effects, and come with every label that the course needs.
+And since the grammar is unambiguous, a model's loss on them can be shown beside the entropy, which
+no model can beat. This is the front door; behind it:
 
 - `tinytown_labels`: `Story`, with its tags, entities, pronouns and sentiment,
 - `tinytown_tasks`: paraphrases, questions, instructions, preferences, sentence pairs,
@@ -19,9 +19,8 @@ import math
 from collections.abc import Iterator
 
 from llmcourse.data.documents import Document
-from llmcourse.data.tinytown_exact import chunks
+from llmcourse.data.tinytown_exact import chunks, expected
 from llmcourse.data.tinytown_exact import entropy as grammar_entropy
-from llmcourse.data.tinytown_exact import expected
 from llmcourse.data.tinytown_grammar import Parser, Sampler
 from llmcourse.data.tinytown_labels import Story
 from llmcourse.data.tinytown_plot import GRAMMAR

@@ -55,7 +55,7 @@ def situations(grammar: Grammar, keep: frozenset[str] = frozenset()) -> Iterator
 
     Beside those, a fact is carried along while a later beat asks for it; the rest is summed out.
     """
-    reads = [{key for event in beat.events for key in event.when} for beat in grammar.beats]
+    reads = [_read_by(beat) for beat in grammar.beats]
     states: dict[State, float] = {_state(grammar.given, keep.union(*reads)): 1.0}
     for index, beat in enumerate(grammar.beats):
         kept = keep.union(*reads[index + 1 :])
@@ -106,8 +106,8 @@ def _fresh(event: Event) -> tuple[str, ...]:
 def entropy(grammar: Grammar) -> float:
     r"""The expected $-\log p$ of a story, in nats: the sum of what all its choices add.
 
-    $H = \sum_e P(e)\,[-\log P(e \mid \text{facts}) + \log W_e + \sum_{s} H(s)]$ over the events
-    $e$, each with $W_e$ wordings and fresh slots $s$ (Shannon, 1948: the chain rule). It is the entropy
+    $H = \sum_e P(e)\,[-\log P(e \mid \text{facts}) + \log W_e + \sum_{s} H(s)]$ over events $e$,
+    each with $W_e$ wordings and fresh slots $s$ (Shannon, 1948: the chain rule). It is the entropy
     of the *texts*, since no text has two derivations.
     """
     total = 0.0
@@ -135,37 +135,46 @@ def chunks(text: str) -> list[str]:
 def expected(grammar: Grammar, measure: Callable[[str], float]) -> float:
     """The exact expectation of a measure of stories that adds up over `chunks(story)`.
 
-    With `measure=len` it is the expected number of characters (of bytes, for ASCII).
+    With `measure=len` it is the expected number of characters (of bytes, for ASCII). A drawn word
+    that decides nothing is independent of all that happens, so its table's mean stands for it.
     """
-    cached = functools.cache(lambda text: sum(measure(chunk) for chunk in chunks(text)))
+    deciding = {key.partition(".")[0] for beat in grammar.beats for key in _read_by(beat)}
+    independent = grammar.tables.keys() - deciding
     ways = [way for beat in grammar.beats for event in beat.events for way in event.wordings]
-    facts = {slot.fact for way in ways for slot in way.slots}
-    return sum(_expected(grammar, fact, cached) for fact in ["", *sorted(facts)])
+    said = frozenset(slot.fact for way in ways for slot in way.slots)
+    length = functools.cache(lambda text: float(sum(measure(chunk) for chunk in chunks(text))))
 
+    @functools.cache
+    def mean(space: str, slot: Slot) -> float:
+        table = grammar.tables[slot.fact]
+        texts = [(space + grammar.say(slot, {slot.fact: word}), word) for word in table.words]
+        return sum(table.probability(word) * length(text) for text, word in texts)
 
-def _expected(grammar: Grammar, fact: str, measure: Callable[[str], float]) -> float:
-    """What one fact's slots add to the expectation; for the empty name, what the literals add."""
     total = 0.0
-    for beat, event, _, facts, probability in situations(grammar, frozenset({fact})):
+    for beat, event, _, facts, probability in situations(grammar, said - independent):
         for way in event.wordings:
             for space, piece in _spaced(way, first=beat == 0):
-                if (piece.fact if isinstance(piece, Slot) else "") == fact:
-                    said = space + grammar.say(piece, facts)
-                    total += probability / len(event.wordings) * measure(said)
+                free = isinstance(piece, Slot) and piece.fact in independent
+                part = mean(space, piece) if free else length(space + grammar.say(piece, facts))
+                total += probability / len(event.wordings) * part
     return total
 
 
-def _spaced(wording: Wording, first: bool) -> Iterator[tuple[str, Literal | Slot]]:
+def _read_by(beat: Beat) -> set[str]:
+    """The facts (or forms of facts) that decide what may happen in a beat."""
+    return {key for event in beat.events for key in event.when}
+
+
+@functools.cache
+def _spaced(wording: Wording, first: bool) -> tuple[tuple[str, Literal | Slot], ...]:
     """The pieces, with the space between two of them given to the second, as `chunks` does."""
     space = "" if first else " "
+    found: list[tuple[str, Literal | Slot]] = []
     for piece in wording.pieces:
-        if isinstance(piece, Slot):
-            yield space, piece
-            space = ""
-        else:
-            text = piece.text.rstrip(" ")
-            yield space if text else "", Literal(text, ())
-            space = " " if text != piece.text else ""
+        text = piece.text.rstrip(" ") if isinstance(piece, Literal) else None
+        found.append((space if text != "" else "", piece if text is None else Literal(text, ())))
+        space = " " if isinstance(piece, Literal) and text != piece.text else ""
+    return tuple(found)
 
 
 def enumerate_stories(grammar: Grammar) -> Iterator[Derivation]:

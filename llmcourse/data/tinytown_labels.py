@@ -2,7 +2,7 @@
 
 Part-of-speech tags, entity spans, who a pronoun means, the sentiment of each sentence and of the
 whole. Nobody annotated anything: the choices that made the story *are* the labels, so they are
-right by construction. Not here: tasks made from them, such as questions and answers (`tinytown_tasks`).
+right by construction. Not here: tasks made from them, such as questions (`tinytown_tasks`).
 Chapters 03, 07, 11 and 12 use them.
 """
 
@@ -128,7 +128,9 @@ def _label(choice: Choice, facts: Mapping[str, str]) -> Sentence:
     for piece in choice.wording.pieces if choice.wording else ():
         said = GRAMMAR.say(piece, facts)
         first = len(tokens)
-        tokens += _tokens(piece, said, at)
+        tokens += [
+            Token(text, tag, at + start, at + end) for text, tag, start, end in _tokens(piece, said)
+        ]
         at += len(said)
         if isinstance(piece, Slot) and (piece.fact in ENTITIES or piece.form in PRONOUNS):
             _note(piece, (first, len(tokens)), entities, mentions)
@@ -148,8 +150,9 @@ def _note(
     mentions.append(Mention(referents, start, end, is_pronoun=slot.form in PRONOUNS))
 
 
-def _tokens(piece: Literal | Slot, said: str, at: int) -> list[Token]:
-    """The tokens of one piece, which starts at offset `at` of its sentence."""
+@functools.cache
+def _tokens(piece: Literal | Slot, said: str) -> tuple[Token, ...]:
+    """The tokens of one piece, placed from the piece's own start."""
     own = dict(piece.tags) if isinstance(piece, Literal) else {}
     named = isinstance(piece, Slot) and piece.fact in NAMES and not piece.form
     tokens = []
@@ -160,5 +163,5 @@ def _tokens(piece: Literal | Slot, said: str, at: int) -> list[Token]:
             tag = "PUNCT"
         else:
             tag = own.get(match.end()) or TAGS[match[0].lower()]
-        tokens.append(Token(match[0], tag, at + match.start(), at + match.end()))
-    return tokens
+        tokens.append(Token(match[0], tag, match.start(), match.end()))
+    return tuple(tokens)

@@ -66,7 +66,8 @@ TABLES: dict[str, Table] = {
         *[(2, thing) for thing in THINGS],
     ),
     "place": _table(
-        (4, "library school"), (3, "market museum station"), (2, "bakery harbor lighthouse"), (1, "zoo"),
+        (4, "library school"), (3, "market museum station"), (2, "bakery harbor lighthouse"),
+        (1, "zoo"),
     ),
     "giver": _phrases((4, "Grandma"), (3, "Grandpa"), (2, "Aunt Rose"), (2, "Uncle Otto")),
     "color": _COLORS,
@@ -83,7 +84,7 @@ TABLES: dict[str, Table] = {
     "bed": _phrases((3, "the sofa"), (2, "a pillow"), (1, "the best sweater in the house")),
     "dream": _table((4, "cheese"), (3, "clouds"), (2, "pancakes"), (1, "applause")),
 }  # fmt: skip
-"""What each kind of slot may draw; the same feelings serve on the way (`low`) and at the end (`sad`)."""
+"""What each kind of slot may draw; feelings serve on the way (`low`) and at the end (`sad`)."""
 
 
 def _people(girl: str, boy: str) -> dict[str, str]:
@@ -113,7 +114,7 @@ FORMS: dict[str, dict[str, str]] = {
         **dict.fromkeys(THINGS, "thing"),
     },
 }
-"""What a form makes of a word: `FORMS["he"]["Mia"]` is `she`; pets are `it`, `both` is hero and pet."""
+"""What a form makes of a word: `FORMS["he"]["Mia"]` is `she`. `both` is the hero and the pet."""
 
 PRONOUNS = frozenset({"he", "He", "him", "his", "His", "it", "its", "they", "They", "them"})
 """The forms that refer back to somebody without a name."""

@@ -1,4 +1,4 @@
-"""How a story of tinytown begins: who, where, in which weather, on which errand; and the whole plot.
+"""How a story of tinytown begins: who, in which weather, on which errand; and the whole plot.
 
 A child has a pet. There is weather. Something has to be brought somewhere. Whether that goes well
 depends on the weather, on what was put on or left at home, and on the pet. Each event's `when` is

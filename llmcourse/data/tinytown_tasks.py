@@ -66,7 +66,7 @@ def _pick(options: Sequence[T], rng: random.Random) -> T:
 def sentiment_sentences(n: int, seed: int = 0) -> Iterator[tuple[str, int]]:
     """`n` sentences with a feeling or a turn of luck, and their sentiment, -1 or 1.
 
-    Half of what one reads is negated somewhere: `was not happy`, `was not sad anymore`.
+    Many are negated, in both directions: `was not happy`, `was not sad anymore`.
     """
     rng = python_rng(seed, "tinytown", "sentiment")
     for story in stories(n, seed):  # every story ends in a sentence with a sentiment

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError
@@ -90,7 +90,7 @@ def evaluate(
 
 
 def uniform_bits_per_byte(
-    tokens: Int[np.ndarray, " N"], byte_lengths: Int[np.ndarray, " V"], vocab_size: int
+    tokens: Integer[np.ndarray, " N"], byte_lengths: Integer[np.ndarray, " V"], vocab_size: int
 ) -> float:
     """What guessing every token alike scores: `N log2 V / bytes`.
 
@@ -103,9 +103,9 @@ def uniform_bits_per_byte(
 
 
 def unigram_bits_per_byte(
-    train_counts: Int[np.ndarray, " V"],
-    valid_tokens: Int[np.ndarray, " N"],
-    byte_lengths: Int[np.ndarray, " V"],
+    train_counts: Integer[np.ndarray, " V"],
+    valid_tokens: Integer[np.ndarray, " N"],
+    byte_lengths: Integer[np.ndarray, " V"],
 ) -> float:
     """What guessing each token by its frequency in the training text scores.
 

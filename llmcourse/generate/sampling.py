@@ -1,7 +1,7 @@
 """From scores to the next token: pure functions `logits -> logits`, and one that draws.
 
-A token that is ruled out gets minus infinity. Compose them in the order that you mean; the usual one
-is repetition penalty, temperature, then a filter. Not here: the loop over tokens (`decode.py`).
+A token that is ruled out gets minus infinity. Compose them in the order that you mean; the usual
+one is repetition penalty, temperature, then a filter. Not here: the loop over tokens (`decode.py`).
 Chapter 15 teaches this.
 """
 
@@ -13,15 +13,21 @@ from torch import Tensor
 
 from llmcourse.errors import UserError
 
+COLDEST = 1e-4
+"""The least temperature: what is nearer to 0 would overflow, and draws like `greedy` anyway."""
+
 
 def apply_temperature(logits: Float[Tensor, "*B V"], temperature: float) -> Float[Tensor, "*B V"]:
     """Divide by the temperature: below 1 sharpens the distribution, above 1 flattens it.
 
     Raises:
-        UserError: the temperature is not above 0 (for the limit at 0, use `greedy`).
+        UserError: the temperature is below `COLDEST` (use `greedy` for the limit) or infinite.
     """
-    if not temperature > 0:
-        raise UserError(f"temperature={temperature} must be above 0; for the best token use greedy")
+    if not COLDEST <= temperature < math.inf:
+        raise UserError(
+            f"temperature={temperature} must be a number of at least {COLDEST}: "
+            "for the likeliest token itself, be greedy"
+        )
     return logits / temperature
 
 
@@ -45,8 +51,10 @@ def top_p(logits: Float[Tensor, "*B V"], p: float) -> Float[Tensor, "*B V"]:
     """
     if not 0 < p <= 1:
         raise UserError(f"top_p={p} must be above 0 and at most 1")
+    if p == 1:
+        return logits  # rounding could find the sum reached before the end
     ordered, order = logits.sort(dim=-1, descending=True)
-    probabilities = ordered.softmax(-1)
+    probabilities = ordered.float().softmax(-1)  # in half precision the sum would lose its digits
     before = probabilities.cumsum(-1) - probabilities  # what the likelier ones have together
     drop = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before >= p)
     return logits.masked_fill(drop, -math.inf)
@@ -74,9 +82,9 @@ def repetition_penalty(
     A positive score is divided by the penalty, a negative one multiplied, so both go down.
 
     Raises:
-        UserError: the penalty is below 1.
+        UserError: the penalty is below 1 or infinite.
     """
-    if not penalty >= 1:
+    if not 1 <= penalty < math.inf:
         raise UserError(f"repetition_penalty={penalty} must be at least 1 (1 changes nothing)")
     seen = logits.gather(-1, ids)
     lowered = torch.where(seen > 0, seen / penalty, seen * penalty)

@@ -7,7 +7,7 @@ accumulation and several processes agree exactly. Chapters 06 and 07 teach this.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -54,6 +54,7 @@ class LossSum(NamedTuple):
     count: Int[Tensor, ""]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """The two halves of a pretraining task."""
 

@@ -1,8 +1,9 @@
 """How the learning rate moves over a run: pure functions from progress to a multiplier.
 
-Progress runs from 0 to 1, whether it counts steps, tokens or seconds; the multiplier scales the peak
-rate. So a schedule can be plotted, tested and tied to the clock. All of them are continuous. Not
-here: who calls them (`train/optimizers.py`). Chapter 06 teaches this.
+Progress runs from 0 to 1, whether it counts steps, tokens or seconds; the multiplier scales the
+peak rate. So a schedule can be plotted, tested and tied to the clock. All of them are continuous,
+and a warm-up begins at zero: a loop that asks at the middle of each step wastes none. Not here: who
+calls them (`train/optimizers.py`). Chapter 06 teaches this.
 """
 
 import math

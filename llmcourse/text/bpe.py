@@ -41,28 +41,20 @@ def pre_tokens(text: str) -> list[str]:
 class BPETokenizer(BytePieces):
     """Byte-level BPE. Ids: 0-255 the bytes, then a piece for each merge in order, last END_OF_TEXT.
 
-    Two merges may spell the same piece (`a` + `bc` and `ab` + `c`); they then share one id. So
-    there can be a few more merges than learned pieces.
-
     Attributes:
-        merges: the pairs of ids in the order in which they were learned, which is their rank.
+        merges: the pairs of ids in the order in which they were learned; merge `r` makes id
+            `256 + r`.
     """
 
     kind = "bpe"
 
     def __init__(self, merges: Iterable[Pair]):
         self.merges = [(left, right) for left, right in merges]
-        pieces = {bytes([value]): value for value in range(N_BYTES)}
-        spelling = list(pieces)
-        self._merged_ids = []
+        pieces = [bytes([value]) for value in range(N_BYTES)]
         for left, right in self.merges:
-            piece = spelling[left] + spelling[right]
-            if piece not in pieces:
-                pieces[piece] = len(spelling)
-                spelling.append(piece)
-            self._merged_ids.append(pieces[piece])
-        super().__init__(spelling[N_BYTES:])
-        self._ranks = {pair: rank for rank, pair in enumerate(self.merges)}
+            pieces.append(pieces[left] + pieces[right])
+        super().__init__(pieces[N_BYTES:])
+        self._merged = {pair: N_BYTES + rank for rank, pair in enumerate(self.merges)}
         self._cache: dict[str, list[int]] = {}
 
     @classmethod
@@ -116,32 +108,33 @@ class BPETokenizer(BytePieces):
         """
         merges = read_json(path, cls.kind).get("merges")
         try:
-            assert isinstance(merges, list) and all(map(_is_pair, merges))
-            return cls((left, right) for left, right in merges)
-        except (AssertionError, IndexError):
-            raise UserError(f"{path} is damaged: its merges make no sense; train again") from None
+            if isinstance(merges, list) and all(map(_is_pair, merges)):
+                return cls((left, right) for left, right in merges)
+        except IndexError:  # an id that no earlier merge has made
+            pass
+        raise UserError(f"{path} is damaged: its merges make no sense; train again")
 
     def _encode_word(self, word: bytes) -> list[int]:
         """Apply the merges in the order of their ranks, and from left to right within a rank.
 
-        A heap of `rank * size + position` finds the next: a word of n bytes takes O(n log n).
+        A heap of `merged id * size + position` finds the next: n bytes take O(n log n).
         """
-        ids, ranks = _with_borders([word]), self._ranks
+        ids, merged = _with_borders([word]), self._merged
         size = len(ids)
         left, right = list(range(-1, size - 1)), list(range(1, size + 1))
-        heap = [ranks[pair] * size + at for at, pair in enumerate(pairwise(ids)) if pair in ranks]
+        heap = [merged[pair] * size + at for at, pair in enumerate(pairwise(ids)) if pair in merged]
         heapq.heapify(heap)
         while heap:
-            rank, at = divmod(heapq.heappop(heap), size)
+            new, at = divmod(heapq.heappop(heap), size)
             absorbed = right[at]
-            if (ids[at], ids[absorbed]) != self.merges[rank]:
+            if merged.get((ids[at], ids[absorbed])) != new:
                 continue  # one of the two has been merged with its other neighbour
-            ids[at], ids[absorbed] = self._merged_ids[rank], BORDER
+            ids[at], ids[absorbed] = new, BORDER
             before, after = left[at], right[absorbed]
             right[at], left[after] = after, at
-            for start, pair in ((before, (ids[before], ids[at])), (at, (ids[at], ids[after]))):
-                if pair in ranks:
-                    heapq.heappush(heap, ranks[pair] * size + start)
+            for start, pair in ((before, (ids[before], new)), (at, (new, ids[after]))):
+                if pair in merged:
+                    heapq.heappush(heap, merged[pair] * size + start)
         return [token_id for token_id in ids if token_id != BORDER]
 
 
@@ -175,27 +168,25 @@ class _Corpus:
                 self.places[pair].append(at)
 
     def learn(self, n_learned: int) -> list[Pair]:
-        """Merge the most frequent pair until `n_learned` new pieces exist; return the merges."""
-        pieces = {bytes([value]): order for order, value in enumerate(_BYTE_ORDER)}
-        spelling = list(pieces)
+        """Merge the most frequent pair `n_learned` times; return the pairs.
+
+        No two merges can spell the same piece: all places of a pair are merged at once, so that
+        later pairs meet the same pieces in the same order everywhere.
+        """
         merges: list[Pair] = []
         heap = [(-count, pair) for pair, count in self.counts.items()]
         heapq.heapify(heap)
-        while len(pieces) < N_BYTES + n_learned:
+        while len(merges) < n_learned:
             pair = self._most_frequent(heap)
             if pair is None:
-                largest = len(pieces) + 1
                 raise UserError(
                     f"vocab_size={N_BYTES + n_learned + 1} is more than this text has pieces for: "
-                    f"give more text, or at most {largest}"
+                    f"give more text, or at most {N_BYTES + len(merges) + 1}"
                 )
-            piece = spelling[pair[0]] + spelling[pair[1]]
-            if piece not in pieces:
-                pieces[piece] = len(spelling)
-                spelling.append(piece)
+            for changed in self._merge(pair, N_BYTES + len(merges)):
+                if self.counts[changed]:  # a merge right beside may have taken it away again
+                    heapq.heappush(heap, (-self.counts[changed], changed))
             merges.append(pair)
-            for changed in self._merge(pair, pieces[piece]):
-                heapq.heappush(heap, (-self.counts[changed], changed))
         return [(_from_order(left), _from_order(right)) for left, right in merges]
 
     def _most_frequent(self, heap: list[tuple[int, Pair]]) -> Pair | None:
@@ -205,7 +196,7 @@ class _Corpus:
             count = self.counts[pair]
             if count == -negative:
                 return pair
-            if count > 0:
+            if count:
                 heapq.heappush(heap, (-count, pair))
         return None
 

@@ -5,7 +5,6 @@ Only the first process says anything. Not here: what the loop does with the figu
 
 import contextlib
 import time
-from typing import Self
 
 from llmcourse.device import peak_flops
 from llmcourse.evaluate.perplexity import Score
@@ -135,7 +134,7 @@ class Monitor:
         """Say why the loop was left."""
         self.reason = reason
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Monitor":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -161,7 +161,7 @@ def who_looks_at_whom(
     above, below = _spread(query_labels), _spread(keys)
     for row, column in np.ndindex(*values.shape):
         chosen = query is None or row == query
-        _connect(ax, above[row], below[column], values[row, column], chosen)
+        _connect(ax, above[row], below[column], float(values[row, column]), chosen)
     _write_tokens(ax, above, query_labels, y=1.0, bold=query)
     _write_tokens(ax, below, keys, y=0.0)
     for letter, y in (("T", 1.0), ("S", 0.0)):
@@ -184,8 +184,8 @@ def softmax_bars(
     """What softmax is given, and what it makes of it: `softmax(scale * scores / temperature)`."""
     logits = scores.double() * scale / temperature
     shares = logits.softmax(-1)
-    entropy = -torch.special.xlogy(shares, shares).sum().item() / math.log(2)
-    names = [style.printable(name) for name in labels or map(str, range(len(scores)))]
+    entropy = torch.special.entr(shares).sum().item() / math.log(2)
+    names = [matrix.token_label(name) for name in labels or map(str, range(len(scores)))]
     drawn, (left, right) = style.figure(height=2.9, columns=2, width_ratios=[2, 3])
     left.bar(names, logits.tolist(), color=style.GREYS[2], width=0.7)
     left.axhline(0, color=style.GREYS[1], linewidth=0.8)
@@ -275,7 +275,7 @@ def _explored(
     drawn, (upper, lower) = style.figure(height=6.2, rows=2, height_ratios=[1, 2.2])
     most = int(weights[query].argmax())
     share = weights[query, most].item()
-    looking, seen = (style.printable(pieces[at]) for at in (query, most))
+    looking, seen = (matrix.token_label(pieces[at]) for at in (query, most))
     who_looks_at_whom(
         weights,
         pieces,
@@ -315,7 +315,7 @@ def _uniform_line(ax: Axes, count: int) -> None:
 
 def _spread(labels: Sequence[str]) -> np.ndarray:
     """Centres between 0 and 1 for tokens set in a row, each given room by its length."""
-    lengths = np.array([max(len(label), 1) + 2 for label in labels], dtype=float)
+    lengths = np.array([max(len(label), 2) + 2 for label in labels], dtype=float)
     return (np.cumsum(lengths) - lengths / 2) / lengths.sum()
 
 
@@ -342,13 +342,14 @@ def _connect(ax: Axes, start: float, end: float, weight: float, chosen: bool) ->
 def _write_tokens(
     ax: Axes, at: np.ndarray, labels: Sequence[str], y: float, bold: int | None = None
 ) -> None:
-    size = 10 if len(labels) <= 12 else 8
+    letters = sum(len(label) + 2 for label in labels)
+    size = float(np.clip(10 * 62 / letters, 5.5, 10))
     for index, (x, label) in enumerate(zip(at, labels, strict=True)):
         chosen = index == bold
         ax.text(
             x,
             y,
-            style.printable(label),
+            matrix.token_label(label),
             fontsize=size,
             fontweight="bold" if chosen else "normal",
             color=style.ACCENT if chosen else style.GREYS[0],

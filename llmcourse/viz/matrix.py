@@ -35,6 +35,11 @@ def axes_for(shape: tuple[int, ...]) -> Axes:
     return ax
 
 
+def token_label(piece: str) -> str:
+    """A token as a label: printable, and without the space that most tokens begin with."""
+    return style.printable(piece.removeprefix(" ") or piece)
+
+
 def cells(
     ax: Axes, values: np.ndarray, colormap: Colormap, limits: Normalize = PROBABILITIES
 ) -> ScalarMappable:
@@ -114,7 +119,7 @@ def _ticks(ax: Axes, axis: str, count: int, labels: Labels, room: float) -> None
     """Name the positions along an axis, turned, smaller or fewer where there is little room."""
     if labels is not None and len(labels) != count:
         raise UserError(f"{len(labels)} labels for {count} positions: give one for each")
-    names = [style.printable(label) for label in labels] if labels else list(map(str, range(count)))
+    names = list(map(token_label, labels)) if labels else list(map(str, range(count)))
     longest = _LETTER * max(map(len, names))
     turned = axis == "x" and labels is not None and longest > room
     line = 0.16 if turned or axis == "y" else longest + _LETTER

@@ -26,6 +26,7 @@ NAN = float("nan")
         (np.array([1.0, 2.0]), np.array([1, 2.0])),
         (np.array(["a"]), np.array(["a"])),
         (1.5, torch.tensor(1.5)),
+        (1.5, torch.tensor(1.5, requires_grad=True)),
         (1.5, np.float32(1.5)),
         (3, 3.0),
         (NAN, NAN),

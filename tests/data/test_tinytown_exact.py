@@ -91,7 +91,7 @@ def test_chunks_lose_nothing(texts):
 
 
 def test_the_whole_grammar_agrees_with_its_samples():
-    n = 3_000
+    n = 1_500
     sampler = Sampler(GRAMMAR, random.Random(0))
     stories = [sampler.draw() for _ in range(n)]
     surprises = [-story.log_probability for story in stories]

@@ -199,11 +199,11 @@ def test_on_shakespeare_merges_and_pieces_are_the_librarys(data_dir):
     assert our_pieces(tokenizer, text[:100_000]) == library_pieces(library, text[:100_000])
 
 
-def test_two_ways_to_spell_a_piece_share_its_id():
-    a, b, c = b"abc"
-    tokenizer = BPETokenizer([(a, b), (b, c), (256, c), (a, 257)])
-    assert tokenizer.vocab_size == 256 + 3 + 1
-    assert tokenizer.token_bytes(258) == b"abc"
+@given(REPETITIVE)
+def test_no_two_merges_spell_the_same_piece(texts):
+    tokenizer = largest_training(texts, 60)
+    pieces = [tokenizer.token_bytes(token_id) for token_id in range(tokenizer.vocab_size)]
+    assert len(set(pieces)) == len(pieces)
 
 
 @given(st.permutations(["ab ab abc", "bca", "aab aab", "cab"]))
@@ -248,8 +248,8 @@ def test_encoding_equals_the_librarys(texts, text):
 
 def test_gpt2s_own_vocabulary_gives_gpt2s_ids(data_dir):
     folder = data_dir / "gpt2_bpe"
-    vocab = json.loads(gzip.open(folder / "gpt2_vocab.json.gz").read())
-    lines = gzip.open(folder / "gpt2_merges.txt.gz", "rt", encoding="utf-8").read().splitlines()
+    vocab = json.loads(gzip.decompress((folder / "gpt2_vocab.json.gz").read_bytes()))
+    lines = gzip.decompress((folder / "gpt2_merges.txt.gz").read_bytes()).decode().splitlines()
     pairs = [tuple(line.split()) for line in lines if line and not line.startswith("#version")]
     library = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, pairs))
     library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -270,9 +270,9 @@ def test_gpt2s_own_vocabulary_gives_gpt2s_ids(data_dir):
 
 
 def test_a_very_long_word_takes_no_more_than_its_length():
-    """With a million bytes, a quadratic algorithm would be at it for a day."""
-    tokenizer = BPETokenizer.train(["ab" * 100_000, "a" * 100_000], 270)
-    for text in ("a" * 1_000_000, "ab" * 500_000):
+    """With 200 000 bytes, a quadratic algorithm would be at it for hours."""
+    tokenizer = BPETokenizer.train(["ab" * 50_000, "a" * 50_000], 270)
+    for text in ("a" * 200_000, "ab" * 100_000):
         ids = tokenizer.encode(text)
         assert tokenizer.decode(ids) == text
         assert len(ids) < len(text) / 16

@@ -5,7 +5,10 @@ from llmcourse.errors import UserError
 from llmcourse.text.base import END_OF_TEXT
 from llmcourse.text.sentencepiece import SentencePieceTokenizer
 
-TEXT = "she sells sea shells by the sea shore, and the shells she sells are sea shells\n" * 3
+TEXT = (
+    "She sells sea shells by the sea shore, and the shells that she sells are sea shells.\n"
+    "A quick brown fox sees her there, and jumps over seven lazy dogs to buy a shell or two.\n"
+) * 3
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def test_words_seen_often_become_pieces(tokenizer):
 
 def test_indentation_is_a_piece():
     text = "if x:\n        y = 1\n        z = 2\n" * 20
-    tokenizer = SentencePieceTokenizer.train([text], 280)
+    tokenizer = SentencePieceTokenizer.train([text], 268)
     assert len(tokenizer.encode("        ")) <= 2
 
 
@@ -42,7 +45,7 @@ def test_the_librarys_bpe_can_be_asked_for():
 
 
 def test_training_is_silent(capfd):
-    SentencePieceTokenizer.train([TEXT, "\0 ▅ " + "long " * 2000], 290)
+    SentencePieceTokenizer.train([TEXT, "\0 ▅ " + "long " * 2000], 300)
     out, err = capfd.readouterr()
     assert (out, err) == ("", "")
 

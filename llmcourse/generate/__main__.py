@@ -1,0 +1,184 @@
+"""Let a trained model write: text streams as it is made.
+
+$ python -m llmcourse.generate runs/mine                                    a new document
+$ python -m llmcourse.generate runs/mine --prompt "def "                    go on from here
+$ python -m llmcourse.generate runs/mine --temperature 1 --top-k 0 --top-p 0.9
+$ python -m llmcourse.generate runs/mine --greedy --repetition-penalty 1.3
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from llmcourse import command_line
+from llmcourse.errors import UserError, exit_on_user_error
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from llmcourse.models.gpt import GPT
+    from llmcourse.text.base import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to write, and how each token is chosen."""
+
+    run: Positional[Path]
+    """The run directory that training left behind."""
+    prompt: str = ""
+    """What to go on from; nothing begins a new document."""
+    max_new_tokens: int = 200
+    """How many tokens at the most; the end of the document comes first, if it comes."""
+    temperature: float = 0.8
+    """Below 1 sharpens the distribution, above 1 flattens it."""
+    top_k: int = 40
+    """Choose among so many of the likeliest tokens; 0 among all."""
+    top_p: float = 1.0
+    """Choose among the likeliest tokens that together have this probability."""
+    min_p: float = 0.0
+    """Choose among tokens at least so likely, as a share of the likeliest one's probability."""
+    repetition_penalty: float = 1.0
+    """Above 1 makes tokens less likely that were there before."""
+    greedy: bool = False
+    """Always take the likeliest token."""
+    seed: int = 0
+    """The same seed writes the same text."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+
+def write(options: Options) -> Iterator[str]:
+    """Yield the prompt, and then the text that the model goes on with, piece by piece.
+
+    Raises:
+        UserError: a directory that holds no run, or an option out of its range.
+    """
+    import torch
+
+    from llmcourse.device import choose_device
+    from llmcourse.generate.decode import generate
+    from llmcourse.text.base import StreamDecoder
+
+    if options.max_new_tokens < 1:
+        raise UserError(f"max_new_tokens={options.max_new_tokens} must be at least 1")
+    device = choose_device(options.device)
+    seen = torch.zeros(1, 1, dtype=torch.long, device=device)
+    warp(options)(torch.zeros(1, 2, device=device), seen)  # what cannot be is said before loading
+    model, tokenizer = load_run(options.run)
+    model.to(device)
+    # Each document in training ends with this token; so after it, a new one begins.
+    ids = torch.tensor([[tokenizer.eot_id, *tokenizer.encode(options.prompt)]], device=device)
+    decoder = StreamDecoder(tokenizer)
+    yield options.prompt
+    for token in generate(
+        model,
+        ids,
+        max_new_tokens=options.max_new_tokens,
+        pick=chooser(options, ids),
+        stop_ids=(tokenizer.eot_id,),
+    ):
+        yield decoder.push(int(token))
+    yield decoder.flush()
+
+
+def load_run(run: Path) -> "tuple[GPT, Tokenizer]":
+    """The best model of a run, and the tokenizer that it was trained with.
+
+    Raises:
+        UserError: the directory holds no run, or its parts do not belong together.
+    """
+    from llmcourse.models.files import load_model
+    from llmcourse.text.load import load_tokenizer
+
+    if not run.is_dir():
+        raise UserError(f"there is no run directory {run}: look for it in runs/")
+    if not (run / "model").is_dir():
+        raise UserError(
+            f"{run} holds no model/: a run gets one at its first evaluation; to train one, run "
+            "python -m llmcourse.train"
+        )
+    model, tokenizer = load_model(run / "model"), load_tokenizer(run)
+    if tokenizer.vocab_size != model.config.vocab_size:
+        raise UserError(
+            f"the tokenizer in {run} has {tokenizer.vocab_size} tokens and the model "
+            f"{model.config.vocab_size}: they are not of the same run"
+        )
+    return model, tokenizer
+
+
+def warp(options: Options) -> "Callable[[Tensor, Tensor], Tensor]":
+    """The scores of the next token, made as the options want them, from the raw ones and the past.
+
+    Raises:
+        UserError: an option out of its range, when it is first used.
+    """
+    from llmcourse.generate import sampling
+
+    def warped(logits: "Tensor", ids: "Tensor") -> "Tensor":
+        logits = sampling.repetition_penalty(logits, ids, options.repetition_penalty)
+        if options.greedy:
+            return logits
+        logits = sampling.apply_temperature(logits, options.temperature)
+        if options.top_k:
+            logits = sampling.top_k(logits, options.top_k)
+        return sampling.min_p(sampling.top_p(logits, options.top_p), options.min_p)
+
+    return warped
+
+
+def chooser(options: Options, ids: "Tensor") -> "Callable[[Tensor], Tensor]":
+    """What takes the next token, for `generate`; it remembers the past, which is `ids` at first."""
+    import torch
+
+    from llmcourse.generate import sampling
+    from llmcourse.randomness import torch_rng
+
+    generator = torch_rng(options.seed, "generate", device=ids.device)
+    warped = warp(options)
+
+    def choose(logits: "Tensor") -> "Tensor":
+        nonlocal ids
+        scores = warped(logits, ids)
+        token = sampling.greedy(scores) if options.greedy else sampling.sample(scores, generator)
+        ids = torch.cat([ids, token[:, None]], dim=1)
+        return token
+
+    return choose
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    with exit_on_user_error():
+        options = command_line.parse(
+            Options,
+            sys.argv[1:] if arguments is None else arguments,
+            prog="python -m llmcourse.generate",
+            about=str(__doc__),
+            default=None,
+        )
+        try:
+            for text in write(options):
+                _put(text)
+            _put("\n")
+        except BrokenPipeError:  # the reader, such as `head`, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            return 130
+    return 0
+
+
+def _put(text: str) -> None:
+    """Write bytes, so that neither the terminal's encoding nor half a character can stop us."""
+    sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

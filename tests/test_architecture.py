@@ -1,0 +1,335 @@
+"""The rules that keep the package readable, and for each rule a proof that it can be broken.
+
+The rules: imports point strictly downwards and never in a circle; heavy libraries are imported only
+where they are the subject; folders re-export nothing; whatever is public says what it is.
+"""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmcourse.viz.graph import (
+    LEVELS,
+    SIDEWAYS,
+    draw_package,
+    level_of,
+    part_graph,
+    part_of,
+    without_detours,
+)
+from llmcourse.viz.imports import PACKAGE, deferred_graph, module_graph, source_files
+
+HEAVY = {"matplotlib", "ipywidgets", "IPython", "fastapi", "transformers", "onnx", "datasets"}
+LIGHT_UP_TO = level_of("finetune")
+LONGEST_FILE = 400
+"""Lines. A file that grows past this usually holds two ideas."""
+
+
+# --- the rules: each returns what breaks it --------------------------------------------------------
+
+
+def unknown_parts(root: Path) -> list[str]:
+    known = {part for level in LEVELS for part in level}
+    return sorted(part_graph(root).keys() - known)
+
+
+def upward_imports(root: Path) -> list[str]:
+    """Imports, deferred ones too, of a part that is not below."""
+    found = []
+    for part, imported in part_graph(root).items():
+        for other in imported:
+            free = level_of(part) == level_of(other) == 0 or (part, other) in SIDEWAYS
+            if level_of(other) >= level_of(part) and not free:
+                found.append(f"{part} imports {other}")
+    return sorted(found)
+
+
+def circles(root: Path) -> list[str]:
+    """Modules that need themselves to be imported."""
+    graph = {
+        module: {name for name in imported if name.startswith(root.name)}
+        for module, imported in module_graph(root).items()
+    }
+    while True:  # take away what needs nothing more; what is left stands in a circle or above one
+        leaves = {module for module, needed in graph.items() if not needed & graph.keys()}
+        if not leaves:
+            return sorted(graph)
+        graph = {module: needed for module, needed in graph.items() if module not in leaves}
+
+
+def heavy_imports(root: Path) -> list[str]:
+    return sorted(
+        f"{module} imports {name}"
+        for module, imported in module_graph(root).items()
+        if is_light(module)
+        for name in imported
+        if name.partition(".")[0] in HEAVY
+    )
+
+
+def torch_in_text(root: Path) -> list[str]:
+    return sorted(
+        module
+        for graph in (module_graph(root), deferred_graph(root))
+        for module, imported in graph.items()
+        if part_of(module) == "text" and any(name.partition(".")[0] == "torch" for name in imported)
+    )
+
+
+def init_files_with_code(root: Path) -> list[str]:
+    """`__init__.py` files that hold more than a docstring; the root's may set up its environment."""
+    return [
+        module
+        for module, path in source_files(root).items()
+        if path.name == "__init__.py" and module != root.name and len(tree_of(path).body) != 1
+    ]
+
+
+def undocumented(root: Path) -> list[str]:
+    """Modules, and public functions, classes and methods, without a docstring."""
+    found = []
+    for module, path in source_files(root).items():
+        tree = tree_of(path)
+        found += [module] * (ast.get_docstring(tree) is None)
+        found += [f"{module}.{name}" for name in undocumented_in(tree)]
+    return found
+
+
+def undocumented_in(node: ast.Module | ast.ClassDef, prefix: str = "") -> list[str]:
+    found = []
+    for child in node.body:
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if child.name.startswith("_") or is_overload(child):
+            continue
+        if ast.get_docstring(child) is None:
+            found.append(prefix + child.name)
+        if isinstance(child, ast.ClassDef):
+            found += undocumented_in(child, f"{prefix}{child.name}.")
+    return found
+
+
+def long_files(root: Path) -> list[str]:
+    lengths = {
+        module: len(path.read_text("utf-8").splitlines())
+        for module, path in source_files(root).items()
+    }
+    return [f"{module}: {n} lines" for module, n in lengths.items() if n > LONGEST_FILE]
+
+
+RULES = [
+    unknown_parts,
+    upward_imports,
+    circles,
+    heavy_imports,
+    torch_in_text,
+    init_files_with_code,
+    undocumented,
+    long_files,
+]
+
+
+def is_light(module: str) -> bool:
+    part = part_of(module)
+    return not part or level_of(part) <= LIGHT_UP_TO
+
+
+def is_overload(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """A setter or an overload is described where its function is."""
+    marks = (ast.unparse(mark) for mark in node.decorator_list)
+    return any(mark.endswith(("overload", ".setter")) for mark in marks)
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())
+
+
+# --- the package keeps them ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_package_keeps_the_rule(rule):
+    assert rule(PACKAGE) == []
+
+
+def imported_by(statements: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after some statements."""
+    script = f"{statements}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True
+    )
+    return {name.partition(".")[0] for name in json.loads(ran.stdout.splitlines()[-1])}
+
+
+def test_importing_all_the_light_modules_loads_nothing_heavy():
+    modules = [name for name in source_files() if is_light(name) and "__main__" not in name]
+    loaded = imported_by("\n".join(f"import {module}" for module in modules))
+    assert "torch" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_text_is_importable_without_torch():
+    modules = [name for name in source_files() if part_of(name) == "text"]
+    assert "torch" not in imported_by("\n".join(f"import {module}" for module in modules))
+
+
+def test_help_is_quick_for_it_needs_no_torch():
+    loaded = imported_by("import llmcourse.train.__main__")
+    assert not loaded & (HEAVY | {"torch", "tensorboard"})
+
+
+def test_importing_the_package_sets_the_wait_policy_before_torch():
+    policy = (
+        "import os, sys, llmcourse; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", policy], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["PASSIVE", "False"]
+
+
+# --- the rules can be broken -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def package(tmp_path):
+    """Make a package from `{path: source}`; every file gets a docstring unless it has one."""
+
+    def make(files: dict[str, str]) -> Path:
+        root = tmp_path / "fake"
+        for name, source in {"__init__.py": "", **files}.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            init = path.parent / "__init__.py"
+            if not init.exists():
+                init.write_text('"""A folder."""\n')
+            path.write_text(source if source.startswith('"""') else f'"""A file."""\n{source}')
+        return root
+
+    return make
+
+
+GOOD = {
+    "errors.py": "",
+    "device.py": "from fake.errors import Oops",
+    "text/base.py": "from fake import errors",
+    "data/loader.py": "from fake.text.base import Tokenizer\nimport torch",
+    "generate/decode.py": "def one():\n    '''Say.'''\n    import transformers",
+    "evaluate/spans.py": "from fake.generate import decode",
+    "viz/style.py": "import matplotlib.pyplot",
+}
+
+
+def test_a_good_package_passes(package):
+    root = package(GOOD)
+    assert {rule.__name__: rule(root) for rule in RULES} == {rule.__name__: [] for rule in RULES}
+
+
+BROKEN = {
+    "a part that no level names": (unknown_parts, {"misc/things.py": ""}, ["misc"]),
+    "an import from above": (
+        upward_imports,
+        {"nn/mlp.py": "from fake.models.gpt import GPT", "models/gpt.py": ""},
+        ["nn imports models"],
+    ),
+    "an import from above inside a function": (
+        upward_imports,
+        {"nn/mlp.py": "def f():\n    import fake.models.gpt", "models/gpt.py": ""},
+        ["nn imports models"],
+    ),
+    "an import from above for type checkers alone": (
+        upward_imports,
+        {"nn/mlp.py": "if X:\n    from ..models.gpt import GPT", "models/gpt.py": ""},
+        ["nn imports models"],
+    ),
+    "folders on one level": (
+        upward_imports,
+        {"nn/mlp.py": "from fake.optim import adam", "optim/adam.py": ""},
+        ["nn imports optim"],
+    ),
+    "the right pair the wrong way round": (
+        upward_imports,
+        {"generate/decode.py": "import fake.evaluate.text", "evaluate/text.py": ""},
+        ["generate imports evaluate"],
+    ),
+    "a circle within a part": (
+        circles,
+        {
+            "nn/a.py": "from fake.nn import b",
+            "nn/b.py": "from fake.nn.c import x",
+            "nn/c.py": "import fake.nn.a",
+            "nn/d.py": "",
+        },
+        ["fake.nn.a", "fake.nn.b", "fake.nn.c"],
+    ),
+    "a picture in the engine room": (
+        heavy_imports,
+        {"train/loop.py": "import matplotlib.pyplot as plt"},
+        ["fake.train.loop imports matplotlib.pyplot"],
+    ),
+    "torch in text": (
+        torch_in_text,
+        {"text/bpe.py": "from torch import Tensor"},
+        ["fake.text.bpe"],
+    ),
+    "torch in text, later": (
+        torch_in_text,
+        {"text/bpe.py": "def f():\n    import torch.nn"},
+        ["fake.text.bpe"],
+    ),
+    "a second import path": (
+        init_files_with_code,
+        {"nn/__init__.py": "from fake.nn.mlp import MLP", "nn/mlp.py": ""},
+        ["fake.nn"],
+    ),
+    "a module that says nothing": (
+        undocumented,
+        {"nn/mlp.py": '""""""\nx = 1'},
+        ["fake.nn.mlp"],
+    ),
+    "functions, classes and methods that say nothing": (
+        undocumented,
+        {
+            "nn/mlp.py": "def f(): ...\nclass C:\n    def m(self): ...\n    def _p(self): ...\n"
+            "class D:\n    'Says.'\n    @property\n    def width(self): ..."
+        },
+        ["fake.nn.mlp.f", "fake.nn.mlp.C", "fake.nn.mlp.C.m", "fake.nn.mlp.D.width"],
+    ),
+    "two ideas in a file": (
+        long_files,
+        {"nn/mlp.py": "x = 1\n" * LONGEST_FILE},
+        [f"fake.nn.mlp: {LONGEST_FILE + 1} lines"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "files", "found"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_rule_is_noticed(package, rule, files, found):
+    assert rule(package({**GOOD, **files})) == found
+
+
+def test_a_heavy_import_is_noticed_in_the_running_interpreter():
+    assert imported_by("import ipywidgets") & HEAVY == {"ipywidgets", "IPython"}
+
+
+# --- the drawing is the graph ----------------------------------------------------------------------
+
+
+def test_implied_arrows_are_left_out():
+    graph = {"train": {"models", "nn"}, "models": {"nn"}, "nn": set()}
+    assert without_detours(graph) == {"train": {"models"}, "models": {"nn"}, "nn": set()}
+
+
+def test_the_drawing_shows_every_part_and_every_arrow():
+    ax = draw_package()
+    upper = {part for part in part_graph() if level_of(part)}
+    written = {text.get_text() for text in ax.texts}
+    assert upper <= written
+    graph = part_graph()
+    edges = without_detours({part: graph[part] & upper for part in upper})
+    arrows = [text for text in ax.texts if getattr(text, "arrow_patch", None)]
+    assert len(arrows) == sum(map(len, edges.values()))
+    for arrow in arrows:  # from `xyann` to `xy`: down, or level
+        assert arrow.xy[1] <= arrow.xyann[1]
