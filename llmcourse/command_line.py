@@ -37,7 +37,7 @@ def parse(kind: type[T], arguments: list[str], *, prog: str, about: str, default
 def _one_line(box: str) -> str:
     """The gist of the library's framed message."""
     lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()]
-    lines = [line for line in lines[1:] if line]
+    lines = [line for line in lines[1:] if line.strip("-")]  # a frame is of dashes in ASCII
     text = " ".join(lines)
     unknown = re.match(r"Unrecognized options: (\S+?),? ", text + " ")
     if unknown:

@@ -17,7 +17,6 @@ import torch
 from small_runs import flags, log_of, run, small
 
 import llmcourse.train.loop as loop
-from llmcourse.data.windows import Windows
 from llmcourse.train.__main__ import main
 from llmcourse.train.state import list_checkpoints
 
@@ -230,15 +229,6 @@ def test_what_is_saved_before_a_loss_that_is_no_number_is_good(tmp_path, monkeyp
     result = run(out, resume=True)
     assert result.steps == 20
     assert math.isfinite(result.score.loss)
-
-
-def test_windows_are_never_shared_between_the_splits(finished):
-    """The held-out text is other documents, so no validation window stands in the training text."""
-    train = Windows(finished / "data" / "train.bin", 33, overlap=1)
-    valid = Windows(finished / "data" / "valid.bin", 33, overlap=1)
-    text = train.tokens.tobytes()
-    inside = sum(valid.window(i).astype(train.tokens.dtype).tobytes() in text for i in range(20))
-    assert inside == 0
 
 
 def test_the_guard_of_these_tests(tmp_path):

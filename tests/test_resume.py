@@ -21,7 +21,7 @@ STEPS = 60
 def whole(tmp_path_factory) -> Path:
     """A run that nobody disturbs."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    assert start(out).wait(timeout=120) == 0
+    finish(start(out))
     return out
 
 
@@ -32,6 +32,12 @@ def start(out: Path, *more: str) -> subprocess.Popen:
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def finish(process: subprocess.Popen) -> None:
+    """Wait for a run that should end well."""
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
 
 
 def wait_for_step(process: subprocess.Popen, out: Path, step: int) -> None:
@@ -59,8 +65,7 @@ def test_killed_and_resumed_equals_never_stopped(whole, tmp_path):
         process.send_signal(signal.SIGKILL)
         process.communicate()
         process = start(out, "--resume") if (out / "config.json").exists() else start(out)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    finish(process)
     assert_same_run(whole, out)
 
 
@@ -74,8 +79,7 @@ def test_a_polite_signal_saves_and_says_how_to_go_on(whole, tmp_path, number):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number, said
     assert f"--out {out} --resume" in said
-    process = start(out, "--resume")
-    assert process.wait(timeout=120) == 0
+    finish(start(out, "--resume"))
     assert_same_run(whole, out)
 
 

@@ -1,4 +1,4 @@
-"""The type checker that runs the package's signatures: beartype, with an int accepted for a float."""
+"""What runs the package's signatures in tests: beartype, with an int accepted for a float."""
 
 from beartype import BeartypeConf, beartype
 

@@ -190,12 +190,15 @@ class FunctionCheck(Check):
         """What `answer` does in every trial; an open or endless one is not asked again."""
         outcomes: list[Outcome] = []
         for trial in self.trials():
-            named = trial.named(self._signature, self._skip)
-            sandbox.seed()
-            outcomes.append(trials.run(trial, answer, self._call, named, self._seconds))
+            outcomes.append(self._outcome(trial, answer))
             if outcomes[-1].timed_out or outcomes[0].open:
                 break
         return outcomes
+
+    def _outcome(self, trial: Case, answer: Any) -> Outcome:
+        named = trial.named(self._signature, self._skip)
+        sandbox.seed()
+        return trials.run(trial, answer, self._call, named, self._seconds)
 
     def _problem(self, truth: Outcome, outcome: Outcome) -> str | None:
         """What is wrong with one outcome, in words; None if nothing is."""
@@ -226,6 +229,9 @@ class FunctionCheck(Check):
         """
         best, best_rank = None, (False, 0)
         for mistake in self.mistakes:
+            at_first = self._outcome(self.trials()[first], mistake.answer)
+            if not at_first.same(outcomes[first], self._tolerance):
+                continue  # most are, and need not be run to the end
             wrongs = self._outcomes(mistake.answer)
             if len(wrongs) != len(outcomes):
                 continue

@@ -14,7 +14,6 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, TextIO, cast
 
 from llmcourse.data.documents import DOCUMENT_LENGTH, Document, gather
 from llmcourse.data.rows import Row, text_column, to_documents
@@ -64,13 +63,11 @@ def _read_file(path: Path) -> Iterator[Document]:
         raise UserError(f"{path} is damaged: it does not unpack as gzip") from None
 
 
-def _open_bytes(path: Path) -> BinaryIO:
-    if path.suffix.lower() == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    return open(path, "rb")
+def _open_bytes(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    return gzip.GzipFile(path) if path.suffix.lower() == ".gz" else open(path, "rb")
 
 
-def _open_text(path: Path, newline: str | None = None) -> TextIO:
+def _open_text(path: Path, newline: str | None = None) -> io.TextIOWrapper:
     """The file as text, unpacked if need be, without the byte-order mark that some programs add."""
     return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig", newline=newline)
 
@@ -95,7 +92,7 @@ def _read_text(path: Path) -> Iterator[Document]:
         yield from gather(_paragraphs(file), path.name)
 
 
-def _paragraphs(file: IO[str]) -> Iterator[str]:
+def _paragraphs(file: io.TextIOWrapper) -> Iterator[str]:
     """Stretches that end in a blank line; an endless one is cut at a line's end, or anywhere."""
     lines: list[str] = []
     length = 0
@@ -113,7 +110,7 @@ def _read_json_lines(path: Path) -> Iterator[Document]:
         yield from to_documents(_json_rows(file, path), str(path))
 
 
-def _json_rows(file: IO[str], path: Path) -> Iterator[Row]:
+def _json_rows(file: io.TextIOWrapper, path: Path) -> Iterator[Row]:
     for number, line in enumerate(file, start=1):
         if line.isspace():
             continue
@@ -130,11 +127,8 @@ def _read_csv(path: Path) -> Iterator[Document]:
     csv.field_size_limit(2**31 - 1)  # an article may be longer than the module's usual 128 kB
     with _open_text(path, newline="") as file:
         rows = csv.DictReader(file)
-        try:
-            placed = ((f"{path.name}:{rows.line_num}", row) for row in rows)
-            yield from to_documents(placed, str(path))
-        except csv.Error as error:
-            raise UserError(f"{path}, line {rows.line_num}: {error}") from None
+        placed = ((f"{path.name}:{rows.line_num}", row) for row in rows)
+        yield from to_documents(placed, str(path))
 
 
 def _read_parquet(path: Path) -> Iterator[Document]:

@@ -105,7 +105,8 @@ def batch_tokens(
         )
     rows = global_batch // world
     mine = sampler.take(global_batch)[rank * rows : (rank + 1) * rows]
-    offset = {draw.epoch: 0 for draw in mine}
-    for epoch in offset:
-        offset[epoch] = epoch_offset(sampler.seed, epoch, windows.stride)
-    return np.stack([windows.window(draw.index, offset[draw.epoch]) for draw in mine])
+    offsets = {
+        epoch: epoch_offset(sampler.seed, epoch, windows.stride)
+        for epoch in {draw.epoch for draw in mine}
+    }
+    return np.stack([windows.window(draw.index, offsets[draw.epoch]) for draw in mine])

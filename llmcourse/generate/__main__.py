@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+import tyro
 
 from llmcourse import command_line
 from llmcourse.errors import UserError, exit_on_user_error
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Options:
     """What to write, and how each token is chosen."""
 
-    run: Positional[Path]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run directory that training left behind."""
     prompt: str = ""
     """What to go on from; nothing begins a new document."""

@@ -31,10 +31,11 @@ class CausalLM:
     def loss(self, output: Output, batch: Batch) -> LossSum:
         """The cross-entropy in nats, summed over the positions whose target is not `IGNORE`.
 
-        Computed in float32, whatever the logits' format: a sum of thousands of logarithms is where
-        half precision loses digits first.
+        Computed in float32 where the logits are in half precision: a sum of thousands of logarithms
+        is where digits are lost first.
         """
         targets = batch.targets.flatten()
-        logits = output.logits.flatten(0, 1).float()  # B T V -> (B T) V
+        logits = output.logits.flatten(0, 1)  # B T V -> (B T) V
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         total = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum")
         return LossSum(total, torch.sum(targets != IGNORE))

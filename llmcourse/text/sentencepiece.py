@@ -62,6 +62,8 @@ class SentencePieceTokenizer:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         except RuntimeError:
             raise UserError("this is no SentencePiece model, or a damaged one") from None
+        if len(self._processor) == 0:  # the library takes an empty file for a model
+            raise UserError("this is an empty SentencePiece model")
         self._pieces = [self._piece(index) for index in range(len(self._processor))]
         self.special_ids = {
             name: self._processor.piece_to_id(name) for name in (UNKNOWN, END_OF_TEXT)

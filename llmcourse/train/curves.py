@@ -124,7 +124,7 @@ def _notes(lines: list[Line], ratio: float | None, ceiling: float) -> str:
     """What a reader of the chart has to know beside it."""
     notes = []
     if ratio:
-        width = ratio / 1
+        width = ratio / math.log(2)
         notes.append(
             f"Training loss is converted at the validation text's {width:.2f} bytes a token."
         )

@@ -113,7 +113,27 @@ def test_the_page_says_what_matters(run: RunDirectory):
         "converted at the validation text's 3.00 bytes a token",
     ):
         assert expected in page.text, expected
-    assert "killed" not in page.text
+    assert "To go on with it" not in page.text
+
+
+def test_training_and_validation_share_a_unit(run: RunDirectory):
+    """Where both losses were the same figure, they stand at the same height."""
+    fill(run)
+    _, source = report(run)
+    wide = source.split('<div class="wide">')[1].split("</svg>")[0]
+    (path,) = re.findall(r'<path class="line muted" d="([^"]*)"', wide)
+    trained = dict(re.findall(r"([\d.]+) ([\d.]+)", path))
+    evaluated = dict(re.findall(r'<circle class="accent" cx="([\d.]+)" cy="([\d.]+)"', wide))
+    shared = trained.keys() & evaluated.keys()
+    assert len(shared) == 2
+    assert {x: trained[x] for x in shared} == {x: evaluated[x] for x in shared}
+
+
+def test_an_evaluation_that_failed_tells_nothing_of_the_unit(run: RunDirectory):
+    log = MetricsLog(run, tensorboard=False, keep_until_step=None)
+    log.log("evaluate", 1, loss=2.0, bits_per_byte=math.nan)
+    log.log("evaluate", 2, loss=2.0, bits_per_byte=1.0)
+    assert Story.read(run).nats_per_bit == 2.0
 
 
 def test_the_page_needs_nothing_else(run: RunDirectory):

@@ -1,0 +1,97 @@
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+from small_runs import small
+
+from llmcourse.errors import UserError
+from llmcourse.text.load import load_tokenizer
+from llmcourse.train.corpus import open_corpus, prepare_corpus
+
+
+def prepared(folder, **changes):
+    """A corpus of numbered documents, so that a token's origin can be told."""
+    source = folder / "numbered.jsonl"
+    texts = [f"Document {n} says: " + f"word{n} " * 40 for n in range(200)]
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    settings = small(folder / "run", data__source=str(source), **changes)
+    prepare_corpus(settings, folder / "run" / "data", fresh=True)
+    return settings, open_corpus(settings, folder / "run" / "data")
+
+
+def numbers(tokenizer, tokens) -> set[str]:
+    return set(re.findall(r"Document (\d+)", tokenizer.decode(np.asarray(tokens).tolist())))
+
+
+def test_whole_documents_are_held_out(tmp_path):
+    _, corpus = prepared(tmp_path)
+    train = numbers(corpus.tokenizer, corpus.train.tokens)
+    valid = numbers(corpus.tokenizer, corpus.valid.tokens)
+    assert len(train) + len(valid) == 200
+    assert not train & valid
+    assert 20 <= len(valid) <= 60  # a fifth of 200, within three standard deviations
+
+
+def test_the_tokenizer_never_sees_what_is_held_out(tmp_path, monkeypatch):
+    seen = []
+
+    def train_tokenizer(kind, texts, vocab_size):
+        from llmcourse.text.simple import ByteTokenizer
+
+        seen.extend(texts)
+        return ByteTokenizer()
+
+    monkeypatch.setattr("llmcourse.train.corpus.train_tokenizer", train_tokenizer)
+    _, corpus = prepared(tmp_path)
+    assert numbers(corpus.tokenizer, corpus.valid.tokens)
+    assert not numbers(corpus.tokenizer, corpus.valid.tokens) & set(
+        re.findall(r"Document (\d+)", "".join(seen))
+    )
+
+
+def test_baselines_are_in_order(tmp_path):
+    _, corpus = prepared(tmp_path)
+    assert 0 < corpus.unigram < corpus.uniform
+
+
+def test_a_source_to_validate_on(tmp_path):
+    other = tmp_path / "other.jsonl"
+    other.write_text(json.dumps({"text": "Quite another text. " * 50}) + "\n")
+    _, corpus = prepared(tmp_path, data__valid=str(other))
+    assert len(numbers(corpus.tokenizer, corpus.train.tokens)) == 200
+    text = corpus.tokenizer.decode(corpus.valid.tokens.tolist())
+    assert text == "Quite another text. " * 50
+
+
+def test_a_limit_on_what_is_read(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    _, all_of_it = prepared(tmp_path / "a")
+    _, part = prepared(tmp_path / "b", data__max_megabytes=0.02)
+    assert 0 < len(part.train.tokens) < len(all_of_it.train.tokens) / 2
+
+
+def test_a_saved_tokenizer_is_used_as_it_is(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    _, first = prepared(tmp_path / "a")
+    _, second = prepared(tmp_path / "b", data__tokenizer=str(tmp_path / "a" / "run"))
+    text = "Document 7 says: hello"
+    assert second.tokenizer.encode(text) == first.tokenizer.encode(text)
+    assert load_tokenizer(tmp_path / "b" / "run").encode(text) == first.tokenizer.encode(text)
+
+
+def test_too_little_held_out_says_what_to_do(tmp_path):
+    with pytest.raises(UserError, match=r"valid text: .*--data\.held-out"):
+        prepared(tmp_path, data__held_out=1e-9)
+
+
+def test_a_resumed_run_does_not_read_its_source_again(tmp_path):
+    settings, corpus = prepared(tmp_path)
+    gone = dataclasses.replace(settings.data, source=str(tmp_path / "gone.jsonl"))
+    again = dataclasses.replace(settings, data=gone)
+    prepare_corpus(again, tmp_path / "run" / "data", fresh=False)
+    same = open_corpus(again, tmp_path / "run" / "data")
+    assert (same.train.tokens == corpus.train.tokens).all()
