@@ -77,8 +77,8 @@ def weights_of(out: Path) -> dict[str, bytes]:
 def state_of(out: Path) -> dict:
     """The last checkpoint's state, without what clocks decide.
 
-    Nor with Python's own generator: training never draws from it, but the type checker that runs the
-    signatures in these tests does.
+    Nor with Python's own generator: training never draws from it, but the type checker that runs
+    the signatures in these tests does.
     """
     last = list_checkpoints(Path(out) / "checkpoints")[-1]
     values = json.loads((last / "state.json").read_text())

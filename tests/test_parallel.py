@@ -10,8 +10,8 @@ from small_runs import flags, log_of, run, small
 
 STEPS = 12
 
-# AdamW, because torch's Muon works in bfloat16: there a difference in the seventh digit of a gradient
-# may flip a rounding in the third. And no dropout: two processes draw other numbers than one.
+# AdamW, because torch's Muon works in bfloat16: there a difference in the seventh digit of a
+# gradient may flip a rounding in the third. No dropout: two processes draw other numbers than one.
 EXACT = {"steps": STEPS, "optimizer__name": "adamw", "model__dropout": 0.0}
 FLOAT = 2e-5
 

@@ -1,7 +1,7 @@
 """The first exercises: guessing, counting, shifting, writing, and what a strange loss tells.
 
-Losses are in nats, the unit of the natural logarithm. Not here: the exercises' texts (`solutions/`),
-and how checking works (`harness.py`). Chapter 00 teaches this.
+Losses are in nats, the unit of the natural logarithm. Not here: the exercises' texts
+(`solutions/`), and how checking works (`harness.py`). Chapter 00 teaches this.
 """
 
 import math
@@ -52,7 +52,7 @@ def _(vocab_size):
 
 @uniform_loss.mistake(
     "the sign is missing",
-    hint="The logarithm of a probability is negative, and the loss is minus that: a loss is a cost.",
+    hint="The logarithm of a probability is negative. The loss is minus that: a loss is a cost.",
 )
 def _(vocab_size):
     return math.log(1 / vocab_size)
@@ -60,7 +60,7 @@ def _(vocab_size):
 
 @uniform_loss.mistake(
     "the perplexity",
-    hint="So many tokens seem equally likely: that is the perplexity, exp(loss). Take its logarithm.",
+    hint="That many tokens seem equally likely: it is the perplexity. The loss is its logarithm.",
 )
 def _(vocab_size):
     return float(vocab_size)
@@ -191,7 +191,7 @@ def _() -> Iterator[Case]:
 
 @unigram_loss.mistake(
     "a token never seen is impossible",
-    hint="A count of zero gives a probability of zero and an infinite loss. Add one to every count.",
+    hint="A count of zero makes a probability of zero and an infinite loss. Add one to each count.",
 )
 def _(train_ids, valid_ids, vocab_size):
     return -_counted(train_ids, vocab_size, 0)[valid_ids].log().mean().item()
@@ -208,7 +208,7 @@ def _(train_ids, valid_ids, vocab_size):
 
 @unigram_loss.mistake(
     "counted in the exam",
-    hint="You counted the validation text, which is looking up the answers. Count the training text.",
+    hint="You counted the validation text: that is looking up the answers. Count the training text.",
 )
 def _(train_ids, valid_ids, vocab_size):
     return -_counted(valid_ids, vocab_size, 1)[valid_ids].log().mean().item()
@@ -216,7 +216,7 @@ def _(train_ids, valid_ids, vocab_size):
 
 @unigram_loss.mistake(
     "scored on the training text",
-    hint="The counts are right. But who is examined on what they studied? Score the validation text.",
+    hint="The counts are right. But no exam asks what was handed out: score the validation text.",
 )
 def _(train_ids, valid_ids, vocab_size):
     return -_counted(train_ids, vocab_size, 1)[train_ids].log().mean().item()
@@ -278,7 +278,7 @@ def _(scores, ids, n):
 
 @write.mistake(
     "the new token is never read",
-    hint="Each step reads the same beginning, so each step says the same. Read what was written too.",
+    hint="Each step reads the same beginning, so each says the same. Read what was written, too.",
 )
 def _(scores, ids, n):
     return list(ids) + [int(scores(list(ids)).argmax()) for _ in range(n)]

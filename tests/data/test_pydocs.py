@@ -79,7 +79,9 @@ def test_a_module_reads_as_headed_paragraphs(library):
     source = f'''
 """About the module.
 
-    Indented on purpose. {LONG}
+    indented on purpose
+
+{LONG}
 """
 
 def build(first, /, second=1, *rest: int, flag, **options):
@@ -94,7 +96,8 @@ class Thing(object):
     def poke(self, how):
         """Poke it.
 
-            Gently.
+        Like this:
+            gently
         """
 
     @classmethod
@@ -103,10 +106,10 @@ class Thing(object):
     assert library(things=source) == {
         "library/things:1": (
             "things\n******\n\nAbout the module.\n\n"
-            f"    Indented on purpose. {LONG}\n\n"
+            f"    indented on purpose\n\n{LONG.strip()}\n\n"
             "build(first, second, *rest, flag, **options)\n\nBuild\nit.\n\n"
             "class Thing\n\nA thing.\n\n"
-            "Thing.poke(how)\n\nPoke it.\n\n    Gently.\n\n"
+            "Thing.poke(how)\n\nPoke it.\n\nLike this:\n    gently\n\n"
             "Thing.make(*, size)\n\nMake one."
         )
     }

@@ -1,0 +1,175 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from small_runs import flags, log_of, run, small
+
+from llmcourse.errors import UserError
+from llmcourse.models.files import load_model
+from llmcourse.train.console import StopSignals, signal_name
+from llmcourse.train.loop import divide_and_clip
+from llmcourse.train.record import read_metrics
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("finished") / "run"
+    return run(out, steps=60, sample_tokens=20, tensorboard=True)
+
+
+def test_it_learns(finished):
+    assert finished.score.bits_per_byte < finished.unigram < finished.uniform
+    assert finished.steps == 60
+    assert finished.stopped_by is None
+
+
+def test_a_run_directory_holds_all_that_repeats_and_explains_it(finished):
+    names = {path.name for path in finished.run.iterdir()} - {".lock"}
+    assert names == {
+        *("checkpoints", "config.json", "data", "environment.json", "metrics.jsonl", "model"),
+        *("report.html", "samples.md", "tensorboard", "tokenizer.json"),
+    }
+    environment = json.loads((finished.run / "environment.json").read_text())
+    assert environment["versions"]["torch"] == torch.__version__
+    assert list((finished.run / "tensorboard").glob("events.*"))
+    assert finished.sample in (finished.run / "samples.md").read_text()
+
+
+def test_the_first_loss_is_that_of_knowing_nothing(finished):
+    first = next(r for r in read_metrics(finished.run / "metrics.jsonl") if r["kind"] == "evaluate")
+    assert first["step"] == 0
+    assert first["loss"] == pytest.approx(math.log(300), abs=0.1)
+
+
+def test_the_best_model_is_kept(finished):
+    evaluations = [r for r in log_of(finished.run) if r["kind"] == "evaluate"]
+    assert min(r["bits_per_byte"] for r in evaluations) == finished.score.bits_per_byte
+    model = load_model(finished.run / "model")
+    assert model.config.vocab_size == 300
+
+
+def test_tokens_are_counted(finished):
+    last = [r for r in log_of(finished.run) if r["kind"] == "train"][-1]
+    assert last["tokens"] == last["step"] * 8 * 32
+
+
+def test_a_budget_ties_the_schedule_to_the_clock(tmp_path):
+    began = time.monotonic()
+    result = run(tmp_path / "run", steps=1_000_000, budget="3s", save_every=1000, log_every=1)
+    assert time.monotonic() - began < 20
+    assert 3 <= result.seconds < 5
+    rates = [r["lr"] for r in log_of(tmp_path / "run") if r["kind"] == "train"]
+    assert max(rates) > 0.8 * 3e-3
+    assert rates[-1] < 0.2 * 3e-3
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_learns_about_as_well(finished, precision, tmp_path):
+    result = run(tmp_path / "run", steps=60, precision=precision)
+    assert result.score.bits_per_byte == pytest.approx(finished.score.bits_per_byte, abs=0.1)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_takes_the_same_steps(tmp_path):
+    changes = {"steps": 6, "log_every": 1, "optimizer__name": "adamw", "model__dropout": 0.0}
+    run(tmp_path / "plain", **changes)
+    run(tmp_path / "compiled", **changes, compile="yes")
+    plain, compiled = (
+        [r["loss"] for r in log_of(tmp_path / name) if "loss" in r]
+        for name in ("plain", "compiled")
+    )
+    assert compiled == pytest.approx(plain, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data__tokenizer": "byte"},
+        {"data__tokenizer": "char"},
+        {"data__tokenizer": "sentencepiece"},
+        {"model__positions": "learned", "model__norm": "layernorm", "model__mlp": "gelu"},
+        {"model__mlp": "swiglu", "model__tie_embeddings": True},
+        {"optimizer__schedule": "wsd"},
+        {"optimizer__schedule": "cosine"},
+        {"optimizer__schedule": "one_cycle"},
+        {"optimizer__schedule": "constant"},
+        {"optimizer__clip": 0.0, "optimizer__weight_decay": 0.1},
+    ],
+    ids=lambda changes: "-".join(str(value) for value in changes.values()),
+)
+def test_every_choice_runs(changes, tmp_path):
+    result = run(tmp_path / "run", steps=2, **changes)
+    assert math.isfinite(result.score.loss)
+
+
+def test_division_by_the_count_comes_before_clipping():
+    model = torch.nn.Linear(2, 1, bias=False)
+    model.weight.grad = torch.tensor([[6.0, 8.0]])
+    norm = divide_and_clip(model, torch.tensor(2.0), clip=1.0)
+    assert norm == pytest.approx(5.0)
+    assert model.weight.grad.flatten().tolist() == pytest.approx([0.6, 0.8], rel=1e-5)
+    model.weight.grad = torch.tensor([[6.0, 8.0]])
+    divide_and_clip(model, torch.tensor(2.0), clip=0.0)
+    assert model.weight.grad.flatten().tolist() == [3.0, 4.0]
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(tmp_path):
+    with pytest.raises(UserError, match="micro_batch_size=3 does not divide the 8 windows"):
+        run(tmp_path / "run", micro_batch_size=3)
+
+
+def test_the_second_signal_takes_effect_at_once():
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signal_name(signals.received) == "SIGINT"
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_outside_the_main_thread_nobody_listens_to_signals():
+    failures = []
+
+    def listen():
+        try:
+            with StopSignals():
+                pass
+        except ValueError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    thread.join()
+    assert not failures
+
+
+def test_ctrl_c_before_the_first_step_leaves_nothing(tmp_path):
+    out = tmp_path / "run"
+    code = (
+        "import sys, llmcourse.train.corpus as c, llmcourse.train.__main__ as m\n"
+        "def interrupt(*a): raise KeyboardInterrupt\n"
+        "c.write_tokens = interrupt\n"
+        "sys.exit(m.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, *flags(small(out))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 130
+    assert done.stderr.strip() == "stopped before the first step: nothing was kept"
+    assert not out.exists()
+
+
+def test_the_sample_goes_to_stdout_and_the_rest_to_stderr(tmp_path):
+    command = [sys.executable, "-m", "llmcourse.train", *flags(small(tmp_path / "run", steps=3))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "samples.md").read_text().count("## Step") == 2
+    assert done.stdout.strip()
+    assert "bits per byte on held-out text" in done.stderr
+    assert "step      0" not in done.stdout
