@@ -6,6 +6,7 @@ set beside a figure from another.
 """
 
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -73,12 +74,14 @@ def machine(environment: Mapping[str, Any]) -> str:
 def keep(name: str, settings: Mapping[str, Any], results: Mapping[str, Any], out: Path) -> Path:
     """Write what was measured, with what, where and when, into the folder `out`; return the file.
 
-    One file a benchmark and day: a second run of a day replaces the first.
+    One file a benchmark and day: a second run of a day replaces the first. `load` is how many
+    processes wanted a processor in the last minute: one more than the threads, and others did too.
     """
     environment = describe_environment()
+    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
     path = out / f"{name}-{environment['started'][:10]}.json"
-    record = {"settings": settings, "environment": environment, "results": results}
+    record = {"settings": settings, "environment": environment, "load": load, "results": results}
     out.mkdir(parents=True, exist_ok=True)
     atomic_write_text(path, json.dumps(record, indent=1) + "\n")
-    print(f"\n{machine(environment)}\nkept in {path}")
+    print(f"\n{machine(environment)}, load {load}\nkept in {path}")
     return path

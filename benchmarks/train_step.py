@@ -141,7 +141,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     defaults = {"d_model": 128, "n_layers": 4, "n_heads": 4, "context_length": 128}
-    defaults |= {"vocab_size": 2048, "batch_size": 16, "steps": 10, "rounds": 9}
+    defaults |= {"vocab_size": 2048, "batch_size": 16, "steps": 4, "rounds": 15}
     for name, value in defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value, metavar="N")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,7 +39,7 @@ def atomic_write_bytes(path: str | os.PathLike, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def atomic_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def atomic_file(path: str | os.PathLike) -> Generator[BinaryIO]:
     """A binary file to write to, which takes the place of `path` when the block ends well.
 
     Raises:
@@ -60,7 +60,7 @@ def atomic_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_directory(path: str | os.PathLike) -> Generator[Path]:
     """A new, empty folder to fill, which takes the place of `path` when the block ends well.
 
     Raises:
@@ -109,7 +109,7 @@ def clean_up(folder: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
-def naming(path: str | os.PathLike, instead_of: str | os.PathLike | None = None) -> Iterator[None]:
+def naming(path: str | os.PathLike, instead_of: str | os.PathLike | None = None) -> Generator[None]:
     """Name `path` in an `OSError` of the block that names no file, or one under `instead_of`.
 
     The system tells which file could not be opened, but not which could not be written to.

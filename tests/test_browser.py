@@ -162,30 +162,43 @@ def picture_of_a_failure(page: Any, name: str) -> Iterator[None]:
         raise
 
 
-def run_all(page: Any) -> None:
-    """Run every cell from the menu, and wait until the last one has its number."""
+def open_notebook(page: Any, url: str) -> None:
+    """Open the chapter and wait for its cells and its kernel: a menu used earlier does nothing."""
+    page.goto(url, timeout=90 * SECOND)
+    page.locator(".jp-CodeCell").first.wait_for(timeout=90 * SECOND)
+    wait_until_idle(page)
+
+
+def wait_until_idle(page: Any) -> None:
     idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
     idle.wait_for(timeout=90 * SECOND)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    n_cells = page.locator(".jp-CodeCell").count()
+
+
+def forget_outputs(page: Any) -> None:
+    """Clear what is stored, so that what is seen afterwards was made here."""
+    page.locator(".jp-OutputArea-output").first.wait_for(timeout=30 * SECOND)
+    choose(page, "Edit", "Clear Outputs of All Cells")
+    page.wait_for_function("document.querySelectorAll('.jp-OutputArea-output').length === 0")
+
+
+def run_all(page: Any) -> None:
+    """Run every cell from the menu, and wait until each has a number of its own."""
+    choose(page, "Run", "Run All Cells")
     page.wait_for_function(
         """(count) => {
             const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
             const numbers = prompts.map((prompt) => prompt.textContent.trim());
             return new Set(numbers.filter((text) => /^\\[\\d+\\]:?$/.test(text))).size === count;
         }""",
-        arg=n_cells,
+        arg=page.locator(".jp-CodeCell").count(),
         timeout=240 * SECOND,
     )
-    idle.wait_for(timeout=60 * SECOND)
+    wait_until_idle(page)
 
 
-def forget_outputs(page: Any) -> None:
-    """Clear what is stored, so that what is seen afterwards was made here."""
-    page.get_by_role("menuitem", name="Edit", exact=True).click()
-    page.get_by_role("menuitem", name="Clear Outputs of All Cells", exact=True).click()
-    page.wait_for_function("document.querySelectorAll('.jp-OutputArea-output').length === 0")
+def choose(page: Any, menu: str, entry: str) -> None:
+    page.get_by_role("menuitem", name=menu, exact=True).click()
+    page.get_by_role("menuitem", name=entry, exact=True).click()
 
 
 def explorer_in(page: Any) -> Any:
@@ -197,8 +210,7 @@ def explorer_in(page: Any) -> Any:
 
 def test_a_chapter_runs_and_its_slider_redraws_by_keyboard(page, lab):
     with picture_of_a_failure(page, "browser"):
-        page.goto(lab, timeout=90 * SECOND)
-        page.locator(".jp-NotebookPanel").wait_for(timeout=90 * SECOND)
+        open_notebook(page, lab)
         forget_outputs(page)
         run_all(page)
         assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').all() == []

@@ -467,10 +467,10 @@ def _(x, n_heads):
 # 7. Predict, then measure
 
 
-@value(CHAPTER, rel=0.02, unit=" MB")
+@value(CHAPTER, rel=0.02, unit="MB")
 def cache_megabytes() -> float:
-    """The keys and values of one sentence of 1024 tokens in GPT-2 124M, in half precision."""
-    layers, heads, length, width, n_bytes = 12, 12, 1024, 64, 2
+    """The keys and values of one text of 1024 tokens in GPT-2 medium, in half precision."""
+    layers, heads, length, width, n_bytes = 24, 16, 1024, 64, 2
     return 2 * layers * heads * length * width * n_bytes / 1e6
 
 
@@ -483,19 +483,19 @@ def _():
 
 
 @cache_megabytes.mistake(
-    "one layer of twelve",
+    "one layer of twenty-four",
     hint="Every layer has keys and values of its own, and all of them wait in memory.",
 )
 def _():
-    return cache_megabytes.right() / 12
+    return cache_megabytes.right() / 24
 
 
 @cache_megabytes.mistake(
-    "one head of twelve",
-    hint="That is one head's share. All twelve heads of a layer keep their own.",
+    "one head of sixteen",
+    hint="That is one head's share. All sixteen heads of a layer keep their own, in every layer.",
 )
 def _():
-    return cache_megabytes.right() / 12 / 12
+    return cache_megabytes.right() / 24 / 16
 
 
 @cache_megabytes.mistake(

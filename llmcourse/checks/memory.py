@@ -7,11 +7,13 @@ stood in between. Not here: the exercises (one module a concept). No chapter tea
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 
-class LargestTensor(TorchDispatchMode):
-    """Watches every operation within its `with` block.
+class LargestTensor(TorchFunctionMode):
+    """Watches every call of a torch function or tensor method within its `with` block.
+
+    What a function makes inside and does not return is not seen.
 
     Attributes:
         numel: how many numbers the largest result held.
@@ -21,7 +23,7 @@ class LargestTensor(TorchDispatchMode):
         super().__init__()
         self.numel = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, tuple | list) else (result,):
             if isinstance(tensor, Tensor):

@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face hub, streamed through the `datasets` library.
 
 Left to itself, the library tries for most of half a minute before it says that there is no network;
-so the hub is asked first, with a limit. Not here: files on this machine (`files`).
+so the hub is asked first, with a limit. Not here: files on this machine (`local`).
 """
 
 import http.client

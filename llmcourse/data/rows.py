@@ -1,6 +1,6 @@
 """Rows of a table to documents: which column is the text, and what to do without it.
 
-Not here: where rows come from (`files`, `hub`).
+Not here: where rows come from (`local`, `hub`).
 """
 
 from collections.abc import Iterable, Iterator

@@ -9,13 +9,13 @@
 | `hf:org/name[:config][@split]` | a data set of the Hugging Face hub, streamed |
 
 Nothing is read before it is asked for, so a source may be larger than memory. Not here: how each is
-read (`pydocs`, `tinytown`, `files`, `hub`), and which documents are held out (`documents`).
+read (`pydocs`, `tinytown`, `local`, `hub`), and which documents are held out (`documents`).
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from llmcourse.data import files, hub, pydocs
+from llmcourse.data import hub, local, pydocs
 from llmcourse.data.documents import Document
 from llmcourse.errors import UserError, nearest
 
@@ -47,7 +47,7 @@ def _open(source: str) -> Iterator[Document]:
         return hub.read(source)
     path = Path(source).expanduser()
     if source and path.exists():
-        return files.read(path)
+        return local.read(path)
     hint = nearest(source, ("pydocs", "tinytown"))
     raise UserError(f"data source {source!r} is no file, no folder and no hf:org/name{hint}")
 

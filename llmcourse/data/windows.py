@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int64, Integer
 
 from llmcourse.errors import UserError
+from llmcourse.files import atomic_file
 
 
 def write_tokens(
@@ -34,18 +35,12 @@ def write_tokens(
     """
     path = Path(path)
     dtype = np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
-    temporary, sidecar_temporary = _temporary(path), _temporary(sidecar(path))
-    try:
-        with open(temporary, "wb") as file:
-            count = sum(_append(file, chunk, dtype, vocab_size) for chunk in chunks)
-        description = {"dtype": dtype.str, "count": count, "vocab_size": vocab_size}
-        sidecar_temporary.write_text(json.dumps(description), encoding="ascii")
+    with atomic_file(sidecar(path)) as description, atomic_file(path) as file:
+        count = sum(_append(file, chunk, dtype, vocab_size) for chunk in chunks)
+        fields = {"dtype": dtype.str, "count": count, "vocab_size": vocab_size}
+        description.write(json.dumps(fields).encode())
+        file.flush()  # what the disk has no room for shows here at the latest
         sidecar(path).unlink(missing_ok=True)  # so that it never describes another file's ids
-        os.replace(temporary, path)
-        os.replace(sidecar_temporary, sidecar(path))
-    finally:
-        temporary.unlink(missing_ok=True)
-        sidecar_temporary.unlink(missing_ok=True)
     return count
 
 
@@ -131,7 +126,3 @@ def _map_tokens(path: Path) -> Integer[np.ndarray, " tokens"]:
     if count == 0:
         return np.empty(0, dtype)  # an empty file cannot be mapped
     return np.memmap(path, dtype, mode="r")
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(path.name + ".tmp")

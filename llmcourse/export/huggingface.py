@@ -135,7 +135,8 @@ def from_huggingface(directory: str | os.PathLike) -> GPT:
     except KeyError as error:
         raise UserError(f"{path} lacks {error}: save the model again") from None
     except TypeError as error:
-        raise UserError(f"{path} is damaged ({error}): save the model again") from None
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} is damaged ({reason}): save the model again") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     # The first weights are drawn only to be overwritten: leave the global generator as it was.

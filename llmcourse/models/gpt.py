@@ -58,7 +58,8 @@ class GPTConfig:
         qk_norm: whether queries and keys are normalised before they meet (Henry et al., 2020).
         bias: whether linear layers and norms have biases (the output head never has).
         tie_embeddings: whether one matrix reads tokens and predicts them (Press and Wolf, 2017).
-        zero_init_outputs: whether each block begins as the identity, or small, as in GPT-2.
+        zero_init_outputs: whether each block begins as the identity, or small, as in GPT-2. With
+            tied embeddings of great width, the identity first bets on the token just read.
         dropout: the share of activations dropped in training.
 
     Raises:
@@ -292,6 +293,6 @@ def _block(config: GPTConfig) -> Block:
     )
 
 
-def _at_least_one(name: str, value: Any) -> None:
-    if not isinstance(value, int) or value < 1:
-        raise UserError(f"{name}={value!r} must be a whole number of at least 1")
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise UserError(f"{name}={value} must be at least 1")

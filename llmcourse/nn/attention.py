@@ -86,11 +86,12 @@ def check_heads(
     Raises:
         UserError: sizes that do not divide each other, with ones that do.
     """
-    if head_dim is None and d_model % n_heads:
+    if n_heads < 1 or (head_dim is None and d_model % n_heads):
         fits = [n for n in range(1, d_model + 1) if d_model % n == 0]
-        near = sorted(sorted(fits, key=lambda n: abs(n - n_heads))[:2])
+        near = [n for n in fits if n < n_heads][-1:] + [n for n in fits if n > n_heads][:1]
         raise UserError(
-            f"n_heads={n_heads} does not divide d_model={d_model}: try {near[0]} or {near[-1]}"
+            f"n_heads={n_heads} does not divide d_model={d_model}: "
+            f"try {' or '.join(map(str, near))}"
         )
     n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
     if n_kv_heads < 1 or n_heads % n_kv_heads:

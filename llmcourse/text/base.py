@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from llmcourse.errors import UserError
+from llmcourse.files import atomic_write_text
 
 END_OF_TEXT = "<|endoftext|>"
 """The name of the special token that follows every document. Text that spells it is only text."""
@@ -137,20 +138,9 @@ class StreamDecoder:
         return from_bytes(data)
 
 
-def write_file(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a tokenizer's file; a crash leaves the old file or the new one, never half of one."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
     """Write a tokenizer's file in our own format: JSON that names the tokenizer's kind."""
-    write_file(path, json.dumps(content).encode())
+    atomic_write_text(path, json.dumps(content))
 
 
 def read_json(path: str | os.PathLike[str], kind: str | None = None) -> dict[str, Any]:

@@ -4,22 +4,19 @@ Pieces are found by merging, again and again, the two neighbours that stand side
 (Sennrich et al., 2016), starting from bytes, so that no text is unknown (Radford et al., 2019).
 Merges never cross the border of a pre-token, roughly a word with the space before it.
 
-Not here: the unigram model and the library that real runs use (`sentencepiece`). Chapter 01 teaches
-this.
+Not here: the cut into pre-tokens (`pretokens`), and the library that real runs use
+(`sentencepiece`). Chapter 01 teaches this.
 """
 
-import functools
 import heapq
 import os
-import re
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
-from unicodedata import category
 
 from llmcourse.errors import UserError
 from llmcourse.text.base import N_BYTES, BytePieces, read_json, to_bytes, write_json
+from llmcourse.text.pretokens import pre_tokens
 
 Pair = tuple[int, int]
 
@@ -27,15 +24,6 @@ BORDER = -1  # no id: where a word begins or ends, or a piece that a merge has a
 
 MAX_CACHED_WORDS = 1 << 17
 MAX_CACHED_LENGTH = 64
-
-
-def pre_tokens(text: str) -> list[str]:
-    """Cut a text into the stretches within which pieces may form; joined, they are the text.
-
-    GPT-2's pattern: an English contraction's ending; letters, digits or other signs, each with the
-    space before them; and white space, whose last blank goes with the word that follows.
-    """
-    return _pattern().findall(text)
 
 
 class BPETokenizer(BytePieces):
@@ -149,8 +137,8 @@ def _is_pair(value: object) -> bool:
 class _Corpus:
     """The distinct words as one linked list of ids, every pair counted and located.
 
-    A merge touches the places where its pair stands and nothing else. So training takes time linear
-    in the words' length, however many merges there are and however long a single word is.
+    A merge touches the places where its pair stands and nothing else. So training takes time about
+    linear in the words' length, however many merges there are and however long a single word is.
     """
 
     def __init__(self, words: dict[bytes, int]):
@@ -250,32 +238,3 @@ _TO_ORDER = bytes.maketrans(bytes(_BYTE_ORDER), bytes(range(N_BYTES)))
 
 def _from_order(token_id: int) -> int:
     return _BYTE_ORDER[token_id] if token_id < N_BYTES else token_id
-
-
-@functools.cache
-def _pattern() -> re.Pattern[str]:
-    r"""GPT-2's pattern in the standard library's dialect, which lacks \\p{L} and \\p{N}.
-
-    Python's \\w is letters, numbers and the underscore, but its \\d only the decimal digits. What
-    lies between, such as ½ and Ⅷ, is read from the Unicode tables that Python carries. And its \\s
-    counts four control characters as white space that Unicode does not.
-    """
-    between = _ranges(c for c in range(sys.maxunicode + 1) if category(chr(c)) in ("Nl", "No"))
-    letter, number = rf"[^\W\d_{between}]", rf"[\d{between}]"
-    space = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-    other = rf"(?:_|[^\w{space}])"
-    return re.compile(
-        rf"'s|'t|'re|'ve|'m|'ll|'d| ?{letter}+| ?{number}+| ?{other}+"
-        rf"|[{space}]+(?![^{space}])|[{space}]+"
-    )
-
-
-def _ranges(codes: Iterable[int]) -> str:
-    """Ascending code points as the inside of a character class."""
-    runs: list[list[int]] = []
-    for code in codes:
-        if runs and code == runs[-1][1] + 1:
-            runs[-1][1] = code
-        else:
-            runs.append([code, code])
-    return "".join(f"{chr(first)}-{chr(last)}" for first, last in runs)

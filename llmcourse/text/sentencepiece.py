@@ -18,7 +18,8 @@ from typing import Any, Literal
 import sentencepiece
 
 from llmcourse.errors import UserError
-from llmcourse.text.base import END_OF_TEXT, N_BYTES, from_bytes, to_bytes, write_file
+from llmcourse.files import atomic_write_bytes
+from llmcourse.text.base import END_OF_TEXT, N_BYTES, from_bytes, to_bytes
 
 UNKNOWN = "<unk>"
 BLANK = "▁"  # U+2581
@@ -138,7 +139,7 @@ class SentencePieceTokenizer:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the library's own file, by custom called `tokenizer.model`."""
-        write_file(path, self._model)
+        atomic_write_bytes(path, self._model)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "SentencePieceTokenizer":

@@ -67,7 +67,7 @@ table { width: 100%; border-collapse: collapse; font-size: .86rem; break-inside:
 caption { text-align: left; font-weight: 600; padding: 0 0 4px; }
 th, td { text-align: left; vertical-align: top; padding: 4px 0; border-top: 1px solid var(--line);
   font-weight: 400; overflow-wrap: anywhere; }
-th { color: var(--soft); padding-right: 16px; width: 45%; }
+th { color: var(--soft); padding-right: 12px; width: 52%; }
 td { font-variant-numeric: tabular-nums; }
 footer { margin-top: 48px; font-size: .85rem; color: var(--soft); }
 @media (max-width: 640px) {

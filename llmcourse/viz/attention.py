@@ -178,8 +178,8 @@ def softmax_bars(
     scores: Float[Tensor, " S"],
     labels: Labels = None,
     *,
-    temperature: int | float = 1.0,
-    scale: int | float = 1.0,
+    temperature: float = 1.0,
+    scale: float = 1.0,
 ) -> Figure:
     """What softmax is given, and what it makes of it: `softmax(scale * scores / temperature)`."""
     logits = scores.double() * scale / temperature

@@ -112,8 +112,8 @@ def use() -> None:
 
 def figure(
     *,
-    width: int | float = WIDTH,
-    height: int | float = 3.2,
+    width: float = WIDTH,
+    height: float = 3.2,
     rows: int = 1,
     columns: int = 1,
     **layout: Any,

@@ -16,7 +16,7 @@ from llmcourse.errors import UserError
 from llmcourse.train.record import read_metrics
 from llmcourse.viz import style
 
-Points = Sequence[tuple[int | float, int | float]]
+Points = Sequence[tuple[float, float]]
 """Pairs of a step and the value there."""
 
 _NOISY = 60
@@ -27,7 +27,7 @@ _LINE_HEIGHT = 0.055
 
 def loss_curve(
     series: Mapping[str, Points],
-    baselines: Mapping[str, int | float] | None = None,
+    baselines: Mapping[str, float] | None = None,
     *,
     ax: Axes | None = None,
     title: str = "",

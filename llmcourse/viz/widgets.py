@@ -16,15 +16,11 @@ from matplotlib.figure import Figure
 
 from llmcourse.viz import style
 
-Number = int | float
-
 _LABEL_WIDTH = "9em"
 _CONTROL_LAYOUT = {"width": "min(100%, 34em)"}
 
 
-def slider(
-    value: Number, low: Number, high: Number, step: Number | None = None
-) -> ipywidgets.Widget:
+def slider(value: float, low: float, high: float, step: float | None = None) -> ipywidgets.Widget:
     """A slider from `low` to `high`: for whole numbers if all are, else in a hundred steps."""
     numbers = (value, low, high) if step is None else (value, low, high, step)
     whole = all(isinstance(number, int) for number in numbers)

@@ -1,6 +1,7 @@
 import re
 import sys
 from collections import Counter
+from itertools import islice
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_there_is_enough_to_learn_from(documents):
 
 
 def test_it_is_always_the_same(documents):
-    assert list(pydocs.documents()) == documents
+    assert list(islice(pydocs.documents(), 100)) == documents[:100]
 
 
 def test_it_is_prose(documents):

@@ -91,19 +91,18 @@ def test_a_batch_is_its_rows(model, prompt):
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
-def test_it_stops_before_the_token_that_ends_the_last_row(model, prompt, use_cache):
-    whole = tokens(model, prompt, 12, pick=greedy)
-    one = tokens(model, prompt[:1], 12, pick=greedy)[0].tolist()
-    stop = one[5]
-    row = list(generate(model, prompt[:1], max_new_tokens=12, pick=greedy, use_cache=use_cache,
-                        stop_ids=(stop,)))  # fmt: skip
-    assert [int(token) for token in row] == one[: one.index(stop)]
+def test_it_stops_before_the_token_that_ends_the_row(model, prompt, use_cache):
+    row = tokens(model, prompt[:1], 12, pick=greedy)[0].tolist()
+    stop = row[5]
+    options = {"pick": greedy, "use_cache": use_cache, "stop_ids": (stop, VOCAB)}
+    found = [int(t) for t in generate(model, prompt[:1], max_new_tokens=12, **options)]
+    assert found == row[: row.index(stop)]
 
-    stops = {int(whole[0, 2]), int(whole[1, 4]), int(whole[2, 7])}
-    first = [min(i for i, t in enumerate(r) if t in stops) for r in whole.tolist()]
-    n = len(list(generate(model, prompt, max_new_tokens=12, pick=greedy, use_cache=use_cache,
-                          stop_ids=stops)))  # fmt: skip
-    assert n == max(first)
+
+def test_it_stops_when_the_last_row_has_ended(model, prompt):
+    script = iter(torch.tensor([[1, 2, 1], [9, 2, 1], [1, 2, 8], [1, 2, 1], [1, 9, 1], [1, 1, 1]]))
+    found = tokens(model, prompt, 6, pick=lambda logits: next(script), stop_ids=(8, 9))
+    assert found.T.tolist() == [[1, 2, 1], [9, 2, 1], [1, 2, 8], [1, 2, 1]]
 
 
 def test_the_same_seed_writes_the_same_text(model, prompt):

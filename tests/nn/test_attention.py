@@ -126,9 +126,7 @@ class TestFunction:
         one = torch.ones(1, 1)
         assert scaled_dot_product_attention(one, one, one).output == one
         q, k, v = (x[0, 0] for x in qkv())
-        close(
-            scaled_dot_product_attention(q, k, v).output, F.scaled_dot_product_attention(q, k, v)
-        )
+        close(scaled_dot_product_attention(q, k, v).output, F.scaled_dot_product_attention(q, k, v))
 
     def test_inputs_are_left_alone(self):
         inputs = qkv()
@@ -161,7 +159,8 @@ class TestHeads:
         ("sizes", "message"),
         [
             ({"d_model": 128, "n_heads": 5}, "n_heads=5 does not divide d_model=128: try 4 or 8"),
-            ({"d_model": 8, "n_heads": 16}, "n_heads=16 does not divide d_model=8: try 4 or 8"),
+            ({"d_model": 8, "n_heads": 16}, "n_heads=16 does not divide d_model=8: try 8"),
+            ({"d_model": 8, "n_heads": 0}, "n_heads=0 does not divide d_model=8: try 1"),
             (
                 {"d_model": 32, "n_heads": 4, "n_kv_heads": 3},
                 "n_kv_heads=3 does not divide n_heads=4: try one of 1, 2, 4",

@@ -13,7 +13,7 @@ def test_what_is_appended_comes_back_in_order():
 
 
 def test_lengths():
-    """Within a forward pass the first layer is ahead; the length is what the whole model has read."""
+    """Within a forward pass the first layer is ahead of the whole model."""
     cache = KVCache(2)
     assert cache.length == 0
     new = torch.zeros(1, 2, 3, 4)

@@ -76,7 +76,9 @@ def test_one_of_several(model, ids):
 
 def test_no_match_says_what_is_near(model):
     with (
-        pytest.raises(UserError, match=r"'blocks.0.attention.weight'.*'blocks.0.attention.weights'"),
+        pytest.raises(
+            UserError, match=r"'blocks.0.attention.weight'.*'blocks.0.attention.weights'"
+        ),
         capture(model, "blocks.0.attention.weight"),
     ):
         pass

@@ -40,7 +40,9 @@ def test_by_hand(kind, formula, x):
 
 def test_swiglu_equals_llama():
     """The gate is the one that passes through silu: exchanged with `up`, this fails."""
-    theirs = LlamaMLP(LlamaConfig(hidden_size=8, intermediate_size=12, num_attention_heads=2)).double()
+    theirs = LlamaMLP(
+        LlamaConfig(hidden_size=8, intermediate_size=12, num_attention_heads=2)
+    ).double()
     ours = SwiGLU(8, 12).double()
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(2, 3, 8, dtype=torch.float64)

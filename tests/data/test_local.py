@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from llmcourse.data import files
+from llmcourse.data import local
 from llmcourse.data.documents import DOCUMENT_LENGTH, Document
 from llmcourse.errors import UserError
 
@@ -17,7 +17,7 @@ BOOK = "\n\n".join(f"Paragraph {n}. " + "It was a dark and stormy night. " * 20 
 
 
 def read(path):
-    return list(files.read(path))
+    return list(local.read(path))
 
 
 def write(path, content):
@@ -61,7 +61,7 @@ def test_windows_line_ends_and_byte_order_mark_are_not_text(tmp_path):
 def test_a_file_is_not_read_whole(tmp_path):
     """The end of this file would be an error; the beginning does not know it yet."""
     path = write(tmp_path / "big.txt", BOOK.encode() * 20 + b"\xff")
-    documents = files.read(path)
+    documents = local.read(path)
     assert next(documents).text.startswith("Paragraph 0.")
     with pytest.raises(UserError, match="not UTF-8"):
         list(documents)
@@ -171,7 +171,7 @@ def test_a_damaged_gzip_file_is_named(tmp_path, data):
 def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
     path = write(tmp_path / "book.pdf", "text")
     with pytest.raises(UserError, match=r"unknown suffix: .* \.txt \.md \.jsonl \.csv \.parquet"):
-        files.read(path)
+        local.read(path)
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
@@ -180,7 +180,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(files, "_open_bytes", refuse)  # root may read everything
+    monkeypatch.setattr(local, "_open_bytes", refuse)  # root may read everything
     with pytest.raises(UserError, match=r"secret\.txt may not be read: change its permissions"):
         read(path)
 
@@ -203,12 +203,12 @@ def test_a_folder_gives_its_files_in_order(tmp_path):
 def test_a_folder_without_data_says_what_it_looked_for(tmp_path):
     write(tmp_path / "book.pdf", "text")
     with pytest.raises(UserError, match=r"holds no file that ends in \.txt \.md"):
-        files.read(tmp_path)
+        local.read(tmp_path)
 
 
 def test_reading_stopped_early_leaves_no_file_open(tmp_path):
     path = write(tmp_path / "big.txt", BOOK)
-    documents = files.read(path)
+    documents = local.read(path)
     next(documents)
     before = len(os.listdir("/proc/self/fd"))
     documents.close()

@@ -1,0 +1,191 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from llmcourse.errors import UserError
+from llmcourse.models.files import load_model, load_weights, save_model
+from llmcourse.models.gpt import GPT, gpt2_recipe, modern_recipe
+
+SIZES = {"vocab_size": 50, "context_length": 16, "d_model": 32, "n_layers": 2, "n_heads": 4}
+
+
+@pytest.fixture(params=[gpt2_recipe, modern_recipe])
+def model(request):
+    torch.manual_seed(0)
+    model = GPT(request.param(**SIZES, dropout=0.25))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    return model
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    save_model(model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def edit_config(directory, **changes):
+    path = directory / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_weights(directory, change):
+    tensors = load_file(directory / "model.safetensors")
+    change(tensors)
+    save_file(tensors, directory / "model.safetensors")
+
+
+class TestRoundTrip:
+    def test_everything_comes_back(self, model, saved):
+        loaded = load_model(saved)
+        assert loaded.config == model.config
+        assert not loaded.training
+        state = model.state_dict()
+        assert loaded.state_dict().keys() == state.keys()
+        assert all(torch.equal(loaded.state_dict()[name], state[name]) for name in state)
+        ids = torch.randint(50, (2, 16))
+        assert torch.equal(loaded(ids).logits, model.eval()(ids).logits)
+
+    def test_only_two_files(self, saved):
+        assert {path.name for path in saved.iterdir()} == {"config.json", "model.safetensors"}
+
+    def test_tied_weights_are_stored_once_and_tied_again(self, tmp_path):
+        model = GPT(gpt2_recipe(**SIZES))
+        save_model(model, tmp_path)
+        stored = load_file(tmp_path / "model.safetensors")
+        assert sum(tensor.numel() for tensor in stored.values()) == model.n_parameters
+        assert "lm_head.weight" not in stored
+        loaded = load_model(tmp_path)
+        assert loaded.lm_head.weight is loaded.token_embedding.weight
+
+    def test_saving_again_replaces(self, model, saved):
+        with torch.no_grad():
+            model.norm.weight.fill_(7)
+        save_model(model, saved)
+        assert (load_model(saved).norm.weight == 7).all()
+
+    def test_a_failed_save_leaves_the_old_model(self, model, saved, monkeypatch):
+        before = {path.name: path.read_bytes() for path in saved.iterdir()}
+
+        def full(*arguments):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.replace", full)
+        with pytest.raises(OSError, match="No space"):
+            save_model(GPT(model.config), saved)
+        assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+
+    def test_loading_leaves_chance_alone(self, saved):
+        torch.manual_seed(3)
+        wanted = torch.rand(1)
+        torch.manual_seed(3)
+        load_model(saved)
+        assert torch.equal(torch.rand(1), wanted)
+
+    def test_weights_alone(self, model, saved):
+        other = GPT(model.config)
+        load_weights(other, saved)
+        assert torch.equal(other.blocks[1].mlp.up_proj.weight, model.blocks[1].mlp.up_proj.weight)
+
+
+class TestBadFiles:
+    @pytest.fixture
+    def refused(self, saved):
+        """Load, and return the message that says why not."""
+
+        def load(directory=saved):
+            with pytest.raises(UserError) as caught:
+                load_model(directory)
+            message = str(caught.value)
+            assert "\n" not in message
+            assert str(directory) in message
+            return message
+
+        return load
+
+    def test_nothing_there(self, refused, tmp_path):
+        assert "no config.json in" in refused(tmp_path / "nowhere")
+
+    def test_a_file_for_a_directory(self, refused, tmp_path):
+        (tmp_path / "file").write_text("")
+        assert "name a saved model's directory" in refused(tmp_path / "file")
+
+    def test_no_weights(self, refused, saved):
+        (saved / "model.safetensors").unlink()
+        assert "no weights at" in refused()
+
+    @pytest.mark.parametrize("keep", [0, 4, 100, 0.5, -1])
+    def test_torn_weights(self, refused, saved, keep):
+        data = (saved / "model.safetensors").read_bytes()
+        keep = int(keep * len(data)) if isinstance(keep, float) else keep
+        (saved / "model.safetensors").write_bytes(data[:keep])
+        assert "model.safetensors is damaged" in refused()
+
+    def test_something_else_for_weights(self, refused, saved):
+        torch.save({"a": torch.ones(3)}, saved / "model.safetensors")
+        assert "model.safetensors is damaged" in refused()
+
+    @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"3", b"\xff\xfe"])
+    def test_torn_config(self, refused, saved, data):
+        (saved / "config.json").write_bytes(data)
+        assert "config.json is damaged" in refused()
+
+    def test_another_family(self, refused, saved):
+        edit_config(saved, family="bert")
+        assert "not of this course (family 'bert')" in refused()
+
+    def test_hugging_face(self, refused, saved):
+        (saved / "config.json").write_text('{"model_type": "llama"}')
+        assert "from_huggingface" in refused()
+
+    def test_unknown_field(self, refused, saved):
+        edit_config(saved, n_layer=2)
+        assert "unknown field 'n_layer'; did you mean 'n_layers'?" in refused()
+
+    def test_missing_field(self, refused, saved):
+        values = json.loads((saved / "config.json").read_text())
+        del values["d_model"]
+        (saved / "config.json").write_text(json.dumps(values))
+        assert "'d_model'" in refused()
+
+    @pytest.mark.parametrize(
+        "change", [{"d_model": "32"}, {"bias": 1}, {"dropout": None}, {"context_length": 2.5}]
+    )
+    def test_wrong_type(self, refused, saved, change):
+        edit_config(saved, **change)
+        assert f"{next(iter(change))}={next(iter(change.values()))!r}" in refused()
+
+    def test_impossible_config(self, refused, saved):
+        edit_config(saved, n_heads=5)
+        assert "n_heads=5 does not divide d_model=32: try 4 or 8" in refused()
+
+    def test_another_size(self, refused, saved):
+        edit_config(saved, d_ff=60)
+        message = refused()
+        assert "blocks.0.mlp.up_proj.weight is [128, 32] there and [60, 32] here" in message
+
+    def test_fewer_layers_than_stored(self, refused, saved):
+        edit_config(saved, n_layers=1)
+        assert "this one has no blocks.1." in refused()
+
+    def test_more_layers_than_stored(self, refused, saved):
+        edit_config(saved, n_layers=3)
+        assert "blocks.2.norm1.weight is missing" in refused()
+
+    def test_a_weight_is_missing(self, refused, saved):
+        edit_weights(saved, lambda tensors: tensors.pop("norm.weight"))
+        assert "norm.weight is missing" in refused()
+
+    def test_a_foreign_name(self, refused, saved):
+        edit_weights(saved, lambda tensors: tensors.update(wte=torch.zeros(1)))
+        assert "this one has no wte" in refused()
+
+    def test_a_refused_file_changes_no_weight(self, model, saved):
+        edit_weights(saved, lambda tensors: tensors.update({"norm.weight": torch.zeros(3)}))
+        fresh = GPT(model.config)
+        before = {name: tensor.clone() for name, tensor in fresh.state_dict().items()}
+        with pytest.raises(UserError):
+            load_weights(fresh, saved)
+        assert all(torch.equal(before[name], x) for name, x in fresh.state_dict().items())
