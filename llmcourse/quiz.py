@@ -87,7 +87,7 @@ class Question:
     @property
     def key(self) -> str:
         """The name that its answers are recorded under."""
-        return hashlib.sha256(self.question.encode()).hexdigest()[:12]
+        return _digest(self.question)[:12]
 
     @property
     def n_right(self) -> int:
@@ -102,8 +102,13 @@ class Question:
         return is_right
 
     def lettered(self) -> list[tuple[str, Option]]:
-        """The options with their letters: a, b, c, ..."""
-        return list(zip(string.ascii_lowercase, self.options, strict=False))
+        """The options with their letters: a, b, c, ...
+
+        The order is shuffled, always in the same way for the same words, so that authors may write
+        the right one first and nobody can tell.
+        """
+        shuffled = sorted(self.options, key=lambda option: _digest(self.question + option.text))
+        return list(zip(string.ascii_lowercase, shuffled, strict=False))
 
     def to_text(self) -> str:
         """The question with its options, in plain text, without the answers."""
@@ -136,6 +141,10 @@ class Question:
                 self._widget = _buttons(self)
             bundle[_WIDGET_VIEW] = self._widget._repr_mimebundle_()[_WIDGET_VIEW]
         return bundle
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _kernel_is_live() -> bool:

@@ -129,11 +129,14 @@ def test_a_click_explains_that_option_and_is_recorded(question):
 def test_ticks_are_judged_together(several):
     box = quiz._buttons(several)
     ticks, button = widgets(box, ipywidgets.Checkbox), widgets(box, ipywidgets.Button)[0]
-    ticks[0].value = ticks[1].value = True
+    right = [option.is_right for _, option in several.lettered()]
+    for tick in ticks:
+        tick.value = True
     button.click()
     assert button.description == "Not yet: try again"
     assert shown(box).count("aria-live") == 3
-    ticks[1].value, ticks[2].value = False, True
+    for tick, is_right in zip(ticks, right, strict=True):
+        tick.value = is_right
     button.click()
     assert button.description == "Right!"
     assert learner.load()["01"]["quiz"][several.key] == {"right": True, "tries": 2}
@@ -143,9 +146,21 @@ def test_an_answer_by_letters(question, several):
     assert question.answer("b")
     assert question.answer(" B) ")
     assert not question.answer("a")
-    assert several.answer("c", "a")
-    assert not several.answer("a")
+    one, other = (letter for letter, option in several.lettered() if option.is_right)
+    assert several.answer(other, one)
+    assert not several.answer(one)
     assert not several.answer("a", "b", "c")
+
+
+def test_the_place_of_an_option_tells_nothing_and_never_changes():
+    places = set()
+    for number in range(30):
+        options = [quiz.right("yes", "x"), quiz.wrong("no", "x"), quiz.wrong("perhaps", "x")]
+        asked = quiz.ask("00", f"Question {number}?", *options)
+        places.add([option.is_right for _, option in asked.lettered()].index(True))
+        again = quiz.ask("00", f"Question {number}?", *reversed(options))
+        assert again.to_text() == asked.to_text()
+    assert places == {0, 1, 2}
 
 
 @pytest.mark.parametrize(
@@ -172,7 +187,7 @@ def test_ipywidgets_is_not_needed_to_import_or_to_show(tmp_path):
     code = (
         "import sys; from llmcourse import quiz\n"
         "q = quiz.ask('00', '?', quiz.right('a', 'x'), quiz.wrong('b', 'y'))\n"
-        "q._repr_mimebundle_(); assert q.answer('a')\n"
+        "q._repr_mimebundle_(); assert q.answer('a') != q.answer('b')\n"
         "assert not {'ipywidgets', 'IPython', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -19,7 +19,7 @@ from llmcourse.errors import UserError
 from llmcourse.models.files import (
     CONFIG_FILE,
     WEIGHTS_FILE,
-    load_state,
+    model_of,
     read_json,
     read_tensors,
     unique_state,
@@ -119,34 +119,11 @@ def from_huggingface(directory: str | os.PathLike) -> GPT:
         UserError: no model there, a damaged one, or one of a family that `GPT` does not span.
     """
     directory = Path(directory)
-    path = directory / CONFIG_FILE
-    values = read_json(path)
-    family = values.get("model_type")
-    if family not in FORMATS:
-        raise UserError(f"{path} is a {family!r}: this course's GPT reads {', '.join(FORMATS)}")
-    chosen = FORMATS[family]
-    try:
-        config = GPTConfig(
-            **chosen.parts,
-            **chosen.read_config(values),
-            vocab_size=values["vocab_size"],
-            tie_embeddings=values.get("tie_word_embeddings", family == "gpt2"),
-        )
-    except KeyError as error:
-        raise UserError(f"{path} lacks {error}: save the model again") from None
-    except TypeError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} is damaged ({reason}): save the model again") from None
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    # The first weights are drawn only to be overwritten: leave the global generator as it was.
-    with torch.random.fork_rng(devices=[]):
-        model = GPT(config)
+    chosen, config = _read_config(directory / CONFIG_FILE)
     tensors = chosen.to_ours(_read_shards(directory))
     if config.tie_embeddings:
         tensors.pop("lm_head.weight", None)  # some files hold the same matrix twice
-    load_state(model, tensors, directory)
-    return model.eval()
+    return model_of(config, tensors, directory)
 
 
 def choose_format(config: GPTConfig) -> str:
@@ -223,6 +200,28 @@ def _is_qkv(name: str) -> bool:
 def _conv1d(name: str, tensor: Tensor) -> Tensor:
     """Transposed, where GPT-2 stores it so; in both directions."""
     return tensor.T if name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")) else tensor
+
+
+def _read_config(path: Path) -> tuple[Format, GPTConfig]:
+    """The family that a `config.json` names, and our config of the same model."""
+    values = read_json(path)
+    family = values.get("model_type")
+    if family not in FORMATS:
+        raise UserError(f"{path} is a {family!r}: this course's GPT reads {', '.join(FORMATS)}")
+    chosen = FORMATS[family]
+    try:
+        config = GPTConfig(
+            **chosen.parts,
+            **chosen.read_config(values),
+            vocab_size=values["vocab_size"],
+            tie_embeddings=values.get("tie_word_embeddings", family == "gpt2"),
+        )
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(f"{path} is damaged ({reason}): save the model again") from None
+    return chosen, config
 
 
 def _write_gpt2_config(config: GPTConfig) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from llmcourse.errors import UserError
-from llmcourse.models.files import load_state
+from llmcourse.models.files import model_of
 from llmcourse.models.gpt import GPT, GPTConfig, modern_recipe
 
 _HEADER = struct.Struct("<7i")
@@ -40,10 +40,7 @@ def read_llama2c(path: str | os.PathLike) -> GPT:
     size = _HEADER.size + 4 * sum(int(np.prod(shape)) for _, shape in shapes)
     if len(data) != size:
         raise UserError(f"{path} is damaged: {len(data)} bytes where its header says {size}")
-    with torch.random.fork_rng(devices=[]):
-        model = GPT(config)
-    load_state(model, _state(config, data, shapes), path)
-    return model.eval()
+    return model_of(config, _state(config, data, shapes), path)
 
 
 def _config(

@@ -51,12 +51,22 @@ def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu")
             f"{path} is not of this course (family {family!r}); Hugging Face's format is read by "
             "llmcourse.export.huggingface.from_huggingface"
         )
-    module, config = FAMILIES[family]
+    config = _build_config(FAMILIES[family][1], values, path)
+    weights = Path(directory) / WEIGHTS_FILE
+    return model_of(config, read_tensors(weights), weights).to(device)
+
+
+def model_of(config: GPTConfig, tensors: dict[str, Tensor], source: str | os.PathLike) -> GPT:
+    """A model of given weights, in evaluation mode; `source` is the file to name in an error.
+
+    Raises:
+        UserError: the weights belong to another config.
+    """
     # The first weights are drawn only to be overwritten: leave the global generator as it was.
     with torch.random.fork_rng(devices=[]):
-        model = module(_build_config(config, values, path))
-    load_weights(model, directory)
-    return model.to(device).eval()
+        model = GPT(config)
+    load_state(model, tensors, source)
+    return model.eval()
 
 
 def load_weights(model: nn.Module, directory: str | os.PathLike) -> None:

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class GELUMLP(nn.Module):
-    """`down(gelu(up(x)))`, with the tanh form of GELU, as GPT-2 (Hendrycks and Gimpel, 2016)."""
+class _UpAndDown(nn.Module):
+    """Two matrices; what stands between them is the subclass's."""
 
     n_matrices: ClassVar[int] = 2
 
@@ -25,26 +25,18 @@ class GELUMLP(nn.Module):
     def default_width(d_model: int) -> int:
         """The usual feed-forward width: four times the model's."""
         return 4 * d_model
+
+
+class GELUMLP(_UpAndDown):
+    """`down(gelu(up(x)))`, with the tanh form of GELU, as GPT-2 (Hendrycks and Gimpel, 2016)."""
 
     def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Transform each position."""
         return self.down_proj(F.gelu(self.up_proj(hidden), approximate="tanh"))
 
 
-class SquaredReLU(nn.Module):
+class SquaredReLU(_UpAndDown):
     """`down(relu(up(x))^2)` (So et al., 2021, Primer): cheap, and sparse in what it passes on."""
-
-    n_matrices: ClassVar[int] = 2
-
-    def __init__(self, d_model: int, d_ff: int, *, bias: bool = False) -> None:
-        super().__init__()
-        self.up_proj = nn.Linear(d_model, d_ff, bias=bias)
-        self.down_proj = nn.Linear(d_ff, d_model, bias=bias)
-
-    @staticmethod
-    def default_width(d_model: int) -> int:
-        """The usual feed-forward width: four times the model's."""
-        return 4 * d_model
 
     def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Transform each position."""
