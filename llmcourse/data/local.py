@@ -67,9 +67,9 @@ def _open_bytes(path: Path) -> gzip.GzipFile | io.BufferedReader:
     return gzip.GzipFile(path) if path.suffix.lower() == ".gz" else open(path, "rb")
 
 
-def _open_text(path: Path, newline: str | None = None) -> io.TextIOWrapper:
-    """The file as text, unpacked if need be, without the byte-order mark that some programs add."""
-    return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig", newline=newline)
+def _open_text(path: Path) -> io.TextIOWrapper:
+    """The file as text, unpacked if need be: lines end in `\\n`, no byte-order mark begins it."""
+    return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig")
 
 
 def _first_bad_byte(path: Path) -> int:
@@ -125,7 +125,7 @@ def _json_rows(file: io.TextIOWrapper, path: Path) -> Iterator[Row]:
 
 def _read_csv(path: Path) -> Iterator[Document]:
     csv.field_size_limit(2**31 - 1)  # an article may be longer than the module's usual 128 kB
-    with _open_text(path, newline="") as file:
+    with _open_text(path) as file:
         rows = csv.DictReader(file)
         placed = ((f"{path.name}:{rows.line_num}", row) for row in rows)
         yield from to_documents(placed, str(path))

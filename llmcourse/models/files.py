@@ -22,8 +22,8 @@ from llmcourse.models.gpt import GPT, GPTConfig
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-FAMILIES: dict[str, tuple[type[GPT], type[GPTConfig]]] = {"gpt": (GPT, GPTConfig)}
-"""Each family's module and config, by the name that `config.json` holds as `family`."""
+FAMILY = "gpt"
+"""What `config.json` holds as `family`, to be told from other models' configs."""
 
 
 def save_model(model: GPT, directory: str | os.PathLike) -> None:
@@ -32,8 +32,7 @@ def save_model(model: GPT, directory: str | os.PathLike) -> None:
     Raises:
         OSError: no room or no permission; what was there is untouched.
     """
-    family = next(name for name, (module, _) in FAMILIES.items() if type(model) is module)
-    config = {"family": family, **dataclasses.asdict(model.config)}
+    config = {"family": FAMILY, **dataclasses.asdict(model.config)}
     write_model(directory, unique_state(model), config)
 
 
@@ -46,12 +45,12 @@ def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu")
     path = Path(directory) / CONFIG_FILE
     values = read_json(path)
     family = values.pop("family", None)
-    if family not in FAMILIES:
+    if family != FAMILY:
         raise UserError(
             f"{path} is not of this course (family {family!r}); Hugging Face's format is read by "
             "llmcourse.export.huggingface.from_huggingface"
         )
-    config = _build_config(FAMILIES[family][1], values, path)
+    config = _build_config(values, path)
     weights = Path(directory) / WEIGHTS_FILE
     return model_of(config, read_tensors(weights), weights).to(device)
 
@@ -164,9 +163,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _build_config(kind: type[GPTConfig], values: dict[str, Any], path: Path) -> GPTConfig:
+def _build_config(values: dict[str, Any], path: Path) -> GPTConfig:
     """A config of what a file says, every field checked for its type."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    fields = {field.name: field for field in dataclasses.fields(GPTConfig)}
     for name, value in values.items():
         if name not in fields:
             raise UserError(f"{path} has an unknown field {name!r}{nearest(name, fields)}")
@@ -174,7 +173,7 @@ def _build_config(kind: type[GPTConfig], values: dict[str, Any], path: Path) -> 
         if not isinstance(value, float | int if expected is float else expected):
             raise UserError(f"{path} is damaged: {name}={value!r} is of the wrong type")
     try:
-        return kind(**values)
+        return GPTConfig(**values)
     except TypeError as error:  # a field without a default is missing
         raise UserError(f"{path} is incomplete ({error}): save the model again") from None
     except UserError as error:

@@ -42,7 +42,7 @@ def attention_weights(
     scores = (q * scale) @ k.mT  # *B T S
     if mask is None:
         return scores.softmax(dim=-1)
-    # Not -inf: the softmax of a row of nothing else is NaN, and so is every gradient through it.
+    # Not -inf: a row of nothing else would be NaN for a moment, and so would its gradient.
     weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1)
     return weights.masked_fill(~mask, 0.0)
 
@@ -199,6 +199,7 @@ class Attention(nn.Module):
         n_queries, n_keys = q.size(-2), k.size(-2)
         dropout = self.dropout if self.training else 0.0
         explicit = is_watched(self.weights) or _explicit_is_faster(q)
+        is_causal = is_causal and n_queries > 1  # the last query sees every key as it is
         if is_causal and (explicit or mask is not None or n_queries != n_keys):
             # The library's flag alone would stand the first query at the first key.
             past = causal(n_queries, n_keys, q.device)

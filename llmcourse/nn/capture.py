@@ -7,6 +7,7 @@ the block ends, however it ends. Not here: the pictures (`viz/`). Chapter 03 use
 
 import contextlib
 import fnmatch
+import re
 from collections.abc import Callable, Generator
 
 from torch import Tensor, nn
@@ -44,7 +45,8 @@ def capture(model: nn.Module, pattern: str, *, detach: bool = True) -> Generator
     modules = {name: module for name, module in model.named_modules() if name}
     chosen = [name for name in modules if fnmatch.fnmatchcase(name, pattern)]
     if not chosen:
-        raise UserError(f"no module is named {pattern!r}{nearest(pattern, modules)}")
+        patterns = {re.sub(r"\.\d+(?=\.|$)", ".*", name) for name in modules}
+        raise UserError(f"no module is named {pattern!r}{nearest(pattern, patterns)}")
     seen: dict[str, Tensor] = {}
     with contextlib.ExitStack() as hooks:
         for name in chosen:

@@ -122,6 +122,11 @@ def test_csv_rows_may_hold_commas_quotes_lines_and_whole_articles(tmp_path):
     assert read(path)[2].name == "t.csv:5"
 
 
+def test_line_ends_inside_a_csv_cell_are_like_everywhere(tmp_path):
+    path = write(tmp_path / "t.csv", b'n,text\r\n1,"two\r\nlines"\r\n')
+    assert [document.text for document in read(path)] == ["two\nlines"]
+
+
 def test_a_csv_row_that_is_short_or_long_is_no_error(tmp_path):
     path = write(tmp_path / "t.csv", "n,text\n1\n2,b\n3,c,d\n")
     assert [document.text for document in read(path)] == ["b", "c"]

@@ -278,7 +278,7 @@ class TestImport:
 
     def test_a_missing_setting(self, tmp_path):
         (tmp_path / "config.json").write_text('{"model_type": "gpt2", "vocab_size": 3}')
-        with pytest.raises(UserError, match="is damaged .KeyError: 'n_positions'"):
+        with pytest.raises(UserError, match=r"is damaged .KeyError: 'n_positions'"):
             from_huggingface(tmp_path)
 
     def test_no_weights(self, tmp_path):

@@ -77,6 +77,13 @@ class TestFunction:
             assert got.isfinite().all()
             close(got, want)
 
+    def test_no_nan_even_for_a_moment(self):
+        """What anomaly detection, the tool for finding NaNs, would stumble over."""
+        inputs = [x.requires_grad_() for x in qkv()]
+        with torch.autograd.set_detect_anomaly(True):
+            result = scaled_dot_product_attention(*inputs, MASKS["nothing to see"])
+            result.output.sum().backward()
+
     def test_scale(self):
         q, k, v = qkv()
         theirs = F.scaled_dot_product_attention(q, k, v, scale=0.3)

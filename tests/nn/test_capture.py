@@ -74,14 +74,17 @@ def test_one_of_several(model, ids):
     assert set(seen) == {"blocks.0.hidden", "blocks.2.hidden"}
 
 
-def test_no_match_says_what_is_near(model):
-    with (
-        pytest.raises(
-            UserError, match=r"'blocks.0.attention.weight'.*'blocks.0.attention.weights'"
-        ),
-        capture(model, "blocks.0.attention.weight"),
-    ):
+@pytest.mark.parametrize(
+    ("pattern", "hint"),
+    [
+        ("blocks.0.attn.weights", "; did you mean 'blocks.*.attention.weights'?"),
+        ("zzz", "; there are: blocks, blocks.*, blocks.*.attention, blocks.*.attention.k_proj, "),
+    ],
+)
+def test_no_match_says_what_is_near(model, pattern, hint):
+    with pytest.raises(UserError) as caught, capture(model, pattern):
         pass
+    assert str(caught.value).startswith(f"no module is named {pattern!r}{hint}")
 
 
 def test_modules_that_return_no_tensor_leave_nothing():
