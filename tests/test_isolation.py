@@ -16,14 +16,19 @@ import torch
 drawn = []
 
 
+def connect(kind, address, method="connect"):
+    with socket.socket(*kind) as one:
+        return getattr(one, method)(address)
+
+
 @pytest.mark.parametrize(
     "reach",
     [
         lambda: socket.create_connection(("192.0.2.1", 80), timeout=1),
-        lambda: socket.create_connection(("2001:db8::1", 80), timeout=1),
+        lambda: connect((socket.AF_INET6,), ("2001:db8::1", 80)),
         lambda: socket.getaddrinfo("example.org", 443),
-        lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 53)),
-        lambda: socket.socket().connect_ex(("192.0.2.1", 80)),
+        lambda: connect((socket.AF_INET, socket.SOCK_DGRAM), ("192.0.2.1", 53)),
+        lambda: connect((), ("192.0.2.1", 80), "connect_ex"),
     ],
     ids=["IPv4", "IPv6", "a name", "a datagram", "without an exception"],
 )

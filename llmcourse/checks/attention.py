@@ -102,11 +102,7 @@ def _() -> Iterator[Case]:
     "a row has the same number taken away: which number makes the largest exponent 0?",
 )
 def _(scores, mask=None):
-    exponentials = scores.exp()
-    if mask is not None:
-        exponentials = exponentials.masked_fill(~mask, 0.0)
-    total = exponentials.sum(-1, keepdim=True)
-    return exponentials / total.masked_fill(total == 0, 1.0)
+    return _normalise(scores, mask)
 
 
 @softmax.mistake(
@@ -167,6 +163,7 @@ def _(scores, mask=None):
 
 
 def _normalise(shifted: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax with neither a maximum taken away nor a thought for rows without any key."""
     exponentials = shifted.exp() if mask is None else shifted.exp() * mask
     return exponentials / exponentials.sum(-1, keepdim=True)
 

@@ -231,7 +231,7 @@ class FunctionCheck(Check):
         for mistake in self.mistakes:
             at_first = self._outcome(self.trials()[first], mistake.answer)
             if not at_first.same(outcomes[first], self._tolerance):
-                continue  # most are, and need not be run to the end
+                continue
             wrongs = self._outcomes(mistake.answer)
             if len(wrongs) != len(outcomes):
                 continue
@@ -240,7 +240,7 @@ class FunctionCheck(Check):
             agrees = [w.same(o, self._tolerance) for w, o in zip(wrongs, outcomes, strict=True)]
             explains = all(a for a, d in zip(agrees, differs, strict=True) if d)
             rank = (all(agrees), sum(differs))
-            if differs[first] and explains and rank > best_rank:
+            if explains and rank > best_rank:
                 best, best_rank = mistake, rank
         return best
 

@@ -45,7 +45,7 @@ class Source:
     """
 
     def __init__(self, target: Any) -> None:
-        self.target = inspect.unwrap(target) if callable(target) else target
+        self.target = target
         try:
             self.code = textwrap.dedent(inspect.getsource(self.target)).rstrip("\n")
         except (TypeError, OSError):

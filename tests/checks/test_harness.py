@@ -128,6 +128,48 @@ def test_no_mistake_is_named_that_does_not_explain_the_first_wrong_case(check):
     assert "in the case 'two tokens' the result is" in verdict.text
 
 
+@pytest.fixture
+def small():
+    """Doubling, where one mistake is wrong at 0 and another at 0 and at 1, alike at 0."""
+
+    @exercise("03")
+    def double(x):
+        return 2 * x
+
+    @double.cases
+    def _():
+        yield from (case(f"of {x}", x) for x in range(3))
+
+    @double.mistake("wrong at 0", hint="-")
+    def _(x):
+        return 7 if x == 0 else 2 * x
+
+    @double.mistake("wrong at 0 and 1", hint="-")
+    def _(x):
+        return {0: 7, 1: 8}.get(x, 2 * x)
+
+    return double
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_that_explain_it_the_one_that_agrees_everywhere_is_named(small, reverse):
+    if reverse:
+        small.mistakes.reverse()
+    for mistake in small.mistakes:
+        assert small.verdict(mistake.answer).mistake is mistake
+
+
+def test_of_two_that_agree_in_part_the_one_that_explains_more_is_named(small):
+    verdict = small.verdict(lambda x: {0: 7, 1: 8, 2: 9}[x])
+    assert verdict.mistake.name == "wrong at 0 and 1"
+
+
+def test_a_mistake_must_agree_wherever_it_is_wrong(small):
+    assert small.verdict(lambda x: {0: 7, 1: 5, 2: 9}[x]).mistake.name == "wrong at 0"
+    small.mistakes.pop(0)
+    assert small.verdict(lambda x: {0: 7, 1: 5, 2: 9}[x]).mistake is None
+
+
 def test_a_mistake_that_never_differs_is_never_named(check):
     check.mistake("no mistake at all", hint="-")(right)
     wrong = check.verdict(lambda weights, values, mask=None: right(weights, values, mask) + 1)

@@ -2,6 +2,7 @@ import re
 import sys
 from collections import Counter
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 
@@ -172,7 +173,44 @@ def test_a_python_without_any_says_what_to_do(library):
         library()
 
 
-def test_a_topic_inside_a_longer_one_comes_once(documents):
-    """`help("with")` is a section of `help("compound")`."""
-    text = "\n".join(document.text for document in documents)
-    assert text.count('The "with" statement\n****') + text.count('The "with" statement\n====') == 1
+@pytest.fixture
+def reference(library, monkeypatch):
+    """Topics of our own, and no library beside them."""
+
+    def write(**topics: str):
+        monkeypatch.setitem(sys.modules, "pydoc_data.topics", SimpleNamespace(topics=topics))
+        return {document.name: document.text for document in pydocs.documents()}
+
+    return write
+
+
+def test_a_topic_that_is_mostly_in_a_longer_one_comes_once(reference):
+    section = f"Section\n=======\n\n{LONG}\n\nIt ends. {LONG}"
+    topics = reference(
+        section=section.replace("=", "*") + f"\n\nA footnote of its own: {LONG}",
+        whole=f"Whole\n*****\n\nIt begins. {LONG}\n\n{section}\n\nThe rest. {LONG * 3}",
+        other=f"Other\n*****\n\nIt shares a part. {LONG * 2}\n\nIt ends. {LONG}",
+    )
+    assert list(topics) == ["reference/whole:1", "reference/other:1"]
+
+
+def test_a_long_topic_is_cut_at_its_headings(reference):
+    sections = [f"Part {n}\n======\n\n{LONG * 30}\n" for n in range(4)]
+    topics = reference(long=f"Long\n****\n\nText.\n\n{''.join(sections)}")
+    assert list(topics) == ["reference/long:1", "reference/long:2"]
+    assert topics["reference/long:1"].startswith("Long\n****\n\nText.\n\nPart 0\n======\n")
+    assert topics["reference/long:2"].startswith("Part 2\n======\n")
+
+
+def test_tables_are_left_out(reference):
+    table = "+----+----+\n| a  | or |\n|====|====|\n| b  | in |\n+----+----+\n"
+    topics = reference(power=f"Power\n*****\n\n{LONG}\n\n{table}\n  x |= y or a + b\n\nEnd. {LONG}")
+    assert topics["reference/power:1"] == (
+        f"Power\n*****\n\n{LONG}\n\n\n  x |= y or a + b\n\nEnd. {LONG}"
+    )
+
+
+def test_a_topic_of_a_few_words_is_left_out(reference):
+    assert list(reference(short="Short\n*****\n\nSee elsewhere.", long=LONG)) == [
+        "reference/long:1"
+    ]

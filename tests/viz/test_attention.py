@@ -226,7 +226,7 @@ def test_it_shows_the_weights_of_the_models_own_forward_pass(model):
 
 def test_the_title_says_whom_the_token_looks_at_most(model, explorer):
     pieces, layers = attention.look(model, ByteTokenizer(), "a cat")
-    for layer, head, token in ((0, 0, 4), (1, 1, 3), (1, 0, 0)):
+    for layer, head, token in ((0, 0, 4), (1, 0, 3), (0, 1, 4), (1, 1, 0)):
         for name, value in {"layer": layer, "head": head, "token": token}.items():
             explorer.controls[name].value = value
         row = layers[layer][head, token]
