@@ -41,13 +41,18 @@ def next_step(record: Record, exercises: dict[str, list[str]]) -> str:
     """One friendly sentence about what to do next: first what was tried, then what is open."""
     if not record:
         return "Nothing recorded yet: open chapters/00_welcome.ipynb, and have fun."
-    for chapter, names in sorted(exercises.items()):
-        done = _right(record, chapter, "exercises")
-        for name in sorted(names, key=lambda name: name not in done):
-            if not done.get(name):
-                again = "You have begun" if name in done else "Next is"
-                return f"{again} {name}, in the exercises of chapter {chapter}."
-    return "Every exercise passed. Tell a friend what you built!"
+    done = {chapter: _right(record, chapter, "exercises") for chapter in exercises}
+    todo = [
+        (name not in done[chapter], chapter, name)
+        for chapter, names in sorted(exercises.items())
+        for name in names
+        if not done[chapter].get(name)
+    ]
+    if not todo:
+        return "Every exercise passed. Tell a friend what you built!"
+    is_new, chapter, name = min(todo, key=lambda item: item[:2])  # the first of those that tie
+    begin = "Next is" if is_new else "You have begun"
+    return f"{begin} {name}, in the exercises of chapter {chapter}."
 
 
 def _right(record: Record, chapter: str, kind: Kind) -> dict[str, bool]:

@@ -49,6 +49,9 @@ def test_the_next_step_is_what_was_begun_then_what_is_open():
     learner.record_exercise("00", "guess", True)
     step = progress.next_step(learner.load(), EXERCISES)
     assert step == "Next is count_pairs, in the exercises of chapter 00."
+    learner.record_exercise("03", "mask", False)
+    step = progress.next_step(learner.load(), EXERCISES)
+    assert step == "You have begun mask, in the exercises of chapter 03."
     for chapter, names in EXERCISES.items():
         for name in names:
             learner.record_exercise(chapter, name, True)

@@ -208,7 +208,7 @@ def _(train_ids, valid_ids, vocab_size):
 
 @unigram_loss.mistake(
     "counted in the exam",
-    hint="You counted the validation text: that is looking up the answers. Count the training text.",
+    hint="You counted the validation text, and so looked up the answers. Count the training text.",
 )
 def _(train_ids, valid_ids, vocab_size):
     return -_counted(valid_ids, vocab_size, 1)[valid_ids].log().mean().item()

@@ -49,11 +49,10 @@ def _open(source: str, path: str, config: str | None, split: str) -> Iterable[di
             f"or name a file or folder on this machine instead of {source}"
         )
     from datasets import load_dataset
-    from datasets.exceptions import DatasetsError
 
     try:
         return load_dataset(path, config, split=split, streaming=True)
-    except (DatasetsError, ValueError, OSError) as error:
+    except Exception as error:  # it passes on those of half a dozen libraries
         offline = "HF_HUB_OFFLINE is set: " if constants.HF_HUB_OFFLINE else ""
         raise UserError(f"cannot open {source}: {offline}{_first_line(error)}") from error
 
@@ -62,7 +61,7 @@ def _placed(rows: Iterable[dict[str, Any]], source: str) -> Iterator[Row]:
     try:
         for number, row in enumerate(rows, start=1):
             yield f"{source}:{number}", row
-    except OSError as error:
+    except Exception as error:  # likewise
         raise UserError(f"{source} broke off: {_first_line(error)}; try again") from error
 
 
@@ -74,15 +73,15 @@ def answers(endpoint: str, seconds: float) -> bool:
     answered = threading.Event()
 
     def ask() -> None:
-        request = urllib.request.Request(endpoint, method="HEAD")
         try:
+            request = urllib.request.Request(endpoint, method="HEAD")
             urllib.request.urlopen(request, timeout=seconds).close()
         except urllib.error.HTTPError as error:
             error.close()  # a refusal, but an answer
         except urllib.error.URLError as error:
             if not isinstance(error.reason, ssl.SSLError):  # `datasets` has its own certificates
                 return
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, ValueError):  # no answer, or no address
             return
         answered.set()
 

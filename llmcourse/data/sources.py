@@ -12,6 +12,7 @@ Nothing is read before it is asked for, so a source may be larger than memory. N
 read (`pydocs`, `tinytown`, `local`, `hub`), and which documents are held out (`documents`).
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -45,9 +46,9 @@ def _open(source: str) -> Iterator[Document]:
         return tinytown.documents(TINYTOWN_STORIES)
     if source.startswith("hf:"):
         return hub.read(source)
-    path = Path(source).expanduser()
-    if source and path.exists():
-        return local.read(path)
+    path = os.path.expanduser(source)
+    if os.path.exists(path):
+        return local.read(Path(path))
     hint = nearest(source, ("pydocs", "tinytown"))
     raise UserError(f"data source {source!r} is no file, no folder and no hf:org/name{hint}")
 

@@ -33,7 +33,7 @@ class Monitor:
         resumed_at: int | None,
     ) -> None:
         self.settings, self.ranks, self.run, self.state = settings, ranks, run, state
-        self.reason = "failed"
+        self.reason = "unknown"
         self.seconds_in_steps, self.tokens_in_steps, self.step_began = 0.0, 0, 0.0
         peak = peak_flops(ranks.device)
         self.mfu_of_rate = model.flops_per_token / (peak * ranks.world) if peak else None
@@ -137,11 +137,15 @@ class Monitor:
     def __enter__(self) -> "Monitor":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _trace: object
+    ) -> None:
         """Close the log and write the report; what went wrong before matters more than these."""
         self.console.close()
         if self.log is None:
             return
+        if error is not None:
+            self.reason = f"failed: {error}"
         with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
             self.log.log(
                 "end", self.state.step, seconds=round(self.state.seconds, 3), reason=self.reason

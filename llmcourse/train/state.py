@@ -14,12 +14,12 @@ from typing import Any
 
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from llmcourse.errors import UserError
-from llmcourse.files import atomic_directory, atomic_write_text
+from llmcourse.files import atomic_directory, atomic_write_bytes, atomic_write_text
 from llmcourse.models.files import load_weights, save_model
 
 FORMAT = "llmcourse-checkpoint-1"
@@ -98,7 +98,8 @@ def save_checkpoint(
     path = checkpoint_path(folder, state.step)
     with atomic_directory(path) as unfinished:
         save_model(model, unfinished)
-        save_file(optimizer_tensors(optimizers), unfinished / "optimizer.safetensors")
+        memory = save(optimizer_tensors(optimizers))  # not save_file: it hides a full disk
+        atomic_write_bytes(unfinished / "optimizer.safetensors", memory)
         values = {"format": FORMAT, **dataclasses.asdict(state)}
         atomic_write_text(unfinished / "state.json", json.dumps(values))
     for old in list_checkpoints(folder)[:-keep]:

@@ -47,19 +47,22 @@ def _graph(root: Path, *, inside: bool) -> Graph:
     for name, path in files.items():
         tree = ast.parse(path.read_bytes(), filename=str(path))
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        found = [node for node, deferred in _imports(tree.body) if deferred is inside]
+        found = [node for node, deferred in _imports(tree) if deferred is inside]
         graph[name] = {one for node in found for one in _names(node, package, files.keys())}
     return graph
 
 
-def _imports(body: Iterable[ast.AST], deferred: bool = False) -> Iterator[tuple[_Import, bool]]:
-    """Every import statement under some nodes, and whether it waits inside a function."""
-    for node in body:
+def _imports(tree: ast.Module) -> list[tuple[_Import, bool]]:
+    """Every import statement of a file, and whether it waits inside a function."""
+    found: list[tuple[_Import, bool]] = []
+    waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while waiting:
+        node, deferred = waiting.pop()
         if isinstance(node, _Import):
-            yield node, deferred
-        else:
-            function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            yield from _imports(ast.iter_child_nodes(node), deferred or function)
+            found.append((node, deferred))
+        function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        waiting += [(child, deferred or function) for child in ast.iter_child_nodes(node)]
+    return found
 
 
 def _names(node: _Import, package: str, known: Iterable[str]) -> Iterator[str]:

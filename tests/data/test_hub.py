@@ -106,6 +106,10 @@ def test_a_name_that_takes_for_ever_to_look_up_fails_within_seconds(online, monk
     assert time.monotonic() - start < 1.5
 
 
+def test_an_address_that_is_none_does_not_answer():
+    assert not hub.answers("hub.example", 3.0)
+
+
 def test_a_hub_that_says_no_is_there(answering):
     assert hub.answers(answering, 3.0)
 
@@ -150,10 +154,11 @@ def test_rows_come_as_they_are_asked_for(in_memory):
     assert in_memory[1:] == [0, 1, 2]
 
 
-def test_a_stream_that_breaks_off_is_said(in_memory, monkeypatch):
+@pytest.mark.parametrize("error", [ConnectionResetError, TimeoutError, RuntimeError])
+def test_a_stream_that_breaks_off_is_said(in_memory, monkeypatch, error):
     def rows():
         yield {"text": "a"}
-        raise ConnectionResetError("reset by peer")
+        raise error("reset by peer\nand more")
 
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: rows())
     documents = hub.read("hf:org/name")

@@ -1,7 +1,6 @@
 import csv
 import gzip
 import json
-import os
 
 import pyarrow
 import pytest
@@ -211,10 +210,14 @@ def test_a_folder_without_data_says_what_it_looked_for(tmp_path):
         local.read(tmp_path)
 
 
-def test_reading_stopped_early_leaves_no_file_open(tmp_path):
-    path = write(tmp_path / "big.txt", BOOK)
-    documents = local.read(path)
+def test_reading_stopped_early_leaves_no_file_open(tmp_path, monkeypatch):
+    opened = []
+    open_bytes = local._open_bytes
+    monkeypatch.setattr(
+        local, "_open_bytes", lambda path: opened.append(open_bytes(path)) or opened[-1]
+    )
+    documents = local.read(write(tmp_path / "big.txt", BOOK))
     next(documents)
-    before = len(os.listdir("/proc/self/fd"))
+    assert [file.closed for file in opened] == [False]
     documents.close()
-    assert len(os.listdir("/proc/self/fd")) == before - 1
+    assert [file.closed for file in opened] == [True]

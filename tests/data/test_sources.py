@@ -29,7 +29,9 @@ def test_a_hub_name_is_read(monkeypatch):
     assert list(sources.read("hf:org/name")) == [Document("text", "hf:org/name")]
 
 
-@pytest.mark.parametrize("source", ["pydoc", "", "nowhere.txt", "/no/such/folder"])
+@pytest.mark.parametrize(
+    "source", ["pydoc", "", "nowhere.txt", "/no/such/folder", "a\0b", "~nobody/x.txt", "x" * 5000]
+)
 def test_an_unknown_source_is_refused_before_anything_is_read(source):
     with pytest.raises(UserError, match=r"is no file, no folder and no hf:org/name; (did|there)"):
         sources.read(source)
