@@ -87,26 +87,15 @@ def epoch_offset(seed: int, epoch: int, stride: int) -> int:
     return int(numpy_rng(seed, "offset", epoch).integers(stride))
 
 
-def batch_tokens(
-    windows: Windows, sampler: Sampler, global_batch: int, rank: int = 0, world: int = 1
-) -> Int64[np.ndarray, "B N"]:
-    """The next batch: this process's rows, `B = global_batch / world`, of the whole one.
+def batch_tokens(windows: Windows, sampler: Sampler, n_windows: int) -> Int64[np.ndarray, "B N"]:
+    """The sampler's next `n_windows` windows, stacked.
 
-    Every process draws the whole batch and reads only its own slice. So `world` processes together
-    see, in order, what a single one would have seen.
-
-    Raises:
-        UserError: `world` does not divide `global_batch`.
+    Processes that train together each draw the whole batch, and take their own rows once it has
+    been corrupted or shifted (`objectives/`): together they see what one would have seen.
     """
-    if global_batch % world:
-        raise UserError(
-            f"a batch of {global_batch} cannot be shared by {world} processes: "
-            f"try {max(1, global_batch // world) * world}"
-        )
-    rows = global_batch // world
-    mine = sampler.take(global_batch)[rank * rows : (rank + 1) * rows]
+    drawn = sampler.take(n_windows)
     offsets = {
         epoch: epoch_offset(sampler.seed, epoch, windows.stride)
-        for epoch in {draw.epoch for draw in mine}
+        for epoch in {draw.epoch for draw in drawn}
     }
-    return np.stack([windows.window(draw.index, offsets[draw.epoch]) for draw in mine])
+    return np.stack([windows.window(draw.index, offsets[draw.epoch]) for draw in drawn])

@@ -2,31 +2,32 @@
 
 `tests/test_architecture.py` holds the graph to the rules (imports point strictly downwards), and
 chapter 00 draws it: the drawing in the course *is* the graph. Not here: reading the imports from
-the source (`imports.py`).
+the source (`imports.py`), and finding ways for the arrows (`routing.py`).
 """
 
-import itertools
 import textwrap
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-from llmcourse.viz import style
+from llmcourse.viz import routing, style
 from llmcourse.viz.imports import PACKAGE, Graph, deferred_graph, module_graph
+from llmcourse.viz.routing import Point, Route
 
 LEVELS: tuple[dict[str, float], ...] = (
     dict.fromkeys(
         ("errors", "shapes", "randomness", "device", "files", "command_line", "learner"), 0.5
     ),
-    {"text": 0.25},
-    {"data": 0.13, "nn": 0.5, "optim": 0.87},
-    {"models": 0.5},
-    {"objectives": 0.37},
-    {"evaluate": 0.37, "generate": 0.63},
-    {"train": 0.5},
-    {"finetune": 0.5},
-    {"export": 0.87, "serve": 0.63},
+    {"text": 0.69},
+    {"data": 0.13, "nn": 0.42, "optim": 0.87},
+    {"models": 0.42},
+    {"objectives": 0.3},
+    {"evaluate": 0.3, "generate": 0.58},
+    {"train": 0.44},
+    {"finetune": 0.44},
+    {"export": 0.87, "serve": 0.62},
     {"viz": 0.13, "quiz": 0.38, "checks": 0.62, "progress": 0.87},
 )
 """The parts of the package, bottom to top; the number says where a part stands across the drawing.
@@ -36,13 +37,6 @@ alone, but for the pairs of `SIDEWAYS`.
 """
 SIDEWAYS = {("evaluate", "generate"), ("progress", "checks")}
 """Parts on one level of which the first may import the second."""
-
-_WIDTH = 0.23
-_HEIGHT = 0.64
-_PORT = 0.03
-"""How far apart arrows leave or enter a box."""
-
-Point = tuple[float, float]
 
 
 def part_of(module: str) -> str:
@@ -98,12 +92,12 @@ def draw_package(ax: Axes | None = None, *, title: str = "Imports point down") -
         for part in row
         if height
     }
-    _draw_arrows(
-        ax, places, without_detours({part: graph[part] & places.keys() for part in places})
-    )
+    shown = without_detours({part: graph[part] & places.keys() for part in places})
+    for route in routing.arrows([(a, b) for a in shown for b in sorted(shown[a])], places):
+        _draw_arrow(ax, route)
     for part, place in places.items():
-        _draw_box(ax, place, _WIDTH, part, files_of(part))
-    _draw_box(ax, (0.5, 0.0), 2 * (0.5 - 0.13) + _WIDTH, "used by every part", rows[0])
+        _draw_box(ax, place, routing.WIDTH, part, files_of(part))
+    _draw_box(ax, (0.5, 0.0), 2 * (0.5 - 0.13) + routing.WIDTH, "used by every part", rows[0])
     for height, row in enumerate(rows):
         ax.text(-0.04, height, f"L{level_of(row[0])}", va="center", color=style.GREYS[2])
     ax.set(xlim=(-0.05, 1), ylim=(-0.45, len(rows) - 0.6), title=title)
@@ -132,9 +126,9 @@ def _draw_box(ax: Axes, place: Point, width: float, name: str, files: list[str])
     x, y = place
     ax.add_patch(
         FancyBboxPatch(
-            (x - width / 2, y - _HEIGHT / 2),
+            (x - width / 2, y - routing.HEIGHT / 2),
             width,
-            _HEIGHT,
+            routing.HEIGHT,
             boxstyle="round,pad=0,rounding_size=0.015",
             mutation_aspect=8,
             facecolor="white",
@@ -142,67 +136,15 @@ def _draw_box(ax: Axes, place: Point, width: float, name: str, files: list[str])
             linewidth=1.2,
         )
     )
-    letters = round(width * 122)
+    letters = round(width * 113)
     shown = textwrap.fill(", ".join(files), letters, max_lines=2, placeholder=" …")
     ax.text(x, y + (0.17 if shown else 0), name, ha="center", va="center", fontweight="bold")
     ax.text(x, y - 0.1, shown, ha="center", va="center", fontsize=7, color=style.GREYS[1])
 
 
-def _draw_arrows(ax: Axes, places: dict[str, Point], graph: Graph) -> None:
-    """Arrows along routes that cross no other box, each from and to a spot of its own."""
-    edges = sorted((part, below) for part in graph for below in graph[part])
-    for part, below in edges:
-        leaving = _spot([one for start, one in edges if start == part], below, places)
-        entering = _spot([start for start, one in edges if one == below], part, places)
-        others = [place for name, place in places.items() if name not in (part, below)]
-        route = _route(places[part], places[below], leaving, entering, others)
-        ax.annotate("", route[-1], route[-2], arrowprops=_ARROW)
-        if len(route) > 2:
-            ax.plot(*zip(*route[:-1], strict=True), color=style.GREYS[2], linewidth=1.1, zorder=0.5)
-
-
-_ARROW = {
-    "arrowstyle": "-|>",
-    "mutation_scale": 9,
-    "color": style.GREYS[2],
-    "linewidth": 1.1,
-    "shrinkA": 0,
-    "shrinkB": 0,
-    "zorder": 0.5,
-}
-
-
-def _spot(neighbours: list[str], one: str, places: dict[str, Point]) -> float:
-    """How far from a box's middle the arrow of one of its neighbours stands, left to right."""
-    ordered = sorted(neighbours, key=lambda name: places[name])
-    return _PORT * (ordered.index(one) - (len(ordered) - 1) / 2)
-
-
-def _route(
-    start: Point, end: Point, leaving: float, entering: float, others: list[Point]
-) -> list[Point]:
-    """Corners from one box to another: straight if nothing is in the way, else round one corner."""
-    if start[1] == end[1]:  # neighbours on one level
-        side = _WIDTH / 2 if end[0] > start[0] else -_WIDTH / 2
-        return [(start[0] + side, start[1]), (end[0] - side, end[1])]
-    top = (end[0] + entering, end[1] + _HEIGHT / 2)
-    side = _WIDTH / 2 if end[0] > start[0] else -_WIDTH / 2
-    bottom = (start[0] + leaving, start[1] - _HEIGHT / 2)
-    sideways = (start[0] + side, start[1] + leaving)
-    routes = [
-        [bottom, top],
-        [sideways, (top[0], sideways[1]), top],
-        [bottom, (bottom[0], end[1] + entering), (end[0] - side, end[1] + entering)],
-    ]
-    free = (route for route in routes if not any(_crosses(route, other) for other in others))
-    return next(free, routes[0])
-
-
-def _crosses(route: list[Point], box: Point) -> bool:
-    """Whether a route comes too near to a box, by looking at many points of each stretch."""
-    for (x0, y0), (x1, y1) in itertools.pairwise(route):
-        for step in range(101):
-            x, y = x0 + (x1 - x0) * step / 100, y0 + (y1 - y0) * step / 100
-            if abs(x - box[0]) < 0.52 * _WIDTH and abs(y - box[1]) < 0.52 * _HEIGHT:
-                return True
-    return False
+def _draw_arrow(ax: Axes, route: Route) -> None:
+    line: dict[str, Any] = {"color": style.GREYS[2], "linewidth": 1.1, "zorder": 0.5}
+    if len(route) > 2:
+        ax.plot(*zip(*route[:-1], strict=True), linestyle="-", **line)
+    head = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 0, **line}
+    ax.annotate("", route[-1], route[-2], arrowprops=head, zorder=0.5)

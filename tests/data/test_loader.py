@@ -94,30 +94,6 @@ def test_a_batch_is_the_drawn_windows_moved_by_the_epochs_offset(windows):
         assert batch.tolist() == expected
 
 
-@given(seed=st.integers(0, 9), rows=st.integers(1, 4), world=st.integers(1, 4))
-def test_several_processes_see_what_one_sees(windows, seed, rows, world):
-    alone = Sampler(len(windows), seed)
-    samplers = [Sampler(len(windows), seed) for _ in range(world)]
-    for _ in range(6):
-        whole = batch_tokens(windows, alone, rows * world)
-        parts = [
-            batch_tokens(windows, sampler, rows * world, rank, world)
-            for rank, sampler in enumerate(samplers)
-        ]
-        assert np.concatenate(parts).tolist() == whole.tolist()
-    assert all(sampler.state() == alone.state() for sampler in samplers)
-
-
-def test_a_batch_that_cannot_be_shared_is_refused(windows):
-    with pytest.raises(UserError, match="a batch of 7 cannot be shared by 3 processes: try 6"):
-        batch_tokens(windows, Sampler(len(windows), 0), 7, 0, 3)
-
-
-def test_more_processes_than_rows_is_refused(windows):
-    with pytest.raises(UserError, match="a batch of 2 cannot be shared by 3 processes: try 3"):
-        batch_tokens(windows, Sampler(len(windows), 0), 2, 0, 3)
-
-
 def test_offsets_reach_every_place_in_a_window_and_no_further():
     assert {epoch_offset(0, epoch, 4) for epoch in range(100)} == {0, 1, 2, 3}
 
