@@ -27,7 +27,8 @@ def parse(kind: type[T], arguments: list[str], *, prog: str, about: str, default
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(kind, prog=prog, description=about, default=default, args=arguments)
+            options = {"prog": prog, "description": about, "default": default, "args": arguments}
+            return tyro.cli(kind, **options)
     except SystemExit as end:
         if not end.code:
             raise

@@ -10,7 +10,6 @@ import errno
 import sys
 from collections.abc import Generator, Iterable
 
-
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
 """What the system answers where there is no room, or no permission, to write."""
 

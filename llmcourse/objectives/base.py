@@ -58,8 +58,10 @@ class LossSum(NamedTuple):
 class Objective(Protocol):
     """The two halves of a pretraining task."""
 
-    extra_tokens: int
-    """How many tokens beyond the context a window needs (1 for next-token prediction)."""
+    @property
+    def extra_tokens(self) -> int:
+        """How many tokens beyond the context a window needs (1 for next-token prediction)."""
+        ...
 
     def prepare(self, tokens: Int[Tensor, "B N"], rng: np.random.Generator) -> Batch:
         """Corrupt, shift or mask windows of tokens, and set the targets."""

@@ -4,8 +4,6 @@ The oldest objective (Shannon, 1948), and the one that GPT is trained with (Radf
 Chapter 06 takes the loss apart, chapter 07 compares it with the others.
 """
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,7 +17,8 @@ from llmcourse.objectives.base import IGNORE, Batch, LossSum
 class CausalLM:
     """Next-token prediction over windows of one token more than the context."""
 
-    extra_tokens: ClassVar[int] = 1
+    extra_tokens = 1
+    """The last position of a window needs a next token, too."""
 
     def prepare(self, tokens: Int[Tensor, "B N"], rng: np.random.Generator | None = None) -> Batch:
         """Shift by one: position `t` reads `tokens[:, t]` and should say `tokens[:, t + 1]`.

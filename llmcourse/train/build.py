@@ -50,7 +50,7 @@ def gradient_scaler(precision: str, device: torch.device, positions: int) -> tor
 def compiled(model: nn.Module, wanted: str, device: torch.device) -> nn.Module:
     """The model compiled, where that was asked for or pays (`auto`: on CUDA)."""
     if wanted == "yes" or (wanted == "auto" and device.type == "cuda"):
-        return torch.compile(model)  # ty: ignore[invalid-return-type]
+        return torch.compile(model)  # ty: ignore[invalid-explicit-return]
     return model
 
 

@@ -19,7 +19,7 @@ class Console:
     def __init__(self, total: float, done: float, *, speak: bool, unit: str = "step"):
         """`total` and `done` count steps, or seconds where a budget decides."""
         self.speak = speak
-        self.unit = unit
+        self.total = total
         self.bar = tqdm(
             total=total,
             initial=done,
@@ -36,7 +36,7 @@ class Console:
     def update(self, done: float, *, loss: float, tokens_per_second: float) -> None:
         """Move the bar, and show how it goes."""
         self.bar.set_postfix_str(f"loss {loss:.3f}, {tokens_per_second / 1000:.1f}k tokens/s")
-        self.bar.update(min(done, self.bar.total) - self.bar.n)
+        self.bar.update(min(done, self.total) - self.bar.n)
 
     def close(self) -> None:
         """Leave the bar as it stands."""

@@ -69,19 +69,19 @@ def prepare_corpus(settings: Settings, folder: Path, *, fresh: bool) -> None:
     atomic_write_text(done, json.dumps({"source": data.source, "tokens": counts}))
 
 
-def open_corpus(settings: Settings, folder: Path) -> Corpus:
-    """Open what `prepare_corpus` wrote.
+def open_corpus(settings: Settings, folder: Path, *, extra_tokens: int) -> Corpus:
+    """Open what `prepare_corpus` wrote, as windows of the context and so many tokens more.
 
     Raises:
         UserError: the training or the validation text is shorter than one window.
     """
     tokenizer = load_tokenizer(folder.parent)
     lengths = np.array(byte_lengths(tokenizer))
-    length = settings.model.context_length + 1
+    length = settings.model.context_length + extra_tokens
     splits = []
     for split in ("train", "valid"):
         try:
-            splits.append(Windows(folder / f"{split}.bin", length, overlap=1))
+            splits.append(Windows(folder / f"{split}.bin", length, overlap=extra_tokens))
         except UserError as error:
             hint = "; hold out more (--data.held-out) or name a --data.valid"
             raise UserError(f"{split} text: {error}{hint if split == 'valid' else ''}") from None

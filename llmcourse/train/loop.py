@@ -102,9 +102,9 @@ def _train(settings: Settings, ranks: Ranks, run: RunDirectory) -> Result:
     if ranks.first:
         prepare_corpus(settings, run.data, fresh=not settings.resume)
     ranks.wait()
-    corpus = open_corpus(settings, run.data)
-    sampler = Sampler(len(corpus.train), settings.seed)
     objective: Objective = CausalLM()
+    corpus = open_corpus(settings, run.data, extra_tokens=objective.extra_tokens)
+    sampler = Sampler(len(corpus.train), settings.seed)
 
     # Model: the same weights in every process, then each its own chance in dropout.
     seed_all(settings.seed)

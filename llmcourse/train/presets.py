@@ -5,6 +5,8 @@ presets of objectives and models that later chapters bring.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from llmcourse.train.settings import DataSettings, ModelSettings, OptimizerSettings, Settings
 
@@ -16,21 +18,8 @@ def laptop() -> Settings:
 
 def laptop_gpt2() -> Settings:
     """The same size, data and tokens by the recipe of 2019: what the years since are worth."""
-    return Settings(
-        preset="laptop-gpt2",
-        model=ModelSettings(
-            norm="layernorm",
-            mlp="gelu",
-            positions="learned",
-            qk_norm=False,
-            bias=True,
-            tie_embeddings=True,
-            zero_init_outputs=False,
-        ),
-        optimizer=OptimizerSettings(
-            name="adamw", lr=1e-3, weight_decay=0.1, schedule="cosine", warmup=0.05, final=0.1
-        ),
-    )
+    optimizer = replace(_GPT2_OPTIMIZER, lr=1e-3, warmup=0.05)
+    return Settings(preset="laptop-gpt2", model=_GPT2_MODEL, optimizer=optimizer)
 
 
 def tiny() -> Settings:
@@ -51,63 +40,48 @@ def tiny() -> Settings:
 
 def gpt2_124m() -> Settings:
     """The shape and recipe of GPT-2 small (Radford et al., 2019), for one GPU."""
-    return Settings(
-        preset="gpt2-124m",
-        steps=19_000,
-        batch_size=512,
-        micro_batch_size=32,
-        evaluate_windows=1024,
-        save_every=500,
-        model=ModelSettings(
-            context_length=1024,
-            d_model=768,
-            n_layers=12,
-            n_heads=12,
-            norm="layernorm",
-            mlp="gelu",
-            positions="learned",
-            qk_norm=False,
-            bias=True,
-            tie_embeddings=True,
-            zero_init_outputs=False,
-        ),
-        data=DataSettings(
-            source="hf:HuggingFaceFW/fineweb-edu:sample-10BT",
-            held_out=0.001,
-            vocab_size=50_304,
-        ),
-        optimizer=OptimizerSettings(
-            name="adamw", lr=6e-4, weight_decay=0.1, schedule="cosine", warmup=0.04, final=0.1
-        ),
+    return replace(
+        _one_gpu("gpt2-124m"),
+        model=replace(_GPT2_MODEL, **_SMALL),
+        optimizer=replace(_GPT2_OPTIMIZER, lr=6e-4, warmup=0.04),
     )
 
 
 def modern_124m() -> Settings:
-    """A modern recipe of the same size and data: rotary, RMSNorm, SwiGLU, grouped heads, Muon."""
+    """A modern recipe of about that size: rotary, RMSNorm, QK-norm, SwiGLU, grouped heads, Muon."""
+    return replace(
+        _one_gpu("modern-124m"),
+        model=ModelSettings(mlp="swiglu", n_kv_heads=4, tie_embeddings=True, **_SMALL),
+        optimizer=OptimizerSettings(weight_decay=0.01, schedule="wsd"),
+    )
+
+
+def _one_gpu(name: str) -> Settings:
+    """Ten billion tokens of the web's more instructive pages, half a million a step."""
     return Settings(
-        preset="modern-124m",
+        preset=name,
         steps=19_000,
         batch_size=512,
         micro_batch_size=32,
         evaluate_windows=1024,
         save_every=500,
-        model=ModelSettings(
-            context_length=1024,
-            d_model=768,
-            n_layers=12,
-            n_heads=12,
-            n_kv_heads=4,
-            mlp="swiglu",
-            tie_embeddings=True,
-        ),
         data=DataSettings(
-            source="hf:HuggingFaceFW/fineweb-edu:sample-10BT",
-            held_out=0.001,
-            vocab_size=50_304,
+            source="hf:HuggingFaceFW/fineweb-edu:sample-10BT", held_out=0.001, vocab_size=50_304
         ),
-        optimizer=OptimizerSettings(weight_decay=0.01, schedule="wsd"),
     )
 
+
+_SMALL: dict[str, Any] = {"context_length": 1024, "d_model": 768, "n_layers": 12, "n_heads": 12}
+_GPT2_MODEL = ModelSettings(
+    norm="layernorm",
+    mlp="gelu",
+    positions="learned",
+    qk_norm=False,
+    bias=True,
+    tie_embeddings=True,
+    zero_init_outputs=False,
+)
+_GPT2_OPTIMIZER = OptimizerSettings(name="adamw", weight_decay=0.1, schedule="cosine", final=0.1)
 
 PRESETS: dict[str, Callable[[], Settings]] = {
     "laptop": laptop,

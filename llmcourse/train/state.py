@@ -15,12 +15,13 @@ from typing import Any
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_directory, atomic_write_bytes, atomic_write_text
 from llmcourse.models.files import load_weights, save_model
+from llmcourse.models.gpt import GPT
 
 FORMAT = "llmcourse-checkpoint-1"
 
@@ -87,7 +88,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimizers: list[Optimizer], state: TrainState, keep: int
+    folder: Path, model: GPT, optimizers: list[Optimizer], state: TrainState, keep: int
 ) -> Path:
     """Write one checkpoint, whole or not at all, then remove all but the `keep` newest.
 
@@ -107,7 +108,7 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizers: list[Optimizer]) -> TrainState:
+def load_checkpoint(path: Path, model: GPT, optimizers: list[Optimizer]) -> TrainState:
     """Put a checkpoint's weights and memory into a model and its optimizers.
 
     Raises:

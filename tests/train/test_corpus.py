@@ -18,7 +18,7 @@ def prepared(folder, **changes):
     source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     settings = small(folder / "run", data__source=str(source), **changes)
     prepare_corpus(settings, folder / "run" / "data", fresh=True)
-    return settings, open_corpus(settings, folder / "run" / "data")
+    return settings, open_corpus(settings, folder / "run" / "data", extra_tokens=1)
 
 
 def numbers(tokenizer, tokens) -> set[str]:
@@ -93,5 +93,5 @@ def test_a_resumed_run_does_not_read_its_source_again(tmp_path):
     gone = dataclasses.replace(settings.data, source=str(tmp_path / "gone.jsonl"))
     again = dataclasses.replace(settings, data=gone)
     prepare_corpus(again, tmp_path / "run" / "data", fresh=False)
-    same = open_corpus(again, tmp_path / "run" / "data")
+    same = open_corpus(again, tmp_path / "run" / "data", extra_tokens=1)
     assert (same.train.tokens == corpus.train.tokens).all()
