@@ -6,7 +6,7 @@ Not here: what the commands do (`train/__main__.py`, `generate/__main__.py`).
 import contextlib
 import io
 import re
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import tyro
 
@@ -27,8 +27,8 @@ def parse(kind: type[T], arguments: list[str], *, prog: str, about: str, default
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            options = {"prog": prog, "description": about, "default": default, "args": arguments}
-            return tyro.cli(kind, **options)
+            filled = tyro.cli(kind, prog=prog, description=about, default=default, args=arguments)
+            return cast(T, filled)
     except SystemExit as end:
         if not end.code:
             raise
