@@ -182,15 +182,18 @@ def forget_outputs(page: Any) -> None:
 
 
 def run_all(page: Any) -> None:
-    """Run every cell from the menu, and wait until each has a number of its own."""
+    """Run every cell from the menu, and wait until each has its number.
+
+    A folded cell shows no number; such a cell (a question) shows an output.
+    """
     choose(page, "Run", "Run All Cells")
     page.wait_for_function(
-        """(count) => {
-            const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
-            const numbers = prompts.map((prompt) => prompt.textContent.trim());
-            return new Set(numbers.filter((text) => /^\\[\\d+\\]:?$/.test(text))).size === count;
-        }""",
-        arg=page.locator(".jp-CodeCell").count(),
+        """[...document.querySelectorAll('.jp-CodeCell')].every((cell) => {
+            const prompt = cell.querySelector('.jp-InputArea-prompt');
+            return prompt === null
+                ? cell.querySelector('.jp-OutputArea-output') !== null
+                : /\\[\\d+\\]/.test(prompt.textContent);
+        })""",
         timeout=240 * SECOND,
     )
     wait_until_idle(page)

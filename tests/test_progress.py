@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -86,12 +87,18 @@ def test_a_damaged_file_is_kept_aside_and_a_new_one_begun(home, content):
     assert learner.load()["00"]["exercises"]["guess"]["right"]
 
 
-def test_what_cannot_be_read_is_left_alone(home):
-    (home / "progress.json").mkdir(parents=True)
-    with pytest.raises(UserError, match="cannot read"):
-        learner.load()
+def test_what_cannot_be_read_is_left_alone(home, monkeypatch):
+    def refuse(self):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
     learner.record_exercise("00", "guess", True)
-    assert (home / "progress.json").is_dir()
+    before = (home / "progress.json").read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(learner.Path, "read_bytes", refuse)
+        with pytest.raises(UserError, match=r"cannot read .* Permission denied"):
+            learner.load()
+        learner.record_exercise("03", "mask", False)
+    assert (home / "progress.json").read_text() == before
 
 
 def test_recording_never_raises(home, monkeypatch):

@@ -108,7 +108,9 @@ def _gradients(result: Any, leaves: dict[str, Tensor]) -> Gradients:
     outputs = [t for t in _tensors(result) if t.is_floating_point() and t.requires_grad]
     if not outputs:
         return Gradients((name, None) for name in leaves)
-    weighted = [(t * torch.linspace(1, 2, t.numel()).to(t).view(t.shape)).sum() for t in outputs]
+    ramps = [torch.linspace(1, 2, t.numel()).to(t).view(t.shape) for t in outputs]
+    with torch.enable_grad():  # which the answer may have turned off, and left off
+        weighted = [(t * ramp).sum() for t, ramp in zip(outputs, ramps, strict=True)]
     found = torch.autograd.grad(weighted, list(leaves.values()), allow_unused=True)
     return Gradients(zip(leaves, found, strict=True))
 

@@ -101,7 +101,6 @@ def to_huggingface(model: GPT, directory: str | os.PathLike) -> str:
         "model_type": family,
         "vocab_size": model.config.vocab_size,
         "tie_word_embeddings": model.config.tie_embeddings,
-        "torch_dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         # Left open, transformers would fill in token ids that the vocabulary may not have.
         "bos_token_id": None,
         "eos_token_id": None,

@@ -283,6 +283,20 @@ def test_a_keyboard_interrupt_passes_through(check):
         check(interrupted)
 
 
+def test_gradients_are_seen_where_a_plain_sum_has_none():
+    @exercise("03", variants=("gradients",))
+    def softmax(scores):
+        return scores.softmax(-1)
+
+    @softmax.cases
+    def _():
+        yield case("two", torch.tensor([[1.0, 2.0], [0.0, 3.0]]))
+
+    cut = softmax.verdict(lambda scores: scores.softmax(-1).detach() + 0 * scores)
+    assert "the gradient of scores is 0 at [0, 0]; expected" in cut.text
+    assert softmax.verdict(softmax.right).status == "passed"
+
+
 def test_somebody_elses_alarm_still_rings(check):
     rung = []
     old = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
@@ -309,17 +323,24 @@ def test_chance_is_left_as_it_was_and_seeded_for_each_call(check):
     drawn = []
 
     def random_too(weights, values, mask=None):
+        result = right(weights, values, mask)
         drawn.append((random.random(), float(np.random.rand()), float(torch.rand(()))))  # noqa: NPY002
         torch.set_default_dtype(torch.float64)
         torch.set_grad_enabled(False)
-        return
+        return result
 
-    state = torch.get_rng_state()
-    check.verdict(random_too)
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
+    numpy_state = np.random.get_state()[2]  # noqa: NPY002 - how far it has come
+    assert check.verdict(random_too).status == "passed"
     assert len(set(drawn)) == 1
-    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert random.getstate() == python_state
+    assert np.random.get_state()[2] == numpy_state  # noqa: NPY002
     assert torch.get_default_dtype() == torch.float32
     assert torch.is_grad_enabled()
+    with torch.no_grad():
+        check.verdict(right)
+        assert not torch.is_grad_enabled()
 
 
 def test_what_the_answer_prints_is_left_alone(check, capsys):

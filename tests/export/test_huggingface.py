@@ -142,6 +142,8 @@ class TestExport:
         assert type(theirs).__name__ == FORMATS[name.split()[0]].architecture
         assert theirs.dtype == dtype
         assert not any(loading.values()), loading
+        for token in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            assert getattr(theirs.config, token) is None  # not the library's, beyond the vocabulary
         close(ours(ids).logits, logits(theirs.eval(), ids))
 
     @pytest.mark.parametrize("name", OURS)

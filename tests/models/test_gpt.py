@@ -187,6 +187,12 @@ class TestTraining:
         model.eval()
         assert torch.equal(model(ids).logits, model(ids).logits)
 
+    def test_embeddings_are_dropped_too(self, ids):
+        model = GPT(gpt2_recipe(**SIZES, dropout=0.3))
+        with capture(model, "dropout") as seen:
+            model(ids)
+        assert (seen["dropout"] == 0).float().mean().item() == pytest.approx(0.3, abs=0.06)
+
     def test_seeded(self, config):
         torch.manual_seed(7)
         first = GPT(config).state_dict()

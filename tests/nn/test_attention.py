@@ -280,7 +280,9 @@ class TestModule:
         calm = attention.eval()(hidden)
         attention.train()
         with capture(attention, "weights"):
-            mean = sum(attention(hidden) for _ in range(400)) / 400
+            draws = [attention(hidden) for _ in range(400)]
+            mean = sum(draws) / 400
+        assert not torch.equal(draws[0], draws[1])
         close(mean, calm, 0.15)
 
 
@@ -293,6 +295,20 @@ def test_half_precision_on_a_cpu_is_written_out_and_right(dtype):
     with torch.autocast("cpu", dtype=dtype):
         close(attention(hidden, is_causal=True).float(), exact, 2e-2)
     close(attention.to(dtype)(hidden.to(dtype), is_causal=True).float(), exact, 2e-2)
+
+
+def test_half_precision_on_a_cpu_leaves_the_slow_kernel_alone(monkeypatch):
+    """And everything else takes it: the library's kernel is the fast one elsewhere."""
+    called = []
+    kernel = F.scaled_dot_product_attention
+    monkeypatch.setattr(
+        F, "scaled_dot_product_attention", lambda *a, **k: called.append(1) or kernel(*a, **k)
+    )
+    attention = Attention(d_model=D, n_heads=H)
+    attention.bfloat16()(torch.randn(B, T, D, dtype=torch.bfloat16))
+    assert not called
+    attention.float()(torch.randn(B, T, D))
+    assert called
 
 
 def test_weights_take_the_scale_into_account():
