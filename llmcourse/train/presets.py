@@ -51,7 +51,10 @@ def modern_124m() -> Settings:
     """A modern recipe of about that size: rotary, RMSNorm, QK-norm, SwiGLU, grouped heads, Muon."""
     return replace(
         _one_gpu("modern-124m"),
-        model=ModelSettings(mlp="swiglu", n_kv_heads=4, tie_embeddings=True, **_SMALL),
+        # Tied, so blocks must not begin at zero: the head would bet on the token it has just read.
+        model=ModelSettings(
+            mlp="swiglu", n_kv_heads=4, tie_embeddings=True, zero_init_outputs=False, **_SMALL
+        ),
         optimizer=OptimizerSettings(weight_decay=0.01, schedule="wsd"),
     )
 
