@@ -152,7 +152,7 @@ class Settings:
     """Go on with the run in `out` from its last checkpoint, with its settings."""
     seed: int = 0
     """The seed of everything that is left to chance."""
-    steps: int = 800
+    steps: int = 640
     """How many optimizer steps (with a budget: the most there can be)."""
     budget: str | None = None
     """A wall-clock budget such as 10m or 24h: ties the schedule to the clock, not to the steps."""
@@ -168,11 +168,11 @@ class Settings:
     """Compile the model; auto compiles on CUDA."""
     log_every: int = 10
     """Steps between two records of the training loss."""
-    evaluate_every: int = 200
+    evaluate_every: int = 160
     """Steps between two evaluations, each with a sample."""
     evaluate_windows: int = 256
     """The most validation windows an evaluation looks at; 0 means all."""
-    save_every: int = 200
+    save_every: int = 160
     """Steps between two checkpoints."""
     keep_last: int = 2
     """How many checkpoints are kept; the best model is kept besides."""
