@@ -200,6 +200,7 @@ def _train(settings: Settings, ranks: Ranks, run: RunDirectory) -> Result:
             if state.step % settings.log_every == 0:
                 check_finite(state, norm, scaler, run)
                 monitor.trained(loss=state.end_interval(), rate=rate, norm=float(norm))
+        ranks.wait()  # nobody leaves while another still writes
         monitor.ended("finished" if over else f"stopped by {signal_name(signal)}")
     return Result(
         run=run.path,

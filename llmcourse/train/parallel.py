@@ -7,6 +7,7 @@ nothing here talks to anybody. Not here: models that outgrow one device. Chapter
 """
 
 import contextlib
+import gc
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -63,8 +64,13 @@ class Ranks:
         return self.rank == 0
 
     def stop(self) -> None:
-        """Leave the group."""
+        """Leave the group.
+
+        What still holds on to it (a wrapped model in a circle of references) has to go first: the
+        threads of a group that is alive when its process ends abort that process.
+        """
         if self.world > 1:
+            gc.collect()
             dist.destroy_process_group()
 
     def wrap(self, model: nn.Module) -> nn.Module:
