@@ -246,6 +246,18 @@ def _(q, k, v, mask=None):
 
 
 @scaled_dot_product_attention.mistake(
+    "the mask the wrong way round, and minus infinity",
+    hint="True means *may look*. You hide what each query may see, and rows that have nothing left "
+    "become NaN.",
+)
+def _(q, k, v, mask=None):
+    scores = q @ k.mT / q.size(-1) ** 0.5
+    if mask is not None:
+        scores = scores.masked_fill(mask, -torch.inf)
+    return scores.softmax(-1) @ v
+
+
+@scaled_dot_product_attention.mistake(
     "the mask is never used",
     hint="Your result is right where there is no mask. Where does it enter?",
 )

@@ -223,7 +223,8 @@ class FunctionCheck(Check):
     ) -> Mistake | None:
         """The catalogued mistake that explains the first wrong case, or None.
 
-        It must do what the answer does wherever it differs from the truth: it is seen, not guessed.
+        It must do what the answer does wherever it differs from the truth, and the answer comes to
+        a result at all: it is seen, not guessed.
         Of several, the one that also agrees everywhere else wins, then the one that differs from
         the truth most often.
         """
@@ -238,7 +239,11 @@ class FunctionCheck(Check):
             pairs = list(zip(truths, wrongs, strict=False))
             differs = [self._problem(truth, wrong) is not None for truth, wrong in pairs]
             agrees = [w.same(o, self._tolerance) for w, o in zip(wrongs, outcomes, strict=True)]
-            explains = all(a for a, d in zip(agrees, differs, strict=True) if d)
+            explains = all(
+                agree or outcome.error  # the same idea, written so that it cannot finish here
+                for agree, differ, outcome in zip(agrees, differs, outcomes, strict=True)
+                if differ
+            )
             rank = (all(agrees), sum(differs))
             if explains and rank > best_rank:
                 best, best_rank = mistake, rank

@@ -151,3 +151,24 @@ def is_watched(q, k, v, chunk) -> bool:
     except check.WholeMatrixError:
         return True
     return False
+
+
+def test_a_mistake_that_cannot_finish_everywhere_is_still_recognised():
+    """`view` raises where memory is scattered, and `reshape`, the catalogued one, does not."""
+
+    def split_heads(x, n_heads):
+        batch, length, width = x.shape
+        return x.view(batch, n_heads, length, width // n_heads)
+
+    assert verdict_of(check.split_heads, split_heads) == "the sentence was cut, not the width"
+
+
+def test_a_mask_the_wrong_way_round_is_recognised_with_minus_infinity_too():
+    def attend(q, k, v, mask=None):
+        scores = q @ k.mT / q.size(-1) ** 0.5
+        if mask is not None:
+            scores = scores.masked_fill(mask, float("-inf"))
+        return scores.softmax(-1) @ v
+
+    named = verdict_of(check.scaled_dot_product_attention, attend)
+    assert named == "the mask the wrong way round, and minus infinity"
