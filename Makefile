@@ -5,6 +5,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
+# In a container one is root, which JupyterLab accepts only when told so.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
 # OpenMP's idle threads must sleep, not spin: see llmcourse/__init__.py.
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -18,7 +21,7 @@ train: $(VENV)/.core  ## train a small GPT on Python's documentation (about thre
 	$(BIN)/python -m llmcourse.train
 
 lab: $(VENV)/.lab  ## open the course in JupyterLab, at chapter 00
-	$(BIN)/jupyter lab chapters/00_welcome.ipynb
+	$(BIN)/jupyter lab $(AS_ROOT) chapters/00_welcome.ipynb
 
 test: $(VENV)/.test  ## every test: the package, the chapters, the exercises
 	$(BIN)/python -m pytest -n 2 --dist loadscope tests/
