@@ -21,7 +21,7 @@ train: $(VENV)/.core  ## train a small GPT on Python's documentation (about thre
 	$(BIN)/python -m llmcourse.train
 
 lab: $(VENV)/.lab  ## open the course in JupyterLab, at chapter 00
-	$(BIN)/jupyter lab $(AS_ROOT) chapters/00_welcome.ipynb
+	$(BIN)/jupyter lab $(AS_ROOT) --LabApp.default_url=/lab/tree/chapters/00_welcome.ipynb
 
 test: $(VENV)/.test  ## every test: the package, the chapters, the exercises
 	$(BIN)/python -m pytest -n 2 --dist loadscope tests/
