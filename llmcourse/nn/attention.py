@@ -31,8 +31,9 @@ def attention_weights(
     k: Float[Tensor, "*B S K"],
     mask: Bool[Tensor, "*#B #T #S"] | None = None,
     scale: float | None = None,
+    score_bias: Float[Tensor, "*#B #T #S"] | None = None,
 ) -> Float[Tensor, "*B T S"]:
-    """How much each query looks at each key: `softmax(q k^T * scale)` over the keys.
+    """How much each query looks at each key: `softmax(q k^T * scale + score_bias)` over the keys.
 
     `scale` is `1 / sqrt(K)` unless given. A row of weights sums to one; a query that may look
     nowhere has weights of zero.
@@ -40,6 +41,8 @@ def attention_weights(
     scale = q.size(-1) ** -0.5 if scale is None else scale
     # Scaled before the product, which in half precision could overflow where the score would not.
     scores = (q * scale) @ k.mT  # *B T S
+    if score_bias is not None:
+        scores = scores + score_bias
     if mask is None:
         return scores.softmax(dim=-1)
     # Not -inf: a row of nothing else would be NaN for a moment, and so would its gradient.
@@ -53,13 +56,15 @@ def scaled_dot_product_attention(
     v: Float[Tensor, "*B S K"],
     mask: Bool[Tensor, "*#B #T #S"] | None = None,
     scale: float | None = None,
+    score_bias: Float[Tensor, "*#B #T #S"] | None = None,
 ) -> AttentionResult:
     """Scaled dot-product attention: `softmax(q k^T / sqrt(K)) v`.
 
     Vaswani et al., 2017, equation 1.
     `mask` is True where a query may look at a key. A query that may look nowhere gets zeros.
+    `score_bias` is added to the scores: what a query and a key owe to where they stand.
     """
-    weights = attention_weights(q, k, mask, scale)
+    weights = attention_weights(q, k, mask, scale, score_bias)
     return AttentionResult(weights @ v, weights)
 
 
@@ -119,6 +124,8 @@ class Attention(nn.Module):
         q_norm: a norm over the width of a head, applied to the queries; or None.
         k_norm: the same for the keys.
         rotary: turns queries and keys by their positions; or None.
+        position_bias: called with the numbers of queries and keys, gives what to add to the scores,
+            `[H, T, S]`, the last query standing at the last key; or None.
 
     Raises:
         UserError: sizes that do not divide each other.
@@ -136,6 +143,7 @@ class Attention(nn.Module):
         q_norm: nn.Module | None = None,
         k_norm: nn.Module | None = None,
         rotary: RoPE | None = None,
+        position_bias: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.n_heads = n_heads
@@ -148,6 +156,7 @@ class Attention(nn.Module):
         self.q_norm = q_norm
         self.k_norm = k_norm
         self.rotary = rotary
+        self.position_bias = position_bias
         self.weights = nn.Identity()
 
     def forward(
@@ -169,23 +178,35 @@ class Attention(nn.Module):
             mask: True where a query may look at a key, over all N keys, the cached ones included.
             is_causal: whether a position sees nothing after itself (on top of `mask`).
             positions: where `hidden` stands, for `rotary`; what follows the cache unless given.
-            cache: past keys and values; the new ones are appended.
+            cache: past keys and values; the new ones are appended. Those of a `context` do not
+                grow: they are computed at the first call, and read from the cache after it.
             layer: which of the cache's layers is this one's.
         """
-        source = hidden if context is None else context
+        start = 0 if cache is None else cache.length_of(layer)
         q = split_heads(self.q_proj(hidden), self.n_heads)
-        k = split_heads(self.k_proj(source), self.n_kv_heads)
-        v = split_heads(self.v_proj(source), self.n_kv_heads)
         if self.q_norm is not None:
             q = self.q_norm(q)
+        if self.rotary is not None:
+            q = self.rotary(q, positions, start)
+        if context is not None and cache is not None and start:
+            k, v = cache.get(layer)
+        else:
+            k, v = self._keys_and_values(hidden if context is None else context, positions, start)
+            if cache is not None:
+                k, v = cache.update(layer, k, v)
+        return self.o_proj(merge_heads(self._attend(q, k, v, mask, is_causal)))
+
+    def _keys_and_values(
+        self, source: Float[Tensor, "B S D"], positions: Int[Tensor, "#B S"] | None, start: int
+    ) -> tuple[Float[Tensor, "B G S K"], Float[Tensor, "B G S K"]]:
+        """What `source` offers to be looked at, standing at `positions`, or from `start` on."""
+        k = split_heads(self.k_proj(source), self.n_kv_heads)
+        v = split_heads(self.v_proj(source), self.n_kv_heads)
         if self.k_norm is not None:
             k = self.k_norm(k)
         if self.rotary is not None:
-            start = 0 if cache is None else cache.length_of(layer)
-            q, k = self.rotary(q, positions, start), self.rotary(k, positions, start)
-        if cache is not None:
-            k, v = cache.update(layer, k, v)
-        return self.o_proj(merge_heads(self._attend(q, k, v, mask, is_causal)))
+            k = self.rotary(k, positions, start)
+        return k, v
 
     def _attend(
         self,
@@ -198,7 +219,8 @@ class Attention(nn.Module):
         """Mix the values: by the library's fused kernel, or written out where that is better."""
         n_queries, n_keys = q.size(-2), k.size(-2)
         dropout = self.dropout if self.training else 0.0
-        explicit = is_watched(self.weights) or _explicit_is_faster(q)
+        bias = None if self.position_bias is None else self.position_bias(n_queries, n_keys)
+        explicit = is_watched(self.weights) or _explicit_is_faster(q) or bias is not None
         is_causal = is_causal and n_queries > 1  # the last query sees every key as it is
         if is_causal and (explicit or mask is not None or n_queries != n_keys):
             # The library's flag alone would stand the first query at the first key.
@@ -209,7 +231,7 @@ class Attention(nn.Module):
                 q, k, v, mask, dropout, is_causal, enable_gqa=self.n_heads != self.n_kv_heads
             )
         k, v = repeat_kv(k, self.n_heads), repeat_kv(v, self.n_heads)
-        weights = self.weights(attention_weights(q, k, mask))
+        weights = self.weights(attention_weights(q, k, mask, score_bias=bias))
         return F.dropout(weights, dropout) @ v
 
 

@@ -1,22 +1,53 @@
-"""One layer of a transformer: attention, then feed-forward, each added to what came in.
+"""One layer of a transformer: attention, then feed-forward, each joined to what came in.
 
-Not here: the parts themselves, which are passed in, and the stack of blocks (`models/`). Chapter 05
-teaches this.
+How a branch is joined is a part like any other: `pre_norm` or `post_norm`. Not here: the parts
+themselves, which are passed in, and the stack of blocks (`models/`). Chapter 05 teaches this.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from llmcourse.nn.attention import Attention
+from llmcourse.nn.cache import KVCache
+
+Branch = Callable[[Tensor], Tensor]
+"""What is added to the stream: attention, or feed-forward, and the dropout after it."""
+
+Residual = Callable[[Tensor, nn.Module, Branch], Tensor]
+"""How a branch joins the stream, given the stream, a norm and the branch."""
+
+
+def pre_norm(hidden: Tensor, norm: nn.Module, branch: Branch) -> Tensor:
+    """`x + branch(norm(x))`: the norm stands on the branch.
+
+    The residual stream runs through unchanged, and gradients reach the first layer undiminished
+    (Xiong et al., 2020). What comes out of the last block has never been normalised.
+    """
+    return hidden + branch(norm(hidden))
+
+
+def post_norm(hidden: Tensor, norm: nn.Module, branch: Branch) -> Tensor:
+    """`norm(x + branch(x))`: the norm stands on the stream (Vaswani et al., 2017).
+
+    Every block's output is normalised, and every gradient passes through every norm on its way
+    down. Deep stacks need a slow warm-up.
+    """
+    return norm(hidden + branch(hidden))
 
 
 class Block(nn.Module):
-    """A pre-norm residual block: `x + attention(norm1(x))`, then `x + mlp(norm2(x))`.
+    """A residual block: attention, then feed-forward. The tap point `hidden` sees what comes out.
 
-    The norm stands on the branch, so the residual stream runs through unchanged and gradients reach
-    the first layer undiminished (Xiong et al., 2020). The tap point `hidden` sees what comes out.
+    Args:
+        norm1: belongs to the attention.
+        attention: lets positions look at each other.
+        norm2: belongs to the feed-forward part.
+        mlp: transforms each position by itself.
+        dropout: the share of each branch's output dropped in training.
+        residual: how a branch joins the stream, `pre_norm` or `post_norm`.
     """
 
     def __init__(
@@ -26,6 +57,7 @@ class Block(nn.Module):
         norm2: nn.Module,
         mlp: nn.Module,
         dropout: float = 0.0,
+        residual: Residual = pre_norm,
     ) -> None:
         super().__init__()
         self.norm1 = norm1
@@ -33,10 +65,84 @@ class Block(nn.Module):
         self.norm2 = norm2
         self.mlp = mlp
         self.dropout = nn.Dropout(dropout)
+        self.residual = residual
         self.hidden = nn.Identity()
 
     def forward(self, hidden: Float[Tensor, "B T D"], **looking: Any) -> Float[Tensor, "B T D"]:
         """Transform the residual stream; `looking` is what `Attention.forward` takes by keyword."""
-        hidden = hidden + self.dropout(self.attention(self.norm1(hidden), **looking))
-        hidden = hidden + self.dropout(self.mlp(self.norm2(hidden)))
+        attend: Branch = lambda x: self.dropout(self.attention(x, **looking))  # noqa: E731
+        hidden = self.residual(hidden, self.norm1, attend)
+        hidden = self.residual(hidden, self.norm2, lambda x: self.dropout(self.mlp(x)))
+        return self.hidden(hidden)
+
+
+class DecoderBlock(nn.Module):
+    """A residual block that also reads another text: attention, cross-attention, feed-forward.
+
+    Vaswani et al., 2017, figure 1, right. The tap point `hidden` sees what comes out.
+
+    Args:
+        norm1: belongs to the attention.
+        attention: lets positions look at each other.
+        norm2: belongs to the cross-attention.
+        cross_attention: lets positions look at the other text.
+        norm3: belongs to the feed-forward part.
+        mlp: transforms each position by itself.
+        dropout: the share of each branch's output dropped in training.
+        residual: how a branch joins the stream, `pre_norm` or `post_norm`.
+    """
+
+    def __init__(
+        self,
+        norm1: nn.Module,
+        attention: Attention,
+        norm2: nn.Module,
+        cross_attention: Attention,
+        norm3: nn.Module,
+        mlp: nn.Module,
+        dropout: float = 0.0,
+        residual: Residual = pre_norm,
+    ) -> None:
+        super().__init__()
+        self.norm1 = norm1
+        self.attention = attention
+        self.norm2 = norm2
+        self.cross_attention = cross_attention
+        self.norm3 = norm3
+        self.mlp = mlp
+        self.dropout = nn.Dropout(dropout)
+        self.residual = residual
+        self.hidden = nn.Identity()
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "B T D"],
+        memory: Float[Tensor, "B S D"],
+        *,
+        memory_mask: Bool[Tensor, "#B #H #T #S"] | None = None,
+        memory_cache: KVCache | None = None,
+        layer: int = 0,
+        **looking: Any,
+    ) -> Float[Tensor, "B T D"]:
+        """Transform the residual stream, reading `memory` on the way.
+
+        Args:
+            hidden: the stream of the text being written.
+            memory: what the encoder made of the text being read.
+            memory_mask: True where a position may look at the memory.
+            memory_cache: the memory's keys and values, computed at the first call and then kept.
+            layer: which of the caches' layers is this one's.
+            looking: what else `Attention.forward` takes by keyword, for the self-attention.
+        """
+        reading: dict[str, Any] = {"mask": memory_mask, "cache": memory_cache, "layer": layer}
+
+        def attend(x: Tensor) -> Tensor:
+            return self.dropout(self.attention(x, layer=layer, **looking))
+
+        def read(x: Tensor) -> Tensor:
+            return self.dropout(self.cross_attention(x, context=memory, **reading))
+
+        hidden = self.residual(hidden, self.norm1, attend)
+        hidden = self.residual(hidden, self.norm2, read)
+        hidden = self.residual(hidden, self.norm3, lambda x: self.dropout(self.mlp(x)))
         return self.hidden(hidden)

@@ -27,6 +27,12 @@ class KVCache:
         held = self._layers[layer]
         return 0 if held is None else held[0].size(-2)
 
+    def get(self, layer: int) -> tuple[Float[Tensor, "B G S K"], Float[Tensor, "B G S K"]]:
+        """The keys and values that a layer holds; it must hold some."""
+        held = self._layers[layer]
+        assert held is not None
+        return held
+
     def update(
         self, layer: int, k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T K"]
     ) -> tuple[Float[Tensor, "B G S K"], Float[Tensor, "B G S K"]]:

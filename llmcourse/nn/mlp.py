@@ -1,7 +1,8 @@
 """The feed-forward part of a block: each position by itself, up to a wider space and back.
 
-Three kinds, from GPT-2's to today's. Not here: who mixes positions (`nn/attention.py`). Chapter 05
-teaches this.
+Six kinds, from the first transformer's to today's: they differ in what bends the line between two
+matrices, and in whether a third one gates. Not here: who mixes positions (`nn/attention.py`).
+Chapter 05 teaches this.
 """
 
 from typing import ClassVar
@@ -27,12 +28,31 @@ class _UpAndDown(nn.Module):
         return 4 * d_model
 
 
+class ReLUMLP(_UpAndDown):
+    """`down(relu(up(x)))`, as the first transformer (Vaswani et al., 2017, equation 2)."""
+
+    def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Transform each position."""
+        return self.down_proj(F.relu(self.up_proj(hidden)))
+
+
 class GELUMLP(_UpAndDown):
     """`down(gelu(up(x)))`, with the tanh form of GELU, as GPT-2 (Hendrycks and Gimpel, 2016)."""
 
     def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Transform each position."""
         return self.down_proj(F.gelu(self.up_proj(hidden), approximate="tanh"))
+
+
+class ExactGELUMLP(_UpAndDown):
+    """`down(gelu(up(x)))` with `gelu(x) = x P(z < x)` for a normal `z`, unrounded, as BERT.
+
+    It differs from the tanh form by less than a thousandth, which is too much to load its weights.
+    """
+
+    def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Transform each position."""
+        return self.down_proj(F.gelu(self.up_proj(hidden)))
 
 
 class SquaredReLU(_UpAndDown):
@@ -44,11 +64,8 @@ class SquaredReLU(_UpAndDown):
         return self.down_proj(active * active)  # on a CPU backward is faster than square's
 
 
-class SwiGLU(nn.Module):
-    """`down(silu(gate(x)) * up(x))`: one branch decides how much of the other passes.
-
-    Shazeer, 2020.
-    """
+class _Gated(nn.Module):
+    """Three matrices: one branch decides how much of the other passes (Shazeer, 2020)."""
 
     n_matrices: ClassVar[int] = 3
 
@@ -66,6 +83,20 @@ class SwiGLU(nn.Module):
         """
         return -(-8 * d_model // (3 * 32)) * 32
 
+
+class SwiGLU(_Gated):
+    """`down(silu(gate(x)) * up(x))`, as Llama (Shazeer, 2020)."""
+
     def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Transform each position."""
         return self.down_proj(F.silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+
+
+class GEGLU(_Gated):
+    """`down(gelu(gate(x)) * up(x))`, with the tanh form of GELU, as T5 v1.1 (Shazeer, 2020)."""
+
+    def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """Transform each position."""
+        return self.down_proj(
+            F.gelu(self.gate_proj(hidden), approximate="tanh") * self.up_proj(hidden)
+        )

@@ -58,10 +58,10 @@ class ModelSettings:
     """The feed-forward width, F; chosen by the kind of MLP unless given."""
     norm: Literal["layernorm", "rmsnorm"] = "rmsnorm"
     """What keeps the size of activations in check."""
-    mlp: Literal["gelu", "swiglu", "squared_relu"] = "squared_relu"
+    mlp: Literal["relu", "gelu", "gelu_exact", "squared_relu", "swiglu", "geglu"] = "squared_relu"
     """The feed-forward part of a block."""
-    positions: Literal["learned", "rope"] = "rope"
-    """How order gets in: a learned vector for each position, or rotation."""
+    positions: Literal["none", "sinusoidal", "learned", "relative", "alibi", "rope"] = "rope"
+    """How order gets in: vectors added to tokens, biases on scores, or rotation."""
     qk_norm: bool = True
     """Normalise queries and keys before they meet."""
     bias: bool = False

@@ -286,6 +286,68 @@ class TestModule:
         close(mean, calm, 0.15)
 
 
+class ByHead(nn.Module):
+    """A stand-in for a position's bias: another number for each head, query and key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(4)
+        self.weight = nn.Parameter(torch.randn(H, 16, 16, generator=generator))
+
+    def forward(self, n_queries: int, n_keys: int) -> torch.Tensor:
+        return self.weight[:, n_keys - n_queries : n_keys, :n_keys]
+
+
+class TestScoreBias:
+    def test_equals_the_library(self, mask):
+        q, k, v = qkv()
+        bias = torch.randn(H, T, S, dtype=torch.float64)
+        seen = torch.ones(T, S, dtype=torch.bool) if mask is None else mask
+        theirs = F.scaled_dot_product_attention(q, k, v, bias.masked_fill(~seen, -torch.inf))
+        ours, weights = scaled_dot_product_attention(q, k, v, mask, score_bias=bias)
+        close(ours, theirs.nan_to_num(0.0))  # a query that may look nowhere: NaN there
+        close(weights, attention_weights(q, k, mask, score_bias=bias))
+
+    @pytest.mark.parametrize("groups", [H, 2])
+    def test_the_module_adds_it_and_hides_with_the_mask(self, double, groups):
+        torch.manual_seed(0)
+        attention = Attention(d_model=D, n_heads=H, n_kv_heads=groups, position_bias=ByHead())
+        hidden = torch.randn(B, T, D)
+        q = split_heads(attention.q_proj(hidden), H)
+        k, v = (
+            repeat_kv(split_heads(proj(hidden), groups), H)
+            for proj in (attention.k_proj, attention.v_proj)
+        )
+        bias = attention.position_bias.weight[:, :T, :T]
+        scores = q @ k.mT / K**0.5 + bias
+        weights = scores.masked_fill(~masks.causal(T), -torch.inf).softmax(-1)
+        close(attention(hidden, is_causal=True), attention.o_proj(merge_heads(weights @ v)))
+        attention(hidden).sum().backward()
+        assert attention.position_bias.weight.grad[:, :T, :T].any()
+
+    @pytest.mark.parametrize("chunks", [[1, 1, 1, 1, 1], [2, 3], [4, 1]])
+    def test_cached_equals_full(self, double, chunks):
+        attention = Attention(d_model=D, n_heads=H, position_bias=ByHead())
+        hidden, cache = torch.randn(B, T, D), KVCache(1)
+        parts = [attention(x, is_causal=True, cache=cache) for x in hidden.split(chunks, dim=1)]
+        close(torch.cat(parts, dim=1), attention(hidden, is_causal=True))
+
+
+class TestCrossCache:
+    @pytest.mark.parametrize("chunks", [[5], [1, 1, 1, 1, 1], [2, 3]])
+    def test_the_context_is_read_once(self, double, chunks):
+        torch.manual_seed(0)
+        attention = Attention(d_model=D, n_heads=H)
+        hidden, context, cache = torch.randn(B, T, D), torch.randn(B, S, D), KVCache(1)
+        parts = [attention(x, context=context, cache=cache) for x in hidden.split(chunks, dim=1)]
+        close(torch.cat(parts, dim=1), attention(hidden, context=context))
+        assert cache.length == S
+        # Nothing reads another context any more: what was computed at the first call is kept.
+        close(
+            attention(hidden, context=context * 2, cache=cache), attention(hidden, context=context)
+        )
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_on_a_cpu_is_written_out_and_right(dtype):
     torch.manual_seed(0)

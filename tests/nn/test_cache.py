@@ -21,3 +21,13 @@ def test_lengths():
     assert (cache.length_of(0), cache.length_of(1), cache.length) == (3, 0, 0)
     cache.update(1, new, new)
     assert cache.length == 3
+
+
+def test_what_is_held_can_be_read_without_adding():
+    cache = KVCache(2)
+    k, v = torch.randn(2, 1, 2, 5, 3)
+    cache.update(1, k, v)
+    held = cache.get(1)
+    assert torch.equal(held[0], k)
+    assert torch.equal(held[1], v)
+    assert cache.length == 5

@@ -3,11 +3,15 @@ import math
 import pytest
 import torch
 from torch import nn
-from transformers import LlamaConfig
+from transformers import LlamaConfig, T5Config
 from transformers.activations import ACT2FN
 from transformers.models.llama.modeling_llama import LlamaMLP
+from transformers.models.t5.modeling_t5 import T5DenseGatedActDense
 
-from llmcourse.nn.mlp import GELUMLP, SquaredReLU, SwiGLU
+from llmcourse.nn.mlp import GEGLU, GELUMLP, ExactGELUMLP, ReLUMLP, SquaredReLU, SwiGLU
+
+KINDS = [ReLUMLP, GELUMLP, ExactGELUMLP, SquaredReLU, SwiGLU, GEGLU]
+GATED = [SwiGLU, GEGLU]
 
 
 def one_to_one(kind):
@@ -22,16 +26,20 @@ def sigmoid(x):
     return 1 / (1 + math.exp(-x))
 
 
+def tanh_gelu(x):
+    return 0.5 * x * (1 + math.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3)))
+
+
 @pytest.mark.parametrize("x", [-3.0, -0.5, 0.0, 0.7, 2.0])
 @pytest.mark.parametrize(
     ("kind", "formula"),
     [
-        (
-            GELUMLP,
-            lambda x: 0.5 * x * (1 + math.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3))),
-        ),
+        (ReLUMLP, lambda x: max(x, 0)),
+        (GELUMLP, tanh_gelu),
+        (ExactGELUMLP, lambda x: x * (1 + math.erf(x / 2**0.5)) / 2),
         (SquaredReLU, lambda x: max(x, 0) ** 2),
         (SwiGLU, lambda x: x * sigmoid(x) * x),
+        (GEGLU, lambda x: tanh_gelu(x) * x),
     ],
 )
 def test_by_hand(kind, formula, x):
@@ -49,7 +57,28 @@ def test_swiglu_equals_llama():
     torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(GELUMLP, "gelu_pytorch_tanh"), (SquaredReLU, "relu2")])
+def test_geglu_equals_t5():
+    theirs = T5DenseGatedActDense(
+        T5Config(d_model=8, d_ff=12, feed_forward_proj="gated-gelu", dropout_rate=0.0)
+    ).double()
+    ours = GEGLU(8, 12).double()
+    names = {"wi_0": "gate_proj", "wi_1": "up_proj", "wo": "down_proj"}
+    ours.load_state_dict(
+        {f"{names[name.split('.')[0]]}.weight": w for name, w in theirs.state_dict().items()}
+    )
+    x = torch.randn(2, 3, 8, dtype=torch.float64)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (ReLUMLP, "relu"),
+        (GELUMLP, "gelu_pytorch_tanh"),
+        (ExactGELUMLP, "gelu"),
+        (SquaredReLU, "relu2"),
+    ],
+)
 def test_equals_transformers_activation(kind, name):
     ours = kind(8, 12, bias=True).double()
     x = torch.randn(2, 3, 8, dtype=torch.float64)
@@ -57,7 +86,7 @@ def test_equals_transformers_activation(kind, name):
     torch.testing.assert_close(ours(x), theirs, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("kind", [GELUMLP, SquaredReLU, SwiGLU])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bias", [True, False])
 def test_parts(kind, bias):
     mlp = kind(8, 12, bias=bias)
@@ -67,8 +96,9 @@ def test_parts(kind, bias):
     assert any(p.ndim == 1 for p in mlp.parameters()) == bias
 
 
+@pytest.mark.parametrize("kind", GATED)
 @pytest.mark.parametrize(("d_model", "wanted"), [(96, 256), (128, 352), (768, 2048)])
-def test_swiglu_costs_what_the_others_cost(d_model, wanted):
-    assert SwiGLU.default_width(d_model) == wanted
+def test_a_gated_one_costs_what_the_others_cost(kind, d_model, wanted):
+    assert kind.default_width(d_model) == wanted
     others = GELUMLP.n_matrices * GELUMLP.default_width(d_model)
-    assert others <= SwiGLU.n_matrices * wanted <= 1.04 * others
+    assert others <= kind.n_matrices * wanted <= 1.04 * others
