@@ -6,16 +6,14 @@ Chapter 06 teaches this.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.optim import Optimizer
 
 from llmcourse.errors import UserError
-from llmcourse.optim.adam import Parameters, evaluate_closure, require_at_least_zero
+from llmcourse.optim.base import OneByOne, Parameters, require_at_least_zero, require_memories
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic `a s + b s³ + c s⁵`: as steep at zero as it can be while it stays near one."""
@@ -53,7 +51,7 @@ def orthogonalize(
     return (x.mT if wide is not matrix else x).to(matrix.dtype)
 
 
-class Muon(Optimizer):
+class Muon(OneByOne):
     """Momentum, orthogonalised (Jordan et al., 2024). For matrices between hidden states alone.
 
     With gradient `G` of a matrix of shape `[M, N]`:
@@ -93,7 +91,8 @@ class Muon(Optimizer):
         }
         super().__init__(params, defaults)
         for group in self.param_groups:
-            require_at_least_zero(group, "lr", "weight_decay", "momentum", "steps")
+            require_at_least_zero(group, "lr", "weight_decay", "steps")
+            require_memories(group, "momentum")
             for parameter in group["params"]:
                 if parameter.ndim != 2:
                     raise UserError(
@@ -101,24 +100,12 @@ class Muon(Optimizer):
                         "give it to AdamW (optim.groups.split_for_muon tells them apart)"
                     )
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step for every matrix that has a gradient; returns what `closure` returns."""
-        loss = evaluate_closure(closure)
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._step(parameter, parameter.grad, group)
-        return loss
-
-    def _step(self, matrix: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[matrix]
-        if not state:
-            state["momentum"] = torch.zeros_like(matrix)
+    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         lr, momentum = group["lr"], group["momentum"]
         # Written with lerp, whose rounding is the library's: a last bit lost here is a whole digit
         # after the iteration in bfloat16.
-        mean = state["momentum"].lerp_(gradient, 1 - momentum)
+        mean = self._memory(parameter, "momentum").lerp_(gradient, 1 - momentum)
         update = orthogonalize(gradient.lerp(mean, momentum), group["steps"])
-        matrix.mul_(1 - lr * group["weight_decay"])
-        matrix.add_(update, alpha=-lr * math.sqrt(max(1, matrix.size(0) / matrix.size(1))))
+        tall = max(1, parameter.size(0) / parameter.size(1))
+        parameter.mul_(1 - lr * group["weight_decay"])
+        parameter.add_(update, alpha=-lr * math.sqrt(tall))

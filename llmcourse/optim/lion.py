@@ -1,0 +1,55 @@
+"""Lion: only the sign of the momentum counts. Written out.
+
+Not here: optimizers that weigh a step by the gradient's size (`sgd.py`) or by its own history
+(`adam.py`). Chapter 06 teaches this.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from llmcourse.optim.base import OneByOne, Parameters, require_at_least_zero, require_memories
+
+
+class Lion(OneByOne):
+    """Every weight moves by exactly the rate, up or down (Chen et al., 2023, algorithm 2).
+
+    With gradient `g`, all elementwise:
+
+        u = sign(β₁ m + (1 - β₁) g)              which way
+        θ ← θ - lr · λ θ                         decoupled decay
+        θ ← θ - lr · u
+        m ← β₂ m + (1 - β₂) g                    a longer memory than the step's
+
+    It remembers half of what Adam does. Its steps are larger than Adam's at the same rate: take a
+    rate three to ten times smaller, and a decay as many times larger.
+
+    Args:
+        params: parameters, or groups of them.
+        lr: the learning rate.
+        betas: the share of the momentum in a step, β₁, and its memory, β₂.
+        weight_decay: the share of a weight, times the rate, that a step takes off, λ.
+
+    Raises:
+        UserError: an option out of its range.
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+        for group in self.param_groups:
+            require_at_least_zero(group, "lr", "weight_decay")
+            require_memories(group)
+
+    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        mean = self._memory(parameter, "mean")
+        direction = mean.lerp(gradient, 1 - beta1).sign_()
+        parameter.mul_(1 - lr * group["weight_decay"])
+        parameter.add_(direction, alpha=-lr)
+        mean.lerp_(gradient, 1 - beta2)
