@@ -1,0 +1,62 @@
+"""Rotary positions in Hugging Face's words: `rope_parameters` of a Llama's `config.json`.
+
+What it calls `default`, `linear`, `yarn` and `llama3` we have. NTK scaling is but another base, and
+is written as one. Not here: the rest of the format (`huggingface.py`), and what the scalings do
+(`nn/rope_scaling.py`). Chapter 04 teaches them.
+"""
+
+from typing import Any
+
+from llmcourse.errors import UserError
+from llmcourse.models.gpt import GPTConfig
+
+_FIXED: dict[str, dict[str, Any]] = {
+    "default": {},
+    "linear": {},
+    "yarn": {
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "attention_factor": None,
+        "mscale": None,
+        "mscale_all_dim": None,
+        "truncate": True,
+    },
+    "llama3": {"low_freq_factor": 1.0, "high_freq_factor": 4.0},
+}
+"""What each kind lets one choose and `GPT` does not."""
+
+
+def write_rope(config: GPTConfig) -> dict[str, Any]:
+    """The entries of a Llama's config that say how it rotates."""
+    theta, kind = config.rope_theta, config.rope_scaling
+    if kind == "ntk":
+        theta *= config.rope_factor ** (config.head_width / max(config.head_width - 2, 1))
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": theta}
+    if kind in ("linear", "yarn", "llama3"):
+        rope |= {"rope_type": kind, "factor": float(config.rope_factor)}
+    if kind in ("yarn", "llama3"):
+        rope["original_max_position_embeddings"] = config.rope_trained_length
+        rope |= {name: value for name, value in _FIXED[kind].items() if value is not None}
+    return {"rope_theta": theta, "rope_parameters": rope}
+
+
+def read_rope(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of our config that say the same; from files before version 5, too.
+
+    Raises:
+        UserError: a kind of rotation that `GPT` does not have.
+    """
+    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    kind = rope.get("rope_type", rope.get("type")) or "default"
+    if kind not in _FIXED:
+        raise UserError(f"rope_type={kind!r} is not supported, only {', '.join(_FIXED)} are")
+    for name, wanted in _FIXED[kind].items():
+        found = rope.get(name)
+        if found is not None and found != wanted:
+            raise UserError(f"{name}={found!r} of rope_type={kind!r} is not supported")
+    fields = {"rope_theta": rope.get("rope_theta", values.get("rope_theta", 10_000.0))}
+    if kind != "default":
+        fields |= {"rope_scaling": kind, "rope_factor": rope["factor"]}
+    if kind in ("yarn", "llama3"):
+        fields["rope_original_length"] = rope["original_max_position_embeddings"]
+    return fields
