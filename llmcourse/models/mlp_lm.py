@@ -1,0 +1,88 @@
+"""The neural n-gram: the same few words of context, but as vectors that a network has learned.
+
+Bengio et al., 2003. A table of counts knows a context or it does not. Here similar words get
+similar vectors, so what is learned about one context helps in all that are like it. Not here: a
+memory that reaches further than the context (`rnn_lm`), or chooses from it (`gpt`). Chapter 02
+teaches this.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from llmcourse.errors import UserError
+from llmcourse.models.base import Output
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLPLMConfig:
+    """The shape of a neural n-gram.
+
+    Attributes:
+        vocab_size: how many tokens there are, V.
+        context_length: how many tokens the model looks at, its n less one.
+        d_model: the width of a token's vector, D.
+        d_ff: the width of the hidden layer, F.
+
+    Raises:
+        UserError: a size below 1.
+    """
+
+    vocab_size: int
+    context_length: int
+    d_model: int
+    d_ff: int
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context_length", "d_model", "d_ff"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+
+    @property
+    def n_parameters(self) -> int:
+        """How many trained numbers there are."""
+        hidden = self.context_length * self.d_model * self.d_ff + self.d_ff
+        return self.vocab_size * self.d_model + hidden + (self.d_ff + 1) * self.vocab_size
+
+
+class MLPLM(nn.Module):
+    """`logits = W tanh(H [e(w_1); ...; e(w_n)] + d) + b` (Bengio et al., 2003, equation 1).
+
+    Without the direct connections from vectors to logits, which the paper has as an option.
+
+    Attributes:
+        config: what it was built from.
+        token_embedding: a vector for each token, `[V, D]`.
+        hidden_proj: from the context's vectors, side by side, to the hidden layer.
+        lm_head: from the hidden layer to logits.
+    """
+
+    def __init__(self, config: MLPLMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.hidden_proj = nn.Linear(config.context_length * config.d_model, config.d_ff)
+        self.lm_head = nn.Linear(config.d_ff, config.vocab_size)
+
+    @property
+    def n_parameters(self) -> int:
+        """How many trained numbers there are."""
+        return self.config.n_parameters
+
+    def forward(self, ids: Int[Tensor, "B T"]) -> Output:
+        """Score every token as the successor of each position, from the last `context_length` ones.
+
+        A text may be of any length. Before its beginning stand vectors of zeros.
+        """
+        context = self.contexts(self.token_embedding(ids))
+        hidden = torch.tanh(self.hidden_proj(context))
+        return Output(self.lm_head(hidden), hidden)
+
+    def contexts(self, vectors: Float[Tensor, "B T D"]) -> Float[Tensor, "B T ND"]:
+        """At each position the vectors of the last `context_length` tokens, oldest first."""
+        n = self.config.context_length
+        padded = F.pad(vectors, (0, 0, n - 1, 0))
+        return padded.unfold(1, n, 1).transpose(2, 3).flatten(2)  # B T D N -> B T (N D)
