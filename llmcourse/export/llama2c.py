@@ -40,7 +40,7 @@ def read_llama2c(path: str | os.PathLike) -> GPT:
     size = _HEADER.size + 4 * sum(int(np.prod(shape)) for _, shape in shapes)
     if len(data) != size:
         raise UserError(f"{path} is damaged: {len(data)} bytes where its header says {size}")
-    return model_of(config, _state(config, data, shapes), path)
+    return model_of(GPT, config, _state(config, data, shapes), path)
 
 
 def _config(

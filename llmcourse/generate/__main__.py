@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from llmcourse.models.gpt import GPT
+    from llmcourse.models.mlp_lm import MLPLM
+    from llmcourse.models.rnn_lm import RNNLM
     from llmcourse.text.base import Tokenizer
 
 
@@ -87,13 +89,16 @@ def write(options: Options) -> Iterator[str]:
     yield decoder.flush()
 
 
-def load_run(run: Path) -> "tuple[GPT, Tokenizer]":
+def load_run(run: Path) -> "tuple[GPT | MLPLM | RNNLM, Tokenizer]":
     """The best model of a run, and the tokenizer that it was trained with.
 
     Raises:
-        UserError: the directory holds no run, or its parts do not belong together.
+        UserError: the directory holds no run, one of a model that does not go on with a text, or
+            parts that do not belong together.
     """
-    from llmcourse.models.files import load_model
+    from llmcourse.models.bert import BERT
+    from llmcourse.models.encoder_decoder import EncoderDecoder
+    from llmcourse.models.files import family_of, load_model
     from llmcourse.text.load import load_tokenizer
 
     if not run.is_dir():
@@ -104,6 +109,11 @@ def load_run(run: Path) -> "tuple[GPT, Tokenizer]":
             "python -m llmcourse.train"
         )
     model, tokenizer = load_model(run / "model"), load_tokenizer(run)
+    if isinstance(model, BERT | EncoderDecoder):
+        raise UserError(
+            f"{run} holds a model of the family {family_of(model)}, which does not go on with a "
+            "text: name the run of a gpt"
+        )
     if tokenizer.vocab_size != model.config.vocab_size:
         raise UserError(
             f"the tokenizer in {run} has {tokenizer.vocab_size} tokens and the model "

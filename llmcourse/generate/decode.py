@@ -1,10 +1,12 @@
 """One token after another: the naive way, and with a cache of what was read before.
 
 Both give the same tokens. The naive way reads the whole text again for each token; the cache reads
-only the new one. Not here: which token is taken (`sampling.py`). Chapter 15 teaches this.
+only the new one. Not here: which token is taken (`sampling.py`), and how an encoder-decoder takes
+part (`translate.py`). Chapter 15 teaches this.
 """
 
 from collections.abc import Callable, Collection, Iterator
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -12,14 +14,43 @@ from torch import Tensor
 
 from llmcourse.errors import UserError
 from llmcourse.generate.sampling import sample
-from llmcourse.models.gpt import GPT
-from llmcourse.nn.cache import KVCache
+from llmcourse.models.base import Output
 
 Pick = Callable[[Float[Tensor, "B V"]], Int[Tensor, " B"]]
 
 
+@runtime_checkable
+class LanguageModel(Protocol):
+    """What can write: it scores the successors of a text's tokens.
+
+    Attributes:
+        config: has the `context_length`, how many tokens the model sees at once.
+    """
+
+    config: Any
+
+    def __call__(self, ids: Int[Tensor, "B T"]) -> Output:
+        """Score every token of the vocabulary as the successor of each position."""
+        ...
+
+
+@runtime_checkable
+class CachingModel(Protocol):
+    """A language model that can remember what it read, in a cache that has a `length`."""
+
+    config: Any
+
+    def new_cache(self) -> Any:
+        """A cache of nothing."""
+        ...
+
+    def __call__(self, ids: Int[Tensor, "B T"], *, cache: Any = None) -> Output:
+        """Score the tokens that follow those in the cache, and add them to it."""
+        ...
+
+
 def generate(
-    model: GPT,
+    model: LanguageModel,
     ids: Int[Tensor, "B T"],
     *,
     max_new_tokens: int,
@@ -34,12 +65,12 @@ def generate(
     so the cache starts afresh for each token: from there on it saves nothing.
 
     Args:
-        model: the decoder; put it in evaluation mode first if it has dropout.
+        model: scores tokens; put it in evaluation mode first if it has dropout.
         ids: what to go on from, at least one token.
         max_new_tokens: how many tokens at the most.
         pick: takes a token from the scores: `greedy`, `sample`, or a composition such as
             `lambda logits: sample(top_k(apply_temperature(logits, 0.8), 40), generator)`.
-        use_cache: read only what is new.
+        use_cache: read only what is new, if the model can keep a cache.
         stop_ids: stop before the token with which every row has come to one of these.
 
     Raises:
@@ -47,7 +78,8 @@ def generate(
     """
     if ids.size(1) == 0:
         raise UserError("there is nothing to go on from: give at least one token")
-    read = _Reader(model) if use_cache else _read_all(model)
+    caches = use_cache and isinstance(model, CachingModel)
+    read = _Reader(model) if caches else _read_all(model)
     stops = torch.tensor(sorted(stop_ids), dtype=ids.dtype, device=ids.device)
     ended = torch.zeros(ids.size(0), dtype=torch.bool, device=ids.device)
     for _ in range(max_new_tokens):
@@ -60,7 +92,7 @@ def generate(
         ids = torch.cat([ids, token[:, None]], dim=1)
 
 
-def _read_all(model: GPT) -> Callable[[Int[Tensor, "B T"]], Float[Tensor, "B V"]]:
+def _read_all(model: LanguageModel) -> Callable[[Int[Tensor, "B T"]], Float[Tensor, "B V"]]:
     """The naive way, and the oracle of the other: scores after reading everything again."""
     return lambda ids: model(ids).logits[:, -1]
 
@@ -68,11 +100,11 @@ def _read_all(model: GPT) -> Callable[[Int[Tensor, "B T"]], Float[Tensor, "B V"]
 class _Reader:
     """Scores after reading what was not read before."""
 
-    def __init__(self, model: GPT) -> None:
+    def __init__(self, model: CachingModel) -> None:
         self.model = model
-        self.cache = KVCache(model.config.n_layers)
+        self.cache = model.new_cache()
 
     def __call__(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
         if self.cache.length >= ids.size(1):  # the window has moved, and every position with it
-            self.cache = KVCache(self.model.config.n_layers)
+            self.cache = self.model.new_cache()
         return self.model(ids[:, self.cache.length :], cache=self.cache).logits[:, -1]

@@ -8,8 +8,9 @@ code. Tied weights are stored once. Not here: checkpoints, which also hold what 
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,25 +19,50 @@ from torch import Tensor, nn
 
 from llmcourse.errors import UserError, nearest
 from llmcourse.files import atomic_write_bytes, atomic_write_text
+from llmcourse.models.bert import BERT, BERTConfig
+from llmcourse.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from llmcourse.models.gpt import GPT, GPTConfig
+from llmcourse.models.mlp_lm import MLPLM, MLPLMConfig
+from llmcourse.models.rnn_lm import RNNLM, RNNLMConfig
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-FAMILY = "gpt"
-"""What `config.json` holds as `family`, to be told from other models' configs."""
+
+Config = TypeVar("Config")
+Kind = TypeVar("Kind", bound=nn.Module)
+Model = GPT | BERT | EncoderDecoder | MLPLM | RNNLM
+"""What can be saved: the families whose config and weights say all."""
 
 
-def save_model(model: GPT, directory: str | os.PathLike) -> None:
+class Family(NamedTuple):
+    """A config class and the model class that is built from it."""
+
+    config: type[Any]
+    model: type[Model]
+
+
+FAMILIES = {
+    "gpt": Family(GPTConfig, GPT),
+    "bert": Family(BERTConfig, BERT),
+    "encoder_decoder": Family(EncoderDecoderConfig, EncoderDecoder),
+    "mlp_lm": Family(MLPLMConfig, MLPLM),
+    "rnn_lm": Family(RNNLMConfig, RNNLM),
+}
+"""By what `config.json` holds as `family`, to be told from each other and from other libraries'."""
+
+
+def save_model(model: Model, directory: str | os.PathLike) -> None:
     """Write a model's config and weights into `directory`, each file whole or not at all.
 
     Raises:
+        UserError: the model is of no family that can be saved.
         OSError: no room or no permission; what was there is untouched.
     """
-    config = {"family": FAMILY, **dataclasses.asdict(model.config)}
+    config = {"family": family_of(model), **dataclasses.asdict(model.config)}
     write_model(directory, unique_state(model), config)
 
 
-def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu") -> GPT:
+def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu") -> Model:
     """The model that `save_model` wrote, in evaluation mode.
 
     Raises:
@@ -45,25 +71,51 @@ def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu")
     path = Path(directory) / CONFIG_FILE
     values = read_json(path)
     family = values.pop("family", None)
-    if family != FAMILY:
+    if family not in FAMILIES:
         raise UserError(
             f"{path} is not of this course (family {family!r}); Hugging Face's format is read by "
             "llmcourse.export.huggingface.from_huggingface"
         )
-    config = _build_config(values, path)
+    kind = FAMILIES[family]
+    config = _build_config(kind.config, values, path)
     weights = Path(directory) / WEIGHTS_FILE
-    return model_of(config, read_tensors(weights), weights).to(device)
+    return model_of(kind.model, config, read_tensors(weights), weights).to(device)
 
 
-def model_of(config: GPTConfig, tensors: dict[str, Tensor], source: str | os.PathLike) -> GPT:
-    """A model of given weights, in evaluation mode; `source` is the file to name in an error.
+def family_of(model: nn.Module) -> str:
+    """The name of a model's family.
+
+    Raises:
+        UserError: it is of none.
+    """
+    for name, kind in FAMILIES.items():
+        if type(model) is kind.model:
+            return name
+    raise UserError(
+        f"a model of class {type(model).__name__} cannot be saved; these can: {', '.join(FAMILIES)}"
+    )
+
+
+def model_of(
+    build: Callable[[Config], Kind],
+    config: Config,
+    tensors: dict[str, Tensor],
+    source: str | os.PathLike,
+) -> Kind:
+    """A model of given weights, in evaluation mode.
+
+    Args:
+        build: the model's class.
+        config: what it is built from.
+        tensors: its weights by name.
+        source: the file to name in an error.
 
     Raises:
         UserError: the weights belong to another config.
     """
     # The first weights are drawn only to be overwritten: leave the global generator as it was.
     with torch.random.fork_rng(devices=[]):
-        model = GPT(config)
+        model = build(config)
     load_state(model, tensors, source)
     return model.eval()
 
@@ -163,9 +215,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _build_config(values: dict[str, Any], path: Path) -> GPTConfig:
+def _build_config(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
     """A config of what a file says, every field checked for its type."""
-    fields = {field.name: field for field in dataclasses.fields(GPTConfig)}
+    fields = {field.name: field for field in dataclasses.fields(kind)}
     for name, value in values.items():
         if name not in fields:
             raise UserError(f"{path} has an unknown field {name!r}{nearest(name, fields)}")
@@ -173,7 +225,7 @@ def _build_config(values: dict[str, Any], path: Path) -> GPTConfig:
         if not isinstance(value, float | int if expected is float else expected):
             raise UserError(f"{path} is damaged: {name}={value!r} is of the wrong type")
     try:
-        return GPTConfig(**values)
+        return kind(**values)
     except TypeError as error:  # a field without a default is missing
         raise UserError(f"{path} is incomplete ({error}): save the model again") from None
     except UserError as error:

@@ -1,14 +1,128 @@
 """How weights begin. A bad beginning costs more than a bad learning rate.
 
-Not here: Xavier and Kaiming initialisation. Chapter 05 teaches this, by measuring how a signal's
-size changes with depth.
+First the rules for one matrix, from what it should do to the size of a signal; then what is done to
+a whole model; last how a rule found at one width carries over to another. A matrix is stored as
+`nn.Linear` stores it, `[fan_out, fan_in]`. Not here: how the size of a signal is measured
+(`nn/propagation.py`). Chapter 05 teaches this.
 """
 
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from llmcourse.errors import UserError, nearest
 
 RESIDUAL_OUTPUTS = ("o_proj", "down_proj")
 """The projections whose output is added to the residual stream."""
+
+RELU_GAIN = math.sqrt(2.0)
+"""ReLU throws half of the signal away: `E[relu(z)^2] = 1/2`."""
+
+
+# --- one matrix ----------------------------------------------------------------------------------
+
+
+def gain(activation: Callable[[Tensor], Tensor]) -> float:
+    """What a signal must be multiplied by so that an activation leaves its size as it was.
+
+    `1 / sqrt(E[f(z)^2])` for a standard normal `z`, summed over a fine grid. It is sqrt(2) for
+    ReLU and 1.59 for tanh, where torch's table has 5/3, a rule of thumb.
+
+    Raises:
+        UserError: the activation leaves nothing, or no finite number.
+    """
+    z = torch.linspace(-10, 10, 20_001, dtype=torch.float64)
+    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+    mean_square = torch.trapezoid(activation(z).square() * density, z).item()
+    if not 0 < mean_square < math.inf:
+        raise UserError(
+            f"the activation's mean square is {mean_square:g}: give one whose output is finite "
+            "and not always zero, such as torch.relu"
+        )
+    return mean_square**-0.5
+
+
+def xavier_std(fan_in: int, fan_out: int, gain: float = 1.0) -> float:
+    """`gain * sqrt(2 / (fan_in + fan_out))`: between what forward and what backward would like.
+
+    Glorot and Bengio, 2010, equation 12.
+    """
+    return gain * math.sqrt(2.0 / (fan_in + fan_out))
+
+
+def kaiming_std(fan: int, gain: float = RELU_GAIN) -> float:
+    """`gain / sqrt(fan)`: the fan-in keeps the signal's size, the fan-out the gradient's.
+
+    He et al., 2015, equations 10 and 14.
+    """
+    return gain / math.sqrt(fan)
+
+
+@torch.no_grad()
+def xavier_uniform_(
+    weight: Float[Tensor, "M N"], gain: float = 1.0, generator: torch.Generator | None = None
+) -> Tensor:
+    """Fill a matrix evenly between `-sqrt(3) std` and `sqrt(3) std`, of deviation `xavier_std`.
+
+    Glorot and Bengio, 2010, equation 16.
+    """
+    bound = math.sqrt(3.0) * xavier_std(weight.size(1), weight.size(0), gain)
+    return weight.uniform_(-bound, bound, generator=generator)
+
+
+@torch.no_grad()
+def xavier_normal_(
+    weight: Float[Tensor, "M N"], gain: float = 1.0, generator: torch.Generator | None = None
+) -> Tensor:
+    """Fill a matrix from a normal distribution of deviation `xavier_std`."""
+    std = xavier_std(weight.size(1), weight.size(0), gain)
+    return weight.normal_(std=std, generator=generator)
+
+
+@torch.no_grad()
+def kaiming_uniform_(
+    weight: Float[Tensor, "M N"],
+    gain: float = RELU_GAIN,
+    fan: str = "in",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Fill a matrix evenly between `-sqrt(3) std` and `sqrt(3) std`, of deviation `kaiming_std`.
+
+    Raises:
+        UserError: `fan` is neither `in`, which keeps the signal, nor `out`, which keeps gradients.
+    """
+    bound = math.sqrt(3.0) * kaiming_std(_fan(weight, fan), gain)
+    return weight.uniform_(-bound, bound, generator=generator)
+
+
+@torch.no_grad()
+def kaiming_normal_(
+    weight: Float[Tensor, "M N"],
+    gain: float = RELU_GAIN,
+    fan: str = "in",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Fill a matrix from a normal distribution of deviation `kaiming_std` (He et al., 2015).
+
+    Raises:
+        UserError: `fan` is neither `in`, which keeps the signal, nor `out`, which keeps gradients.
+    """
+    return weight.normal_(std=kaiming_std(_fan(weight, fan), gain), generator=generator)
+
+
+def _fan(weight: Tensor, fan: str) -> int:
+    """How many terms the sums have that must keep their size: forward (in) or backward (out)."""
+    axes = {"in": 1, "out": 0}
+    if fan not in axes:
+        raise UserError(f"unknown fan={fan!r}{nearest(fan, axes)}")
+    return weight.size(axes[fan])
+
+
+# --- a whole model -------------------------------------------------------------------------------
 
 
 def normal_(model: nn.Module, std: float = 0.02) -> None:
@@ -50,3 +164,44 @@ def _residual_outputs(model: nn.Module) -> list[nn.Linear]:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and name.rpartition(".")[2] in RESIDUAL_OUTPUTS
     ]
+
+
+# --- another width -------------------------------------------------------------------------------
+
+
+class Multipliers(NamedTuple):
+    """What a deviation and a learning rate found at the base width are multiplied by."""
+
+    std: float
+    lr: float
+
+
+def mup(role: str, ratio: float) -> Multipliers:
+    """The maximal update parametrisation for Adam: what changes when a model gets wider.
+
+    With `m = width / base width` (Yang et al., 2022, table 3):
+
+        input    std 1         lr 1       embeddings, biases, gains: their fan-in does not grow
+        hidden   std m^-1/2    lr 1 / m   width in, width out
+        output   std 1 / m     lr 1 / m   width in, logits out
+
+    Then every coordinate of every activation moves by as much in a step at any width, so the best
+    learning rate stays where it was. (The paper's scores are divided by K, too, not by sqrt(K).)
+
+    Args:
+        role: `input`, `hidden` or `output`.
+        ratio: `m`, above 0.
+
+    Raises:
+        UserError: an unknown role, or a ratio that is not above 0.
+    """
+    if not 0 < ratio < math.inf:
+        raise UserError(f"ratio={ratio} must be above 0: it is the width over the base width")
+    table = {
+        "input": Multipliers(1.0, 1.0),
+        "hidden": Multipliers(ratio**-0.5, 1 / ratio),
+        "output": Multipliers(1 / ratio, 1 / ratio),
+    }
+    if role not in table:
+        raise UserError(f"unknown role={role!r}{nearest(role, table)}")
+    return table[role]

@@ -79,7 +79,8 @@ class DataSettings:
     """The text, and how it is cut into tokens."""
 
     source: str = "pydocs"
-    """pydocs, tinytown, a file or folder (.txt .jsonl .csv .parquet), or hf:org/name."""
+    """pydocs, tinytown, a file or folder (.txt .jsonl .csv .parquet), hf:org/name, or a folder that
+    python -m llmcourse.prepare has written."""
     valid: str | None = None
     """Another source to validate on; unless given, documents of `source` are held out."""
     held_out: float = 0.05
@@ -87,7 +88,7 @@ class DataSettings:
     max_megabytes: float | None = None
     """Stop reading the source after so many megabytes of text."""
     tokenizer: str = "bpe"
-    """byte, char, bpe or sentencepiece, trained on the text; or the path of a saved one."""
+    """byte, char, bpe, unigram, sentencepiece, trained on the text; or the path of a saved one."""
     vocab_size: int = 2048
     """How many tokens a trained tokenizer has, V."""
     tokenizer_megabytes: float = 50.0

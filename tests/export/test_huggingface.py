@@ -13,11 +13,10 @@ from llmcourse.errors import UserError
 from llmcourse.export.huggingface import (
     FORMATS,
     choose_format,
-    from_gpt2_state,
     from_huggingface,
-    gpt2_state,
     to_huggingface,
 )
+from llmcourse.export.huggingface_gpt import from_gpt2_state, gpt2_state
 from llmcourse.models.files import save_model, unique_state
 from llmcourse.models.gpt import GPT, gpt2_recipe, modern_recipe
 
@@ -182,6 +181,7 @@ class TestExport:
             ),
             (modern_recipe(**SIZES, bias=True), "nearest is apertus: train one with bias=False"),
             (gpt2_recipe(**SIZES, bias=False), "nearest is gpt2: train one with bias=True"),
+            (gpt2_recipe(**SIZES, residual="post"), "gpt2: train one with residual='pre'"),
             (gpt2_recipe(**SIZES, qk_norm=True), "nearest is gpt2: train one with qk_norm=False"),
             (gpt2_recipe(**SIZES, n_kv_heads=2), "nearest is gpt2: train one with n_kv_heads=4"),
             (gpt2_recipe(**SIZES, head_dim=6), "nearest is gpt2: train one with head_dim=8"),
@@ -246,8 +246,12 @@ class TestImport:
     @pytest.mark.parametrize(
         ("name", "change", "message"),
         [
-            ("gpt2", {"model_type": "bert"}, "is a 'bert': this course's GPT reads gpt2, llama"),
-            ("gpt2", {"model_type": None}, "is a None: this course's GPT reads"),
+            (
+                "gpt2",
+                {"model_type": "mamba"},
+                "is a 'mamba': this course's models read gpt2, llama",
+            ),
+            ("gpt2", {"model_type": None}, "is a None: this course's models read"),
             (
                 "gpt2",
                 {"activation_function": "relu"},
@@ -260,8 +264,8 @@ class TestImport:
             ("llama", {"attention_bias": True}, "attention_bias=True is not supported"),
             (
                 "llama",
-                {"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}},
-                "rope_type='llama3' is not supported, only 'default' is",
+                {"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4}},
+                "rope_type='longrope' is not supported, only default, linear, yarn, llama3 are",
             ),
             ("qwen3", {"use_sliding_window": True}, "use_sliding_window=True is not supported"),
             ("apertus", {"hidden_act": "xielu"}, "hidden_act='xielu' is not supported"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from llmcourse.generate.__main__ import Options, chooser, main, write
+from llmcourse.models.bert import BERT, bert_recipe
 from llmcourse.models.files import save_model
 from llmcourse.models.gpt import GPT, modern_recipe
 from llmcourse.text.load import save_tokenizer
@@ -139,6 +140,18 @@ def test_directories_that_are_no_run(run, tmp_path, capsys):
     save_model(GPT(modern_recipe(vocab_size=99, **sizes)), other / "model")
     assert "257 tokens and the model 99: they are not of the same run" in error(other)
     assert "RUN" in command().stderr.decode()
+
+
+def test_a_model_that_does_not_go_on_with_a_text(tmp_path, capsys):
+    sizes = {"vocab_size": 257, "context_length": 16, "d_model": 16, "n_layers": 1, "n_heads": 2}
+    save_model(BERT(bert_recipe(**sizes)), tmp_path / "model")
+    save_tokenizer(ByteTokenizer(), tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main([str(tmp_path)])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert "holds a model of the family bert, which does not go on with a text" in said
+    assert said.count("\n") == 1
 
 
 def test_a_reader_that_leaves_is_no_error(run):

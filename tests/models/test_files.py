@@ -5,8 +5,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from llmcourse.errors import UserError
-from llmcourse.models.files import load_model, load_weights, save_model
+from llmcourse.models.bert import BERT, bert_recipe, modern_bert_recipe
+from llmcourse.models.encoder_decoder import (
+    EncoderDecoder,
+    modern_encoder_decoder_recipe,
+    original_recipe,
+    t5_recipe,
+)
+from llmcourse.models.files import FAMILIES, family_of, load_model, load_weights, save_model
 from llmcourse.models.gpt import GPT, gpt2_recipe, modern_recipe
+from llmcourse.models.mlp_lm import MLPLM, MLPLMConfig
+from llmcourse.models.rnn_lm import RNNLM, RNNLMConfig
 
 SIZES = {"vocab_size": 50, "context_length": 16, "d_model": 32, "n_layers": 2, "n_heads": 4}
 
@@ -90,6 +99,71 @@ class TestRoundTrip:
         assert torch.equal(other.blocks[1].mlp.up_proj.weight, model.blocks[1].mlp.up_proj.weight)
 
 
+SMALL = {"vocab_size": 50, "context_length": 16, "d_model": 32}
+EVERY_FAMILY = {
+    "gpt": GPT(gpt2_recipe(**SIZES)),
+    "bert": BERT(bert_recipe(**SIZES, n_segments=3)),
+    "bert, modern": BERT(modern_bert_recipe(**SIZES)),
+    "encoder_decoder": EncoderDecoder(original_recipe(**SIZES, n_decoder_layers=1)),
+    "encoder_decoder, t5": EncoderDecoder(t5_recipe(**SIZES, relative_buckets=8)),
+    "encoder_decoder, modern": EncoderDecoder(
+        modern_encoder_decoder_recipe(**SIZES, source_vocab_size=50)
+    ),
+    "mlp_lm": MLPLM(MLPLMConfig(**SMALL, d_ff=24)),
+    "rnn_lm": RNNLM(RNNLMConfig(**SMALL, n_layers=2, cell="gru")),
+}
+
+
+@pytest.mark.parametrize("name", EVERY_FAMILY)
+class TestEveryFamily:
+    def test_everything_comes_back(self, name, tmp_path):
+        model = EVERY_FAMILY[name].eval()
+        save_model(model, tmp_path)
+        assert json.loads((tmp_path / "config.json").read_text())["family"] == name.split(",")[0]
+        loaded = load_model(tmp_path)
+        assert type(loaded) is type(model)
+        assert loaded.config == model.config
+        state = model.state_dict()
+        assert loaded.state_dict().keys() == state.keys()
+        assert all(torch.equal(loaded.state_dict()[key], state[key]) for key in state)
+        ids = torch.randint(50, (2, 8))
+        arguments = (ids, ids.flip(1)) if name.startswith("encoder") else (ids,)
+        assert torch.equal(loaded(*arguments).logits, model(*arguments).logits)
+
+    def test_shared_weights_are_stored_once_and_shared_again(self, name, tmp_path):
+        model = EVERY_FAMILY[name]
+        save_model(model, tmp_path)
+        stored = load_file(tmp_path / "model.safetensors")
+        assert sum(tensor.numel() for tensor in stored.values()) == model.n_parameters
+        loaded = load_model(tmp_path)
+        assert sum(p.numel() for p in loaded.parameters()) == model.n_parameters
+
+
+class TestFamilies:
+    def test_each_has_an_example_here(self):
+        assert {name.split(",")[0] for name in EVERY_FAMILY} == FAMILIES.keys()
+        assert all(family_of(model) == name.split(",")[0] for name, model in EVERY_FAMILY.items())
+
+    def test_what_is_of_none_is_refused(self):
+        with pytest.raises(UserError, match="class Linear cannot be saved; these can: gpt, bert"):
+            family_of(torch.nn.Linear(2, 2))
+
+    def test_a_file_from_before_there_were_others(self, tmp_path):
+        """It says `gpt`, and knows nothing of the fields that came later."""
+        model = GPT(modern_recipe(**SIZES)).eval()
+        save_model(model, tmp_path)
+        path = tmp_path / "config.json"
+        values = json.loads(path.read_text())
+        old = "family vocab_size context_length d_model n_layers n_heads n_kv_heads head_dim d_ff"
+        old += " norm mlp positions rope_theta norm_eps qk_norm bias tie_embeddings"
+        old += " zero_init_outputs dropout"
+        path.write_text(json.dumps({name: values[name] for name in old.split()}))
+        loaded = load_model(tmp_path)
+        assert loaded.config == model.config
+        ids = torch.randint(50, (2, 8))
+        assert torch.equal(loaded(ids).logits, model(ids).logits)
+
+
 class TestBadFiles:
     @pytest.fixture
     def refused(self, saved):
@@ -133,8 +207,12 @@ class TestBadFiles:
         assert "config.json is damaged" in refused()
 
     def test_another_family(self, refused, saved):
-        edit_config(saved, family="bert")
-        assert "not of this course (family 'bert')" in refused()
+        edit_config(saved, family="mamba")
+        assert "not of this course (family 'mamba')" in refused()
+
+    def test_the_config_of_another_family(self, refused, saved):
+        edit_config(saved, family="rnn_lm")
+        assert "has an unknown field 'n_heads'" in refused()
 
     def test_hugging_face(self, refused, saved):
         (saved / "config.json").write_text('{"model_type": "llama"}')

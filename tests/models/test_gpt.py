@@ -28,6 +28,12 @@ CONFIGS = {
         **SIZES, n_kv_heads=1, head_dim=6, d_ff=40, bias=True, norm="layernorm", mlp="swiglu"
     ),
     "old with new": gpt2_recipe(**SIZES, qk_norm=True, norm="rmsnorm"),
+    "post-norm": gpt2_recipe(**SIZES, residual="post", mlp="geglu"),
+    "no positions": modern_recipe(**SIZES, positions="none"),
+    "sinusoidal": gpt2_recipe(**SIZES, positions="sinusoidal"),
+    "relative": modern_recipe(**SIZES, positions="relative", n_kv_heads=2),
+    "alibi": modern_recipe(**SIZES, positions="alibi"),
+    "yarn": modern_recipe(**SIZES, rope_scaling="yarn", rope_factor=4.0),
 }
 
 
@@ -206,7 +212,9 @@ class TestSizes:
         model = GPT(config)
         assert config.n_parameters == sum(p.numel() for p in model.parameters())
         matrices = [
-            p for name, p in model.named_parameters() if p.ndim == 2 and "embedding" not in name
+            p
+            for name, p in model.named_parameters()
+            if p.ndim == 2 and "embedding" not in name and "position_bias" not in name
         ]
         head = config.tie_embeddings * config.vocab_size * config.d_model
         assert config.n_matrix_parameters == sum(p.numel() for p in matrices) + head
@@ -223,6 +231,13 @@ class TestSizes:
             model(torch.zeros(2, C, dtype=torch.long))
         assert model.flops_per_token == 3 * counter.get_total_flops() / (2 * C)
         assert model.flops_per_token == config.flops_per_token
+
+    @pytest.mark.parametrize("length", [1, 5, C])
+    def test_operations_of_shorter_rows(self, config, length):
+        model = GPT(config)
+        with FlopCounterMode(display=False) as counter, capture(model, "*.weights"):
+            model(torch.zeros(2, length, dtype=torch.long))
+        assert 2 * config.forward_flops(length) == counter.get_total_flops()
 
     def test_backward_costs_twice_the_forward(self, config):
         model = GPT(config)
@@ -273,7 +288,16 @@ class TestRecipes:
         [
             ({"norm": "layer_norm"}, "unknown norm='layer_norm'; did you mean 'layernorm'"),
             ({"mlp": "swish"}, "unknown mlp='swish'; did you mean 'swiglu'"),
-            ({"positions": "alibi"}, "unknown positions='alibi'; there are: learned, rope"),
+            ({"positions": "alibbi"}, "unknown positions='alibbi'; did you mean 'alibi'"),
+            ({"positions": "sinusoidal", "d_model": 33, "n_heads": 3}, "d_model=33 is odd"),
+            ({"rope_scaling": "yarm"}, "unknown rope_scaling='yarm'; did you mean 'yarn'"),
+            ({"rope_scaling": "yarn", "rope_factor": 0.5}, "factor of 0.5 must be at least 1"),
+            ({"rope_factor": 2.0}, "rope_factor=2.0 does nothing without rope_scaling"),
+            ({"rope_original_length": 0}, "rope_original_length=0 must be at least 1"),
+            (
+                {"positions": "alibi", "rope_scaling": "ntk"},
+                "rope_scaling='ntk' needs positions='rope', not 'alibi'",
+            ),
             ({"n_heads": 5}, "n_heads=5 does not divide d_model=32: try 4 or 8"),
             ({"n_kv_heads": 3}, "n_kv_heads=3 does not divide n_heads=4: try one of 1, 2, 4"),
             ({"head_dim": 7}, "a head of width 7 is odd"),

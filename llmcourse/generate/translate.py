@@ -1,0 +1,103 @@
+"""From one text to another: an encoder-decoder writes by the loop that every model writes by.
+
+Once its source is read, what is left of it is a model of the target alone (`Writer`), and
+`generate` needs not know. Not here: that loop (`decode.py`), beam search. Chapter 05 uses this.
+"""
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from llmcourse.generate.decode import Pick, generate
+from llmcourse.generate.sampling import greedy
+from llmcourse.models.base import Output
+from llmcourse.models.encoder_decoder import EncoderDecoder
+from llmcourse.nn.cache import KVCache
+
+
+class Writer:
+    """An encoder-decoder whose source has been read: it scores targets as a `GPT` does.
+
+    The source is read once, and its keys and values are computed once, for all that is written.
+
+    Args:
+        model: reads and writes.
+        source: a text for each row that will be written.
+        source_mask: True where the source is text, not padding, as `masks.padding` makes it.
+
+    Raises:
+        UserError: a source longer than the context.
+    """
+
+    def __init__(
+        self,
+        model: EncoderDecoder,
+        source: Int[Tensor, "B S"],
+        source_mask: Bool[Tensor, "#B 1 1 S"] | None = None,
+    ) -> None:
+        self.model = model
+        self.config = model.config
+        with torch.no_grad():
+            self.memory = model.encode(source, source_mask)
+        self.memory_mask = source_mask
+        self.memory_cache = KVCache(model.config.decoder_layers)
+
+    def new_cache(self) -> KVCache:
+        """A cache of no target."""
+        return KVCache(self.config.decoder_layers)
+
+    @torch.no_grad()
+    def __call__(self, ids: Int[Tensor, "B T"], *, cache: KVCache | None = None) -> Output:
+        """Score every token of the vocabulary as the successor of each position."""
+        return self.model.decode(
+            ids,
+            self.memory,
+            memory_mask=self.memory_mask,
+            memory_cache=self.memory_cache,
+            cache=cache,
+        )
+
+
+def translate(
+    model: EncoderDecoder,
+    source: Int[Tensor, "B S"],
+    *,
+    start_id: int,
+    stop_id: int,
+    max_new_tokens: int,
+    source_mask: Bool[Tensor, "#B 1 1 S"] | None = None,
+    pick: Pick = greedy,
+    use_cache: bool = True,
+) -> list[list[int]]:
+    """Write a target for each row of `source`, all rows at once; each ends where it stops.
+
+    Rows do not see each other, so one that has ended can go on unread until the last has.
+
+    Args:
+        model: put it in evaluation mode first if it has dropout.
+        source: what to translate, padded to one length.
+        start_id: what every target begins with; it is not returned.
+        stop_id: what ends a target; it is not returned.
+        max_new_tokens: how many tokens a target has at the most.
+        source_mask: True where the source is text, not padding, as `masks.padding` makes it.
+        pick: takes a token from the scores, as in `generate`.
+        use_cache: read only the newest token of the target, not all of it again.
+
+    Raises:
+        UserError: a source longer than the context.
+    """
+    ids = source.new_full((source.size(0), 1), start_id)
+    tokens = generate(
+        Writer(model, source, source_mask),
+        ids,
+        max_new_tokens=max_new_tokens,
+        pick=pick,
+        use_cache=use_cache,
+        stop_ids=(stop_id,),
+    )
+    rows = torch.stack([ids[:, 0], *tokens], dim=1).tolist()
+    return [_until(row[1:], stop_id) for row in rows]
+
+
+def _until(row: list[int], stop_id: int) -> list[int]:
+    return row[: row.index(stop_id)] if stop_id in row else row

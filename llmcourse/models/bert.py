@@ -1,0 +1,244 @@
+"""BERT: a stack of blocks that see both ways, and fill in the words that were hidden from them.
+
+From the recipe of 2018 to parts of today: the config names the parts. Not here: what it shares with
+the other families (`models/config.py`); how words are hidden, and whether two sentences belong
+together, which is decided from `pooled` (`objectives/`); files (`models/files.py`), other
+libraries' formats (`export/`). Chapter 05 builds it, chapter 07 trains it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from llmcourse.errors import UserError
+from llmcourse.models.config import (
+    BlockConfig,
+    at_least,
+    block_of,
+    check_length,
+    final_norm_of,
+    norm_of,
+    order_of,
+)
+from llmcourse.nn.init import normal_, zero_residual_outputs_
+
+
+class BERTOutput(NamedTuple):
+    """A forward pass.
+
+    Attributes:
+        logits: unnormalised log-probabilities of each token of the vocabulary, at each place.
+        hidden: the final hidden states.
+        pooled: a summary of the row, made of the hidden state of its first token.
+    """
+
+    logits: Float[Tensor, "B T V"]
+    hidden: Float[Tensor, "B T D"]
+    pooled: Float[Tensor, "B D"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BERTConfig(BlockConfig):
+    """The shape of a BERT and the names of its parts.
+
+    Attributes:
+        n_segments: how many kinds of segment there are (sentence A, sentence B); 0 for none.
+        pooler: whether the row's summary has a layer of its own, `tanh(W h + b)`; without, it is
+            the first hidden state.
+        mlm_transform: whether a layer stands between the blocks and the output head.
+
+    Raises:
+        UserError: an unknown part, or sizes that do not go together.
+    """
+
+    n_segments: int = 2
+    pooler: bool = True
+    mlm_transform: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(0, "n_segments", self.n_segments)
+
+    @property
+    def n_parameters(self) -> int:
+        """How many trained numbers there are, tied matrices counted once."""
+        norm, square = self.norm_width, self.d_model * (self.d_model + self.bias)
+        blocks = self.n_layers * (sum(self.attention) + sum(self.feed_forward) + 2 * norm)
+        norms = norm * (1 + (self.residual == "pre"))  # of the embeddings, and the final one
+        n_tokens = self.vocab_size * (2 - self.tie_embeddings)
+        tables = (n_tokens + self.n_segments) * self.d_model + self.position_parameters
+        head = (square + norm) * self.mlm_transform + self.vocab_size * self.bias
+        return blocks + norms + tables + head + square * self.pooler
+
+    def forward_flops(self, length: int) -> int:
+        """Floating-point operations to read one row of so many tokens, and to score every place.
+
+        A multiplication and an addition for each weight and token that meet, and for each query and
+        key. The pooler sees the first token alone. Training takes three times as many.
+        """
+        matrices = self.attention.matrices + self.feed_forward.matrices
+        block = 2 * length * matrices + self.looking_flops(length, length)
+        head = self.d_model * (self.vocab_size + self.d_model * self.mlm_transform)
+        pooler = 2 * self.d_model**2 * self.pooler
+        return self.n_layers * block + 2 * length * head + pooler
+
+    @property
+    def flops_per_token(self) -> float:
+        """Floating-point operations to train on one token, in rows of `context_length`."""
+        return 3 * self.forward_flops(self.context_length) / self.context_length
+
+
+def bert_recipe(**sizes: Any) -> BERTConfig:
+    """A config by the recipe of BERT (Devlin et al., 2018); `sizes` are any of its fields.
+
+    Post-norm, LayerNorm, exact GELU, learned positions, two segments, biases, tied embeddings.
+
+    Raises:
+        UserError: sizes that do not go together.
+    """
+    recipe: dict[str, Any] = {
+        "norm": "layernorm",
+        "mlp": "gelu_exact",
+        "residual": "post",
+        "positions": "learned",
+        "norm_eps": 1e-12,
+        "qk_norm": False,
+        "bias": True,
+        "tie_embeddings": True,
+        "zero_init_outputs": False,
+    }
+    return BERTConfig(**{**recipe, **sizes})
+
+
+def modern_bert_recipe(**sizes: Any) -> BERTConfig:
+    """A config of parts of today; `sizes` are any of its fields.
+
+    Pre-norm, LayerNorm, GEGLU, rotary positions, no biases, no segments and no pooler, tied
+    embeddings: what ModernBERT is built of (Warner et al., 2024), and mostly what helped, or did
+    not hurt, in a day on one GPU (Geiping and Goldstein, 2022).
+
+    Raises:
+        UserError: sizes that do not go together.
+    """
+    recipe: dict[str, Any] = {
+        "norm": "layernorm",
+        "qk_norm": False,
+        "n_segments": 0,
+        "pooler": False,
+        "tie_embeddings": True,
+    }
+    return BERTConfig(**{**recipe, **sizes})
+
+
+class Pooler(nn.Module):
+    """`tanh(W h + b)` of the first hidden state."""
+
+    def __init__(self, config: BERTConfig) -> None:
+        super().__init__()
+        self.proj = nn.Linear(config.d_model, config.d_model, bias=config.bias)
+
+    def forward(self, first: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+        """Summarise each row."""
+        return self.proj(first).tanh()
+
+
+class MLMTransform(nn.Module):
+    """`norm(gelu(W h + b))`: turns what describes a place into what describes a word for it."""
+
+    def __init__(self, config: BERTConfig) -> None:
+        super().__init__()
+        self.proj = nn.Linear(config.d_model, config.d_model, bias=config.bias)
+        self.norm = norm_of(config)
+
+    def forward(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """Transform each position."""
+        return self.norm(F.gelu(self.proj(hidden)))
+
+
+class BERT(nn.Module):
+    """An encoder with a head for masked language modelling, initialised from the global generator.
+
+    Attributes:
+        config: what it was built from.
+        token_embedding: a vector for each token, `[V, D]`.
+        position_embedding: what adds order to the embeddings, or None where attention does.
+        segment_embedding: a vector for each kind of segment, or None.
+        embedding_norm: normalises the sum of the embeddings.
+        blocks: the L layers.
+        norm: the final norm; with post-norm the identity.
+        pooler: from the first hidden state to a summary of the row.
+        mlm_transform: from hidden states to what the output head reads.
+        lm_head: to logits, `[V, D]`; its matrix is the token embedding's where tied.
+    """
+
+    def __init__(self, config: BERTConfig) -> None:
+        super().__init__()
+        self.config = config
+        order = order_of(config, bidirectional=True)
+        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.position_embedding = order.embedding
+        self.segment_embedding = (
+            nn.Embedding(config.n_segments, config.d_model) if config.n_segments else None
+        )
+        self.embedding_norm = norm_of(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(block_of(config, order) for _ in range(config.n_layers))
+        self.norm = final_norm_of(config)
+        self.pooler = Pooler(config) if config.pooler else nn.Identity()
+        self.mlm_transform = MLMTransform(config) if config.mlm_transform else nn.Identity()
+        self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=config.bias)
+        normal_(self)
+        if config.zero_init_outputs:
+            zero_residual_outputs_(self)
+        if config.tie_embeddings:
+            self.lm_head.weight = self.token_embedding.weight
+
+    @property
+    def n_parameters(self) -> int:
+        """How many trained numbers there are, tied matrices counted once."""
+        return self.config.n_parameters
+
+    @property
+    def flops_per_token(self) -> float:
+        """Floating-point operations to train on one token: see `BERTConfig.flops_per_token`."""
+        return self.config.flops_per_token
+
+    def forward(
+        self,
+        ids: Int[Tensor, "B T"],
+        *,
+        segments: Int[Tensor, "#B T"] | None = None,
+        mask: Bool[Tensor, "#B #H #T #T"] | Bool[Tensor, "#T #T"] | None = None,
+    ) -> BERTOutput:
+        """Score every token of the vocabulary for each position, seeing all of the row.
+
+        Args:
+            ids: the tokens to read, the hidden ones replaced.
+            segments: which segment each belongs to; all to the first, unless given.
+            mask: True where a position may look (padding, packed documents).
+
+        Raises:
+            UserError: more tokens than the context is long, or segments where the model has none.
+        """
+        check_length(ids.size(1), self.config.context_length)
+        hidden = self.dropout(self.embedding_norm(self._embed(ids, segments)))
+        for block in self.blocks:
+            hidden = block(hidden, mask=mask)
+        hidden = self.norm(hidden)
+        logits = self.lm_head(self.mlm_transform(hidden))
+        return BERTOutput(logits, hidden, self.pooler(hidden[:, 0]))
+
+    def _embed(
+        self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "#B T"] | None
+    ) -> Float[Tensor, "B T D"]:
+        """The sum of what the token, its segment and its position say."""
+        hidden = self.token_embedding(ids)
+        if self.segment_embedding is not None:
+            first = self.segment_embedding.weight[0]
+            hidden = hidden + (first if segments is None else self.segment_embedding(segments))
+        elif segments is not None:
+            raise UserError("this model knows no segments: leave them out, or build it with some")
+        return hidden if self.position_embedding is None else self.position_embedding(hidden)
