@@ -2,8 +2,8 @@
 
 Held here: the contract (`Tokenizer`), the shared half of the tokenizers whose ids are byte strings
 (`BytePieces`), UTF-8 with nothing lost, and the decoder that streams. Not here: the tokenizers
-(`simple`, `bpe`, `sentencepiece`) and choosing, saving or loading one (`load`). Chapter 01 teaches
-this.
+(`simple`, `bpe`, `unigram`, `sentencepiece`) and choosing, saving or loading one (`load`). Chapter
+01 teaches this.
 """
 
 import codecs
@@ -28,7 +28,7 @@ class Tokenizer(Protocol):
     """Text to ids and back. `decode(encode(s)) == s` holds for every string `s`.
 
     Attributes:
-        kind: its name in files and on the command line: byte, char, bpe or sentencepiece.
+        kind: its name in files and on the command line: byte, char, bpe, unigram, sentencepiece.
         special_ids: the ids that stand for no text, by name; `encode` never yields one.
         eot_id: the id of `END_OF_TEXT`.
     """
@@ -67,14 +67,15 @@ class Tokenizer(Protocol):
 class BytePieces:
     """A tokenizer's decoding half: each id is a fixed byte string, and text is their concatenation.
 
-    The layout of ids is the same in every subclass: first the 256 bytes in order, then the learned
-    pieces in the order in which they were learned, and last `END_OF_TEXT`.
+    The layout of ids is the same in every subclass: first the 256 bytes, in order unless another
+    one is given, then the learned pieces in the order in which they were learned, and last
+    `END_OF_TEXT`.
     """
 
     kind: str
 
-    def __init__(self, learned: Iterable[bytes] = ()):
-        self._pieces = [bytes([value]) for value in range(N_BYTES)]
+    def __init__(self, learned: Iterable[bytes] = (), byte_order: Iterable[int] = range(N_BYTES)):
+        self._pieces = [bytes([value]) for value in byte_order]
         self._pieces += learned
         self.eot_id = len(self._pieces)
         self.special_ids = {END_OF_TEXT: self.eot_id}

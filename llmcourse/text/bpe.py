@@ -4,46 +4,56 @@ Pieces are found by merging, again and again, the two neighbours that stand side
 (Sennrich et al., 2016), starting from bytes, so that no text is unknown (Radford et al., 2019).
 Merges never cross the border of a pre-token, roughly a word with the space before it.
 
-Not here: the cut into pre-tokens (`pretokens`), and the library that real runs use
-(`sentencepiece`). Chapter 01 teaches this.
+Not here: the cut into pre-tokens (`pretokens`), encoding word by word (`wordwise`), the files of
+GPT-2 (`gpt2`), and the library that real runs use (`sentencepiece`). Chapter 01 teaches this.
 """
 
 import heapq
 import os
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 from llmcourse.errors import UserError
-from llmcourse.text.base import N_BYTES, BytePieces, read_json, to_bytes, write_json
+from llmcourse.text.base import N_BYTES, read_json, to_bytes, write_json
 from llmcourse.text.pretokens import pre_tokens
+from llmcourse.text.wordwise import WordwisePieces
 
 Pair = tuple[int, int]
 
 BORDER = -1  # no id: where a word begins or ends, or a piece that a merge has absorbed
 
-MAX_CACHED_WORDS = 1 << 17
-MAX_CACHED_LENGTH = 64
+IN_ORDER = bytes(range(N_BYTES))
 
 
-class BPETokenizer(BytePieces):
+class BPETokenizer(WordwisePieces):
     """Byte-level BPE. Ids: 0-255 the bytes, then a piece for each merge in order, last END_OF_TEXT.
 
     Attributes:
         merges: the pairs of ids in the order in which they were learned; merge `r` makes id
             `256 + r`.
+        byte_order: the byte that each of the ids 0-255 stands for.
     """
 
     kind = "bpe"
 
-    def __init__(self, merges: Iterable[Pair]):
+    def __init__(self, merges: Iterable[Pair], byte_order: bytes = IN_ORDER):
+        """Make a tokenizer of its merges; `byte_order` holds each of the 256 bytes once.
+
+        Raises:
+            IndexError: a merge joins ids that no earlier one has made.
+        """
+        assert sorted(byte_order) == list(IN_ORDER)
         self.merges = [(left, right) for left, right in merges]
-        pieces = [bytes([value]) for value in range(N_BYTES)]
+        self.byte_order = byte_order
+        pieces = [bytes([value]) for value in byte_order]
         for left, right in self.merges:
             pieces.append(pieces[left] + pieces[right])
-        super().__init__(pieces[N_BYTES:])
+        super().__init__(pieces[N_BYTES:], byte_order)
         self._merged = {pair: N_BYTES + rank for rank, pair in enumerate(self.merges)}
-        self._cache: dict[str, list[int]] = {}
+        self._byte_ids = bytes.maketrans(byte_order, IN_ORDER)
+        self._cache = {}
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "BPETokenizer":
@@ -69,23 +79,10 @@ class BPETokenizer(BytePieces):
         corpus = _Corpus({to_bytes(word): count for word, count in words.items()})
         return cls(corpus.learn(n_learned))
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text. Words seen before are looked up, so a long text costs little."""
-        ids: list[int] = []
-        for word in pre_tokens(text):
-            known = self._cache.get(word)
-            if known is None:
-                known = self._encode_word(to_bytes(word))
-                if len(word) <= MAX_CACHED_LENGTH:
-                    if len(self._cache) >= MAX_CACHED_WORDS:
-                        self._cache.clear()
-                    self._cache[word] = known
-            ids += known
-        return ids
-
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the merges as JSON."""
-        write_json(path, {"kind": self.kind, "merges": self.merges})
+        """Write the merges, and the order of the bytes, as JSON."""
+        order = list(self.byte_order)
+        write_json(path, {"kind": self.kind, "byte_order": order, "merges": self.merges})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "BPETokenizer":
@@ -94,20 +91,21 @@ class BPETokenizer(BytePieces):
         Raises:
             UserError: the file is missing, damaged or of another kind.
         """
-        merges = read_json(path, cls.kind).get("merges")
+        content = read_json(path, cls.kind)
+        merges, order = content.get("merges"), content.get("byte_order", list(IN_ORDER))
         try:
-            if isinstance(merges, list) and all(map(_is_pair, merges)):
-                return cls((left, right) for left, right in merges)
+            if isinstance(merges, list) and all(map(_is_pair, merges)) and _is_byte_order(order):
+                return cls(((left, right) for left, right in merges), bytes(order))
         except IndexError:  # an id that no earlier merge has made
             pass
         raise UserError(f"{path} is damaged: its merges make no sense; train again")
 
-    def _encode_word(self, word: bytes) -> list[int]:
+    def _encode_word(self, word: str) -> list[int]:
         """Apply the merges in the order of their ranks, and from left to right within a rank.
 
         A heap of `merged id * size + position` finds the next: n bytes take O(n log n).
         """
-        ids, merged = _with_borders([word]), self._merged
+        ids, merged = _with_borders([to_bytes(word).translate(self._byte_ids)]), self._merged
         size = len(ids)
         left, right = list(range(-1, size - 1)), list(range(1, size + 1))
         heap = [merged[pair] * size + at for at, pair in enumerate(pairwise(ids)) if pair in merged]
@@ -134,22 +132,32 @@ def _is_pair(value: object) -> bool:
     )
 
 
+def _is_byte_order(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and all(isinstance(byte, int) for byte in value)
+        and sorted(value) == list(IN_ORDER)
+    )
+
+
 class _Corpus:
     """The distinct words as one linked list of ids, every pair counted and located.
 
     A merge touches the places where its pair stands and nothing else. So training takes time about
     linear in the words' length, however many merges there are and however long a single word is.
+    Arrays hold the numbers in a few bytes each, where lists would take a hundred a place: Chinese,
+    without blanks, has nearly as many different words as it has words.
     """
 
     def __init__(self, words: dict[bytes, int]):
         self.ids = _with_borders(word.translate(_TO_ORDER) for word in words)
-        self.left = list(range(-1, len(self.ids) - 1))
-        self.right = list(range(1, len(self.ids) + 1))
-        self.weight = [BORDER]  # of the word that a place is in: how often the word occurs
+        self.left = array("q", range(-1, len(self.ids) - 1))
+        self.right = array("q", range(1, len(self.ids) + 1))
+        self.weight = array("q", [BORDER])  # how often the word occurs that a place is in
         for word, count in words.items():
-            self.weight += [count] * (len(word) + 1)
+            self.weight.extend(repeat(count, len(word) + 1))
         self.counts: defaultdict[Pair, int] = defaultdict(int)
-        self.places: defaultdict[Pair, list[int]] = defaultdict(list)
+        self.places: defaultdict[Pair, array[int]] = defaultdict(lambda: array("q"))
         for at, pair in enumerate(pairwise(self.ids)):
             if BORDER not in pair:
                 self.counts[pair] += self.weight[at]
@@ -213,28 +221,28 @@ class _Corpus:
         return changed
 
 
-def _with_borders(words: Iterable[bytes]) -> list[int]:
+def _with_borders(words: Iterable[bytes]) -> "array[int]":
     """The words' bytes in a row, with a border before, between and after them."""
-    ids = [BORDER]
+    ids = array("i", [BORDER])
     for word in words:
-        ids += word
+        ids.extend(word)
         ids.append(BORDER)
     return ids
 
 
-def _byte_order() -> list[int]:
-    """The bytes in the order of GPT-2's table: those that Latin-1 prints, then the rest.
-
-    GPT-2 spells bytes as characters, the others as those from U+0100 on, and the `tokenizers`
-    library numbers its alphabet by them. It matters where two pairs are equally frequent.
-    """
+def _gpt2_byte_order() -> bytes:
     printed = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    return printed + [value for value in range(N_BYTES) if value not in printed]
+    return bytes(printed + [value for value in range(N_BYTES) if value not in printed])
 
 
-_BYTE_ORDER = _byte_order()
-_TO_ORDER = bytes.maketrans(bytes(_BYTE_ORDER), bytes(range(N_BYTES)))
+GPT2_BYTE_ORDER = _gpt2_byte_order()
+"""The bytes in the order of GPT-2's ids: those that Latin-1 prints, then the rest.
+
+GPT-2 spells bytes as characters, the others as those from U+0100 on, and the `tokenizers` library
+numbers its alphabet by them. It matters in training, too, where two pairs are equally frequent.
+"""
+_TO_ORDER = bytes.maketrans(GPT2_BYTE_ORDER, IN_ORDER)
 
 
 def _from_order(token_id: int) -> int:
-    return _BYTE_ORDER[token_id] if token_id < N_BYTES else token_id
+    return GPT2_BYTE_ORDER[token_id] if token_id < N_BYTES else token_id

@@ -1,6 +1,6 @@
 """Tokenizers by name: train one, save it in a run's folder, load whichever a folder holds.
 
-Not here: the tokenizers themselves (`simple`, `bpe`, `sentencepiece`).
+Not here: the tokenizers themselves (`simple`, `bpe`, `unigram`, `sentencepiece`).
 """
 
 import os
@@ -10,21 +10,25 @@ from pathlib import Path
 from llmcourse.errors import UserError, nearest
 from llmcourse.text.base import Tokenizer, read_json
 from llmcourse.text.bpe import BPETokenizer
+from llmcourse.text.gpt2 import VOCABULARY, read_gpt2
 from llmcourse.text.sentencepiece import SentencePieceTokenizer
 from llmcourse.text.simple import ByteTokenizer, CharTokenizer
+from llmcourse.text.unigram import UnigramTokenizer
 
-KINDS = ("byte", "char", "bpe", "sentencepiece")
+KINDS = ("byte", "char", "bpe", "unigram", "sentencepiece")
 """The names of the tokenizers, from the simplest on."""
 
 FILE_NAMES = ("tokenizer.json", "tokenizer.model")
 """What a tokenizer's file in a folder is called: one of ours, one of SentencePiece."""
 
+_OURS = (ByteTokenizer, CharTokenizer, BPETokenizer, UnigramTokenizer)
+
 
 def train_tokenizer(kind: str, texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """Train a tokenizer of a kind on texts, which are read once.
 
-    `bpe` and `sentencepiece` get exactly `vocab_size` ids. For `char` it is the most to use, and
-    `byte`, which learns nothing, takes the 257 it needs.
+    `bpe`, `unigram` and `sentencepiece` get exactly `vocab_size` ids. For `char` it is the most to
+    use, and `byte`, which learns nothing, takes the 257 it needs.
 
     Raises:
         UserError: the kind is unknown, or the size is one that this text does not allow.
@@ -35,6 +39,8 @@ def train_tokenizer(kind: str, texts: Iterable[str], vocab_size: int) -> Tokeniz
         return CharTokenizer.train(texts, vocab_size)
     if kind == "bpe":
         return BPETokenizer.train(texts, vocab_size)
+    if kind == "unigram":
+        return UnigramTokenizer.train(texts, vocab_size)
     if kind == "sentencepiece":
         return SentencePieceTokenizer.train(texts, vocab_size)
     raise UserError(f"tokenizer {kind!r} is unknown{nearest(kind, KINDS)}")
@@ -56,14 +62,18 @@ def save_tokenizer(tokenizer: Tokenizer, directory: str | os.PathLike[str]) -> P
 def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     """Load the tokenizer in a file or in a folder, of whichever kind it is.
 
+    A folder that holds GPT-2's two files instead, plain or `.gz`, gives GPT-2's tokenizer.
+
     Raises:
         UserError: there is none, or the file is damaged or of another program.
     """
     path = _tokenizer_file(Path(path))
+    if path.name in VOCABULARY:
+        return read_gpt2(path.parent)
     if path.suffix == ".model":
         return SentencePieceTokenizer.load(path)
     kind = str(read_json(path)["kind"])
-    ours = {cls.kind: cls for cls in (ByteTokenizer, CharTokenizer, BPETokenizer)}
+    ours = {cls.kind: cls for cls in _OURS}
     if kind not in ours:
         raise UserError(f"{path} is of an unknown kind, {kind!r}{nearest(kind, ours)}")
     return ours[kind].load(path)
@@ -72,7 +82,7 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
 def _tokenizer_file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    for name in FILE_NAMES:
+    for name in (*FILE_NAMES, *VOCABULARY):
         if (path / name).is_file():
             return path / name
     raise UserError(f"there is no {' or '.join(FILE_NAMES)} in {path}")

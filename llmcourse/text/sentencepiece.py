@@ -5,7 +5,8 @@ is set here to change nothing: no normalising, no blank put before the text, no 
 bytes for what has no piece. Even so, two things would come back different, a lone surrogate and the
 sign ▁, with which the library marks blanks: `encode` spells those in bytes itself.
 
-Not here: byte-pair encoding written out (`bpe`). Chapter 01 teaches this.
+Not here: byte-pair encoding and the unigram model written out (`bpe`, `unigram`). Chapter 01
+teaches this.
 """
 
 import io

@@ -1,6 +1,7 @@
 """The two tokenizers that need no idea: bytes, and characters.
 
-Not here: pieces longer than a character (`bpe`, `sentencepiece`). Chapter 01 teaches this.
+Not here: pieces longer than a character (`bpe`, `unigram`, `sentencepiece`). Chapter 01 teaches
+this.
 """
 
 import os

@@ -1,4 +1,3 @@
-import gzip
 import json
 from collections import Counter
 from itertools import islice, pairwise
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from llmcourse.data import pydocs
 from llmcourse.errors import UserError
-from llmcourse.text import bpe
+from llmcourse.text import wordwise
 from llmcourse.text.base import END_OF_TEXT, to_bytes
 from llmcourse.text.bpe import BPETokenizer
 from llmcourse.text.pretokens import pre_tokens
@@ -214,29 +213,6 @@ def test_encoding_equals_the_librarys(texts, text):
     assert our_pieces(tokenizer, text) == library_pieces(library, text)
 
 
-def test_gpt2s_own_vocabulary_gives_gpt2s_ids(data_dir):
-    folder = data_dir / "gpt2_bpe"
-    vocab = json.loads(gzip.decompress((folder / "gpt2_vocab.json.gz").read_bytes()))
-    lines = gzip.decompress((folder / "gpt2_merges.txt.gz").read_bytes()).decode().splitlines()
-    pairs = [tuple(line.split()) for line in lines if line and not line.startswith("#version")]
-    library = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, pairs))
-    library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-
-    def our_id(piece: str) -> int:  # GPT-2 numbers bytes in its own order; from 256 on all agree
-        return LIBRARY_BYTES[piece] if len(piece) == 1 else vocab[piece]
-
-    tokenizer = BPETokenizer((our_id(left), our_id(right)) for left, right in pairs)
-    assert tokenizer.vocab_size == 50257
-    assert tokenizer.eot_id == vocab[END_OF_TEXT] == 50256
-    shakespeare = (data_dir / "tinyshakespeare" / "input.txt").read_text(encoding="utf-8")[:50_000]
-    for text in (shakespeare, "naïve façade, 语言模型 🙂 3.14159\t\n  x_1 <|endoftext|> ½"):
-        theirs = library.encode(text)
-        assert tokenizer.encode(text) == [
-            our_id(piece) if len(piece) == 1 else token_id
-            for piece, token_id in zip(theirs.tokens, theirs.ids, strict=True)
-        ]
-
-
 def test_a_very_long_word_takes_no_more_than_its_length():
     """With 200 000 bytes, a quadratic algorithm would be at it for hours."""
     tokenizer = BPETokenizer.train(["ab" * 50_000, "a" * 50_000], 270)
@@ -250,8 +226,8 @@ def test_many_distinct_words_do_not_change_the_ids(monkeypatch):
     text = "one two three four five six seven one two three " * 3
     tokenizer = largest_training([text], 10)
     expected = tokenizer.encode(text)
-    monkeypatch.setattr(bpe, "MAX_CACHED_WORDS", 2)
-    monkeypatch.setattr(bpe, "MAX_CACHED_LENGTH", 4)
+    monkeypatch.setattr(wordwise, "MAX_CACHED_WORDS", 2)
+    monkeypatch.setattr(wordwise, "MAX_CACHED_LENGTH", 4)
     assert BPETokenizer(tokenizer.merges).encode(text) == expected
 
 
@@ -262,4 +238,38 @@ def test_damaged_merges_are_refused(tmp_path, merges):
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps({"kind": "bpe", "merges": merges}))
     with pytest.raises(UserError, match="its merges make no sense"):
+        BPETokenizer.load(path)
+
+
+# --- bytes in another order ----------------------------------------------------------------------
+
+
+def backwards(token_id: int) -> int:
+    return 255 - token_id if token_id < 256 else token_id
+
+
+def test_the_order_of_bytes_renames_ids_and_changes_no_piece(tmp_path):
+    text = "ab ab abc, naïve 语言 ab"
+    usual = largest_training([text], 10)
+    merges = [(backwards(left), backwards(right)) for left, right in usual.merges]
+    tokenizer = BPETokenizer(merges, bytes(range(255, -1, -1)))
+    assert tokenizer.encode(text) == [*map(backwards, usual.encode(text))]
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    tokenizer.save(tmp_path / "tokenizer.json")
+    assert BPETokenizer.load(tmp_path / "tokenizer.json").encode(text) == tokenizer.encode(text)
+
+
+def test_a_file_from_before_the_order_was_kept_is_read(tmp_path):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({"kind": "bpe", "merges": [[97, 98]]}))
+    assert BPETokenizer.load(path).encode("cab") == [ord("c"), 256]
+
+
+@pytest.mark.parametrize(
+    "order", [None, 7, [], [0] * 256, list(range(255)), ["a"] * 256, list(range(1, 257))]
+)
+def test_a_damaged_order_of_bytes_is_refused(tmp_path, order):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({"kind": "bpe", "merges": [], "byte_order": order}))
+    with pytest.raises(UserError, match="damaged"):
         BPETokenizer.load(path)

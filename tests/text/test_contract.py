@@ -131,6 +131,6 @@ def test_training_twice_gives_the_same(kind):
     ]
 
 
-@pytest.mark.parametrize("kind", ["bpe", "sentencepiece"])
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "sentencepiece"])
 def test_trained_vocabularies_have_the_size_asked_for(kind):
     assert tokenizer_of(kind).vocab_size == 320
