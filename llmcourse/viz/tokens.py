@@ -1,7 +1,8 @@
 """Text cut into tokens, each in a box of its own with its id beneath.
 
 Boxes have borders and neighbours have different tints, so that the cuts are seen without colour
-too. Not here: the tokenizers (`text/`). Chapters 00 and 01 teach what they do.
+too. Not here: several tokenizers on one text, and a line to type in (`playground`); the tokenizers
+themselves (`text/`). Chapters 00 and 01 teach what they do.
 """
 
 import html
