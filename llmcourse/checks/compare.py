@@ -165,7 +165,8 @@ def _numbers(expected: Any, actual: Any, tolerance: float | None) -> str | None:
         return None
     allowed = NUMBER_TOLERANCE if tolerance is None else tolerance
     exact = isinstance(expected, int) and tolerance is None
-    if not exact and abs(actual - expected) <= allowed * (1 + abs(expected)):
+    gap = abs(actual - expected)
+    if not exact and gap < math.inf and gap <= allowed * (1 + abs(expected)):
         return None
     return _both(actual, expected)
 

@@ -30,6 +30,7 @@ NAN = float("nan")
         (1.5, np.float32(1.5)),
         (3, 3.0),
         (NAN, NAN),
+        (float("inf"), float("inf")),
         (True, torch.tensor(True)),
         (True, np.bool_(True)),
         ("same", "same"),
