@@ -55,3 +55,64 @@ def test_tokenizer(tmp_path: Path):
         check_table(kept["results"][task], ["llmcourse", "tokenizers"], rounds=2)
         assert f"{task}, 300 pieces" in printed
     assert 40_000 < kept["settings"]["bytes"] < 60_000
+
+
+@pytest.mark.slow
+def test_before_the_transformer(tmp_path: Path):
+    sizes = "--megabytes 0.2 --vocab-size 400 --d-model 8 --steps 2 --batch-size 2 --order 3"
+    printed, kept = run(tmp_path, "before_the_transformer", *sizes.split())
+    models = kept["results"]["models"]
+    assert models["3-gram, Kneser-Ney"]["bits_per_byte"] < models["3-gram, add 1"]["bits_per_byte"]
+    assert models["1-gram, add 1"]["bits_per_byte"] < models["uniform"]["bits_per_byte"]
+    assert models["LSTM"]["tokens_read"] == 2 * 2 * 128
+    unseen = kept["results"]["unseen"]
+    assert 0 <= unseen["1"] < unseen["2"] < unseen["3"] < 1
+    assert kept["settings"]["held_out_tokens"] > 100
+    assert "bits per byte" in printed
+
+
+@pytest.mark.slow
+def test_a_corpus_that_is_not_there_is_one_line(tmp_path: Path):
+    command = [sys.executable, "benchmarks/before_the_transformer.py", "--corpus", "nothing"]
+    environment = {**os.environ, "LLMCOURSE_DATA": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no *.train.jsonl.gz in ")
+
+
+@pytest.mark.slow
+def test_translation(tmp_path: Path):
+    sizes = "--d-model 16 --n-layers 1 --n-heads 2 --steps 2 --batch-size 4"
+    counts = "--limit 1000 --examples 60 --unseen 80"
+    printed, kept = run(tmp_path, "translation", *sizes.split(), *counts.split())
+    results = kept["results"]
+    assert list(results["exact"]) == [
+        "encoder-decoder",
+        "commonest",
+        "digits copied",
+        "random digits",
+    ]
+    for shares in results["exact"].values():
+        assert all(0 <= share <= 1 for share in shares.values())
+        assert "3" in shares
+        assert "2" not in shares  # short numbers are all learned: none is left to be unseen
+    assert 0 < results["unseen"] < 80
+    assert f"of {results['unseen']} unseen numbers" in printed
+
+
+@pytest.mark.slow
+def test_positions(tmp_path: Path):
+    lines = [json.dumps({"text": f"The {n} cats of house {n % 7} sleep. " * 20}) for n in range(80)]
+    (tmp_path / "cats.jsonl").write_text("\n".join(lines))
+    sizes = f"--source {tmp_path / 'cats.jsonl'} --vocab-size 300 --context-length 16 --steps 2"
+    out = tmp_path / "results"
+    printed, kept = run(out, "positions", *sizes.split(), "--kinds", "learned", "rope")
+    assert set(kept["results"]["learned"]) == {"uniform", "unigram", "trained length"}
+    rope = kept["results"]["rope"]
+    assert {"longer", "longer, linear", "longer, ntk", "longer, yarn", "longer, llama3"} <= set(
+        rope
+    )
+    assert all(0 < bits < 10 for bits in rope.values())
+    assert rope["longer, linear"] != rope["longer"]
+    assert "trained length" in printed
+    assert kept["settings"]["stretch"] == 4

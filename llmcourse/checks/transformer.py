@@ -1,0 +1,684 @@
+"""The exercises on the transformer: from a norm to a block that writes and reads.
+
+Weights are stored as `nn.Linear` stores them, `[out, in]`. Not here: the exercises' texts
+(`solutions/`), and how checking works (`harness.py`). Chapter 05 teaches this.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from llmcourse.checks.answers import choice, value
+from llmcourse.checks.harness import DEFAULT_VARIANTS, Case, case, exercise
+from llmcourse.nn import init, norms
+from llmcourse.nn.attention import Attention
+from llmcourse.nn.blocks import Block, DecoderBlock
+from llmcourse.nn.mlp import GELUMLP, SwiGLU
+from llmcourse.nn.norms import RMSNorm
+
+CHAPTER = "05"
+WITH_PARTS = ("non-contiguous",)
+"""How cases that hand over modules are run again: a module's weights are of one format."""
+
+
+# 1. LayerNorm
+
+
+@exercise(CHAPTER, axes="B T D")
+def layer_norm(
+    hidden: Float[Tensor, "B T D"],
+    weight: Float[Tensor, " D"],
+    bias: Float[Tensor, " D"],
+    eps: float = 1e-5,
+) -> Float[Tensor, "B T D"]:
+    """`(x - mean) / sqrt(var + eps) * weight + bias`, over the width of each token."""
+    return norms.layer_norm(hidden, weight, bias, eps)
+
+
+@layer_norm.cases
+def _() -> Iterator[Case]:
+    plain = torch.ones(4), torch.zeros(4)
+    yield case("by hand", torch.tensor([[[1.0, 2.0, 3.0, 6.0]]]), *plain)
+    yield case("two texts", 3 * torch.randn(2, 5, 4) + 1, torch.rand(4) + 0.5, torch.randn(4))
+    yield case(
+        "as many tokens as the width", torch.randn(1, 4, 4) - 2, torch.rand(4), torch.ones(4)
+    )
+    yield case("a small token", 0.01 * torch.randn(2, 1, 4), *plain)
+    yield case("a token of equal entries", torch.full((1, 2, 4), 7.0), *plain)
+    yield case("a large eps", torch.randn(1, 2, 4), *plain, eps=0.5)
+
+
+@layer_norm.mistake(
+    "the variance is divided by D - 1",
+    hint="`var` and `std` divide by D - 1 unless told otherwise: that estimates the variance of a "
+    "population from a sample. Here the D entries are all there is.",
+)
+def _(hidden, weight, bias, eps=1e-5):
+    centred = hidden - hidden.mean(-1, keepdim=True)
+    return centred / (hidden.var(-1, keepdim=True) + eps).sqrt() * weight + bias
+
+
+@layer_norm.mistake(
+    "eps outside the root",
+    hint="The formula takes the root of variance + eps. Where a token is small, the two differ.",
+)
+def _(hidden, weight, bias, eps=1e-5):
+    centred = hidden - hidden.mean(-1, keepdim=True)
+    return centred / (hidden.var(-1, correction=0, keepdim=True).sqrt() + eps) * weight + bias
+
+
+@layer_norm.mistake(
+    "nothing is subtracted",
+    hint="You divide by the right number, but the mean is still in what you divide.",
+)
+def _(hidden, weight, bias, eps=1e-5):
+    variance = hidden.var(-1, correction=0, keepdim=True)
+    return hidden / (variance + eps).sqrt() * weight + bias
+
+
+@layer_norm.mistake(
+    "RMSNorm",
+    hint="That is the norm of Llama: it divides by the root mean square and centres nothing. "
+    "LayerNorm subtracts the mean first.",
+)
+def _(hidden, weight, bias, eps=1e-5):
+    return norms.rms_norm(hidden, weight, eps) + bias
+
+
+@layer_norm.mistake(
+    "normalised over the tokens",
+    hint="Every token is normalised by itself, over its width, the last axis. Yours mixes tokens, "
+    "so late ones leak into early ones.",
+)
+def _(hidden, weight, bias, eps=1e-5):
+    return (
+        norms.layer_norm(hidden.mT, torch.ones(hidden.size(1)).to(hidden), None, eps).mT * (weight)
+        + bias
+    )
+
+
+@layer_norm.mistake(
+    "normalised over tokens and width together",
+    hint="One mean and one variance for a whole text: each token should have its own.",
+)
+def _(hidden, weight, bias, eps=1e-5):
+    centred = hidden - hidden.mean((-1, -2), keepdim=True)
+    return (
+        centred * torch.rsqrt(centred.square().mean((-1, -2), keepdim=True) + eps) * weight + bias
+    )
+
+
+@layer_norm.mistake(
+    "weight and bias left out",
+    hint="The normalising is right. At the end comes what is learned: times weight, plus bias.",
+)
+def _(hidden, weight, bias, eps=1e-5):
+    return norms.layer_norm(hidden, torch.ones_like(weight), None, eps)
+
+
+@layer_norm.mistake(
+    "divided by the variance",
+    hint="Divide by the standard deviation: the root is missing.",
+)
+def _(hidden, weight, bias, eps=1e-5):
+    centred = hidden - hidden.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True) + eps) * weight + bias
+
+
+# 2. Find the bug
+
+
+@exercise(CHAPTER, axes="B T D")
+def rms_norm(
+    hidden: Float[Tensor, "B T D"], weight: Float[Tensor, " D"], eps: float = 1e-5
+) -> Float[Tensor, "B T D"]:
+    """`x / sqrt(mean(x^2) + eps) * weight`, over the width of each token."""
+    return norms.rms_norm(hidden, weight, eps)
+
+
+@rms_norm.cases
+def _() -> Iterator[Case]:
+    yield case("by hand", torch.tensor([[[3.0, 4.0, 0.0, 0.0]]]), torch.ones(4))
+    yield case("two texts", 2 * torch.randn(2, 5, 4) + 1, torch.rand(4) + 0.5)
+    yield case("as many tokens as the width", torch.randn(1, 4, 4), torch.rand(4))
+    yield case("a small token", 0.01 * torch.randn(2, 3, 4), torch.ones(4))
+    yield case("zeros", torch.zeros(1, 2, 4), torch.ones(4))
+
+
+@rms_norm.mistake(
+    "over the tokens: the colleague's bug",
+    hint="That is the code that you were given. `dim=1` of B T D is the text: each entry is "
+    "divided by its size over all tokens, later ones included.",
+)
+def _(hidden, weight, eps=1e-5):
+    return hidden / (hidden.square().mean(1, keepdim=True) + eps).sqrt() * weight
+
+
+@rms_norm.mistake(
+    "over the whole text",
+    hint="Better hidden, still a leak: one size for all tokens of a text. Each token has its own.",
+)
+def _(hidden, weight, eps=1e-5):
+    return hidden / (hidden.square().mean((1, 2), keepdim=True) + eps).sqrt() * weight
+
+
+@rms_norm.mistake(
+    "over the batch",
+    hint="Axis 0 is the batch. Now the texts of a batch depend on each other.",
+)
+def _(hidden, weight, eps=1e-5):
+    return hidden / (hidden.square().mean(0, keepdim=True) + eps).sqrt() * weight
+
+
+@rms_norm.mistake(
+    "the sum instead of the mean",
+    hint="The right axis, but you divide by the vector's length (in the sense of Pythagoras). "
+    "Entries should come out of size 1, whatever D is: mean, not sum.",
+)
+def _(hidden, weight, eps=1e-5):
+    return hidden / (hidden.square().sum(-1, keepdim=True) + eps).sqrt() * weight
+
+
+@rms_norm.mistake(
+    "LayerNorm",
+    hint="RMSNorm subtracts nothing: that is what it saves.",
+)
+def _(hidden, weight, eps=1e-5):
+    return norms.layer_norm(hidden, weight, None, eps)
+
+
+# 3. A gate
+
+
+@exercise(CHAPTER, axes="B T D", variants=(*DEFAULT_VARIANTS, "gradients"))
+def swiglu(
+    hidden: Float[Tensor, "B T D"],
+    gate: Float[Tensor, "F D"],
+    up: Float[Tensor, "F D"],
+    down: Float[Tensor, "D F"],
+) -> Float[Tensor, "B T D"]:
+    """`down (silu(gate x) * (up x))` for each token."""
+    return (F.silu(hidden @ gate.mT) * (hidden @ up.mT)) @ down.mT
+
+
+@swiglu.cases
+def _() -> Iterator[Case]:
+    one = torch.ones(1, 1)
+    yield case("by hand", torch.full((1, 1, 1), 2.0), one, 3 * one, one)
+    yield case("two texts", torch.randn(2, 3, 4), *_matrices(4, 6))
+    yield case("one token", torch.randn(1, 1, 5), *_matrices(5, 2))
+    yield case("as wide as the model", 2 * torch.randn(1, 4, 4), *_matrices(4, 4))
+
+
+def _matrices(width: int, wider: int) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.randn(wider, width), torch.randn(wider, width), torch.randn(width, wider)
+
+
+@swiglu.mistake(
+    "the gate and the rest swapped",
+    hint="silu belongs to the *gate's* branch. The other one passes as it is.",
+)
+def _(hidden, gate, up, down):
+    return ((hidden @ gate.mT) * F.silu(hidden @ up.mT)) @ down.mT
+
+
+@swiglu.mistake(
+    "silu of the product",
+    hint="The gate is bent before it meets the other branch, not after.",
+)
+def _(hidden, gate, up, down):
+    return F.silu((hidden @ gate.mT) * (hidden @ up.mT)) @ down.mT
+
+
+@swiglu.mistake(
+    "a sigmoid for a gate",
+    hint="That is GLU, the ancestor (Dauphin et al., 2017). silu(x) is x times sigmoid(x).",
+)
+def _(hidden, gate, up, down):
+    return (torch.sigmoid(hidden @ gate.mT) * (hidden @ up.mT)) @ down.mT
+
+
+@swiglu.mistake(
+    "added instead of multiplied",
+    hint="A gate decides how much passes: it multiplies.",
+)
+def _(hidden, gate, up, down):
+    return (F.silu(hidden @ gate.mT) + (hidden @ up.mT)) @ down.mT
+
+
+@swiglu.mistake(
+    "GELU instead of SiLU",
+    hint="That is GEGLU, which T5 v1.1 uses. SwiGLU bends its gate with silu.",
+)
+def _(hidden, gate, up, down):
+    return (F.gelu(hidden @ gate.mT) * (hidden @ up.mT)) @ down.mT
+
+
+@swiglu.mistake(
+    "no gate at all",
+    hint="One branch is missing: where does `up` enter?",
+)
+def _(hidden, gate, up, down):
+    return F.silu(hidden @ gate.mT) @ down.mT
+
+
+# 4. A block
+
+
+@exercise(CHAPTER, axes="B T D", variants=WITH_PARTS)
+def block(
+    hidden: Float[Tensor, "B T D"],
+    norm1: Any,
+    attention: Any,
+    norm2: Any,
+    mlp: Any,
+) -> Float[Tensor, "B T D"]:
+    """A pre-norm block from its parts, each of which is called with a tensor `B T D`."""
+    return Block(norm1, attention, norm2, mlp)(hidden)
+
+
+@block.cases
+def _() -> Iterator[Case]:
+    yield case("a text", torch.randn(1, 4, 8), *_parts(8))
+    yield case("two texts, loud ones", 10 * torch.randn(2, 3, 8), *_parts(8))
+    yield case("one token", torch.randn(1, 1, 8), *_parts(8))
+
+
+def _parts(width: int) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+    """A norm, attention, another norm and a feed-forward part, each with weights of its own."""
+    attention = Attention(d_model=width, n_heads=2)
+    return _norm(width), attention, _norm(width), GELUMLP(width, 2 * width)
+
+
+def _norm(width: int) -> RMSNorm:
+    norm = RMSNorm(width)
+    nn.init.uniform_(norm.weight, 0.5, 2.0)
+    return norm
+
+
+@block.mistake(
+    "post-norm",
+    hint="You normalise the sum. In pre-norm the norm stands on the branch, and nothing stands on "
+    "the stream.",
+)
+def _(hidden, norm1, attention, norm2, mlp):
+    hidden = norm1(hidden + attention(hidden))
+    return norm2(hidden + mlp(hidden))
+
+
+@block.mistake(
+    "the residual is forgotten",
+    hint="Each branch replaces the stream. It should be added: `hidden + ...`, twice.",
+)
+def _(hidden, norm1, attention, norm2, mlp):
+    return mlp(norm2(attention(norm1(hidden))))
+
+
+@block.mistake(
+    "the second residual is forgotten",
+    hint="Attention is added, the MLP replaces. Both are added.",
+)
+def _(hidden, norm1, attention, norm2, mlp):
+    hidden = hidden + attention(norm1(hidden))
+    return mlp(norm2(hidden))
+
+
+@block.mistake(
+    "the stream itself is normalised",
+    hint="`hidden = norm(hidden)` throws the stream away before it is added to. The branch reads a "
+    "normalised *copy*; what is added to is the stream as it was.",
+)
+def _(hidden, norm1, attention, norm2, mlp):
+    hidden = norm1(hidden)
+    hidden = hidden + attention(hidden)
+    hidden = norm2(hidden)
+    return hidden + mlp(hidden)
+
+
+@block.mistake(
+    "both branches read what came in",
+    hint="The MLP should read the stream after attention has added to it. (Side by side is another "
+    "design, of GPT-J and PaLM.)",
+)
+def _(hidden, norm1, attention, norm2, mlp):
+    return hidden + attention(norm1(hidden)) + mlp(norm2(hidden))
+
+
+@block.mistake(
+    "the MLP reads the stream as it is",
+    hint="The second branch has a norm of its own, and you never called it.",
+)
+def _(hidden, norm1, attention, norm2, mlp):
+    hidden = hidden + attention(norm1(hidden))
+    return hidden + mlp(hidden)
+
+
+@block.mistake(
+    "one norm for both branches",
+    hint="norm1 and norm2 have learned weights of their own, and in these cases they differ.",
+)
+def _(hidden, norm1, attention, norm2, mlp):
+    hidden = hidden + attention(norm1(hidden))
+    return hidden + mlp(norm1(hidden))
+
+
+# 5. How weights begin
+
+
+@exercise(CHAPTER)
+def initial_std(shape: tuple[int, int], rule: str) -> float:
+    """The deviation of a matrix `[out, in]` by `xavier`, `kaiming` (in) or `kaiming_out`."""
+    fan_out, fan_in = shape
+    if rule == "xavier":
+        return init.xavier_std(fan_in, fan_out)
+    return init.kaiming_std(fan_out if rule == "kaiming_out" else fan_in)
+
+
+@initial_std.cases
+def _() -> Iterator[Case]:
+    yield case("Kaiming by hand", (20, 50), "kaiming")
+    yield case("Xavier by hand", (20, 30), "xavier")
+    yield case("Kaiming for the gradient", (32, 8), "kaiming_out")
+    yield case("wider than tall", (3, 48), "xavier")
+    yield case("an MLP's way up", (256, 64), "kaiming")
+    yield case("a square", (64, 64), "kaiming_out")
+
+
+@initial_std.mistake(
+    "in and out swapped",
+    hint="`nn.Linear(in, out)` stores its weight as [out, in]: the *second* number is the fan-in.",
+)
+def _(shape, rule):
+    return initial_std.right((shape[1], shape[0]), rule)
+
+
+@initial_std.mistake(
+    "the variance",
+    hint="That is the variance. The deviation is its root.",
+)
+def _(shape, rule):
+    return initial_std.right(shape, rule) ** 2
+
+
+@initial_std.mistake(
+    "Kaiming without its two",
+    hint="A ReLU throws away half of the variance, so the weights need twice as much.",
+)
+def _(shape, rule):
+    return initial_std.right(shape, rule) / (1 if rule == "xavier" else math.sqrt(2))
+
+
+@initial_std.mistake(
+    "Xavier without its two",
+    hint="Xavier takes the *mean* of fan-in and fan-out: 1 over (in + out) / 2.",
+)
+def _(shape, rule):
+    return initial_std.right(shape, rule) / (math.sqrt(2) if rule == "xavier" else 1)
+
+
+@initial_std.mistake(
+    "the bound of the uniform distribution",
+    hint="√(6 / ...) is how far a uniform distribution reaches. Its deviation is that over √3.",
+)
+def _(shape, rule):
+    return initial_std.right(shape, rule) * math.sqrt(3)
+
+
+# 6. Predict, then decide
+
+
+@value(CHAPTER, rel=0.03)
+def stream_size() -> float:
+    """The size of a stream of size 1 after 36 blocks that add two independent vectors of size 1."""
+    return math.sqrt(1 + 2 * 36)
+
+
+@stream_size.mistake(
+    "sizes added up",
+    hint="Independent vectors do not all point the same way: their *squares* add up. You have the "
+    "mean square; what is its root?",
+)
+def _():
+    return 1 + 2 * 36
+
+
+@stream_size.mistake(
+    "one addition a block",
+    hint="A block adds twice: once for attention, once for the MLP.",
+)
+def _():
+    return math.sqrt(1 + 36)
+
+
+@stream_size.mistake(
+    "one addition a block, and sizes added up",
+    hint="A block adds twice, and of independent vectors the squares add up, not the sizes.",
+)
+def _():
+    return 1 + 36
+
+
+@stream_size.mistake(
+    "it stays 1",
+    hint="In post-norm it would. Here no norm stands on the stream: what is added stays.",
+)
+def _():
+    return 1
+
+
+which_cure = choice(
+    CHAPTER,
+    "which_cure",
+    right=(
+        "b",
+        "At the beginning the blocks at the top of a post-norm stack get gradients that do not "
+        "shrink with depth, and steps of full size throw them off. A slow start, or pre-norm.",
+    ),
+    wrong={
+        "a": "A larger rate makes the first steps more violent, and they are what breaks it.",
+        "c": "A wider model has the same norms in the same places, and a lower best rate.",
+        "d": "Dropout fights memorising. A model on a plateau has memorised nothing.",
+    },
+)
+
+
+# 7. Count
+
+
+@exercise(CHAPTER)
+def block_parameters(d_model: int, n_heads: int, n_kv_heads: int, head_dim: int, d_ff: int) -> int:
+    """The parameters of a Llama block: grouped attention, SwiGLU, two RMSNorms; no biases."""
+    with torch.device("meta"):
+        made = Block(
+            RMSNorm(d_model),
+            Attention(d_model=d_model, n_heads=n_heads, n_kv_heads=n_kv_heads, head_dim=head_dim),
+            RMSNorm(d_model),
+            SwiGLU(d_model, d_ff),
+        )
+    return sum(parameter.numel() for parameter in made.parameters())
+
+
+@block_parameters.cases
+def _() -> Iterator[Case]:
+    yield case("by hand", 4, 2, 1, 2, 3)
+    yield case("every head its own keys", 64, 4, 4, 16, 256)
+    yield case("heads wider than their share", 64, 4, 2, 32, 128)
+    yield case("Llama 3 8B", 4096, 32, 8, 128, 14_336)
+
+
+def _counted(
+    d_model: int, queries: int, keys: int, d_ff: int, *, matrices: int = 3, n_norms: int = 2
+) -> int:
+    """The count, from the widths of the queries and of the keys."""
+    return 2 * d_model * (queries + keys) + matrices * d_model * d_ff + n_norms * d_model
+
+
+@block_parameters.mistake(
+    "norms forgotten",
+    hint="Few, but they are learned: an RMSNorm has a weight for each of the D entries, and a "
+    "block has two.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, d_ff, n_norms=0)
+
+
+@block_parameters.mistake(
+    "one norm instead of two",
+    hint="Attention has a norm before it, and so has the MLP.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, d_ff, n_norms=1)
+
+
+@block_parameters.mistake(
+    "two matrices in the MLP",
+    hint="SwiGLU has three: up, down and the gate.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, d_ff, matrices=2)
+
+
+@block_parameters.mistake(
+    "keys and values for every query head",
+    hint="k_proj and v_proj make n_kv_heads heads only; query heads share them.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, n_heads * head_dim, n_heads * head_dim, d_ff)
+
+
+@block_parameters.mistake(
+    "attention without its way out",
+    hint="There is a fourth projection: o_proj brings the heads back to the stream.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    whole = _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, d_ff)
+    return whole - d_model * n_heads * head_dim
+
+
+@block_parameters.mistake(
+    "heads taken for the model's width",
+    hint="q_proj is [H K, D], and H K need not be D: the head's width is given.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, d_model, d_model * n_kv_heads // n_heads, d_ff)
+
+
+# 8. A block that writes and reads
+
+
+@exercise(CHAPTER, axes="B T D", variants=WITH_PARTS)
+def decoder_block(
+    hidden: Float[Tensor, "B T D"],
+    memory: Float[Tensor, "B S D"],
+    norms: tuple[Any, Any, Any],
+    attention: Any,
+    cross_attention: Any,
+    mlp: Any,
+) -> Float[Tensor, "B T D"]:
+    """A pre-norm block that looks back, looks at `memory`, and thinks; from its parts."""
+    norm1, norm2, norm3 = norms
+    whole = DecoderBlock(norm1, attention, norm2, cross_attention, norm3, mlp)
+    return whole(hidden, memory, is_causal=True)
+
+
+@decoder_block.cases
+def _() -> Iterator[Case]:
+    yield case("three write, five were read", torch.randn(1, 3, 8), *_reading(1, 5, 8))
+    yield case("as many written as read", torch.randn(2, 4, 8), *_reading(2, 4, 8))
+    yield case("the first sign", torch.randn(1, 1, 8), *_reading(1, 6, 8))
+    yield case("one word read", 3 * torch.randn(1, 4, 8), *_reading(1, 1, 8))
+
+
+def _reading(batch: int, n_keys: int, width: int) -> tuple[Any, ...]:
+    """A memory, and the parts of a block that reads it."""
+    norm1, attention, norm2, mlp = _parts(width)
+    cross_attention = Attention(d_model=width, n_heads=2)
+    parts = (norm1, norm2, _norm(width)), attention, cross_attention, mlp
+    return 2 * torch.randn(batch, n_keys, width), *parts
+
+
+@decoder_block.mistake(
+    "the future is in sight",
+    hint="Writing positions may look at themselves and the past: `is_causal=True`, for the first "
+    "attention.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden))
+    hidden = hidden + cross_attention(norms[1](hidden), context=memory)
+    return hidden + mlp(norms[2](hidden))
+
+
+@decoder_block.mistake(
+    "a causal mask on what was read",
+    hint="The source is no secret: each writing position may look at all of it. The causal mask is "
+    "for the first attention alone.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden), is_causal=True)
+    hidden = hidden + cross_attention(norms[1](hidden), context=memory, is_causal=True)
+    return hidden + mlp(norms[2](hidden))
+
+
+@decoder_block.mistake(
+    "nothing is read",
+    hint="Your second attention looks at the writing itself. Where does `memory` enter?",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden), is_causal=True)
+    hidden = hidden + cross_attention(norms[1](hidden))
+    return hidden + mlp(norms[2](hidden))
+
+
+@decoder_block.mistake(
+    "reading before looking back",
+    hint="All parts are there. The order is: look at what is written, then at what was read, then "
+    "think.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + cross_attention(norms[1](hidden), context=memory)
+    hidden = hidden + attention(norms[0](hidden), is_causal=True)
+    return hidden + mlp(norms[2](hidden))
+
+
+@decoder_block.mistake(
+    "the memory is normalised again",
+    hint="The encoder's final norm has done that. norm2 is for the stream that asks.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden), is_causal=True)
+    hidden = hidden + cross_attention(norms[1](hidden), context=norms[1](memory))
+    return hidden + mlp(norms[2](hidden))
+
+
+@decoder_block.mistake(
+    "what was read replaces what was written",
+    hint="The result of cross-attention is added to the stream, as everything is.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden), is_causal=True)
+    hidden = cross_attention(norms[1](hidden), context=memory)
+    return hidden + mlp(norms[2](hidden))
+
+
+@decoder_block.mistake(
+    "no cross-attention",
+    hint="That is GPT's block. This one has a third branch, between the two that you have.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden), is_causal=True)
+    return hidden + mlp(norms[2](hidden))
+
+
+@decoder_block.mistake(
+    "one norm for all",
+    hint="Three branches, three norms: each has learned weights of its own.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden), is_causal=True)
+    hidden = hidden + cross_attention(norms[0](hidden), context=memory)
+    return hidden + mlp(norms[0](hidden))
