@@ -47,7 +47,7 @@ def loss_curve(
     ax.set(xlabel="optimizer steps", ylabel=f"loss ({unit})", title=title)
     ax.set_xlim(left=0)
     ax.grid(axis="y")
-    _label_ends(ax, labels)
+    label_ends(ax, labels)
     return ax
 
 
@@ -120,7 +120,7 @@ def _running_mean(values: np.ndarray, width: int) -> np.ndarray:
     return np.divide(totals, seen, out=np.full(len(values), np.nan), where=seen > 0)
 
 
-def _label_ends(ax: Axes, labels: list[tuple[float, str, str]]) -> None:
+def label_ends(ax: Axes, labels: list[tuple[float, str, str]]) -> None:
     """Write each label right of the axes at its height, pushed up where two would overlap."""
     low, high = ax.get_ylim()
     ax.set_ylim(low, high)
