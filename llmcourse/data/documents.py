@@ -6,7 +6,7 @@ become tokens (`packing`, `windows`). Chapters 01 and 08 teach this.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -16,6 +16,20 @@ from llmcourse.text.base import to_bytes
 DOCUMENT_LENGTH = 16_000
 """Characters: how long a document cut from a longer text is. Long enough to tell something whole,
 short enough that one book has documents on both sides of the split."""
+
+
+class PassedBy(UserError):
+    """What a reader may leave out without harm: a row without text, a file of another kind."""
+
+
+OnError = Callable[[UserError], None]
+"""What a reader does about a place that it cannot read, before it goes on with the next one."""
+
+
+def stop(error: UserError) -> None:
+    """Raise the error, unless it is `PassedBy`: what readers do if they are told nothing else."""
+    if not isinstance(error, PassedBy):
+        raise error
 
 
 @dataclass(frozen=True)

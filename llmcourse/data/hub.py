@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from llmcourse.data.documents import Document
+from llmcourse.data.documents import Document, OnError, stop
 from llmcourse.data.rows import Row, to_documents
 from llmcourse.errors import UserError
 
@@ -23,7 +23,7 @@ HUB_SECONDS = 3.0
 _NAME = re.compile(r"hf:(?P<path>[^:@]+)(:(?P<config>[^:@]+))?(@(?P<split>[^:@]+))?")
 
 
-def read(source: str) -> Iterator[Document]:
+def read(source: str, on_error: OnError = stop) -> Iterator[Document]:
     """The rows of `hf:org/name[:config][@split]` (split `train` if none is named) as documents.
 
     Rows come over the network as they are asked for, and nothing is kept on disk. `HF_ENDPOINT`,
@@ -37,7 +37,7 @@ def read(source: str) -> Iterator[Document]:
     if match is None:
         raise UserError(f"{source!r} is no hub name: write hf:org/name[:config][@split]")
     rows = _open(source, match["path"], match["config"], match["split"] or "train")
-    return to_documents(_placed(rows, source), source)
+    return to_documents(_placed(rows, source), source, on_error)
 
 
 def _open(source: str, path: str, config: str | None, split: str) -> Iterable[dict[str, Any]]:

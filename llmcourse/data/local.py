@@ -15,52 +15,88 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from llmcourse.data.documents import DOCUMENT_LENGTH, Document, gather
+from llmcourse.data.documents import (
+    DOCUMENT_LENGTH,
+    Document,
+    OnError,
+    PassedBy,
+    gather,
+    stop,
+)
 from llmcourse.data.rows import Row, text_column, to_documents
 from llmcourse.errors import UserError
 
 
-def read(path: Path) -> Iterator[Document]:
+def read(path: Path, on_error: OnError = stop) -> Iterator[Document]:
     """The documents of a file, or of all files of a known kind in a folder, ordered by name.
 
+    `on_error` is told of the rest of a damaged file, of a line that cannot be read, and of files
+    and rows that hold no text; if it returns, reading goes on behind that place.
+
     Raises:
-        UserError: the suffix is unknown, or a file is damaged; raised when that place is read.
+        UserError: the suffix is unknown; or what `on_error` raises, when that place is read.
     """
     if path.is_dir():
-        found = [file for file in sorted(path.rglob("*")) if _is_data(file, path)]
-        if not found:
+        found = [file for file in sorted(path.rglob("*")) if _is_visible_file(file, path)]
+        if not any(_suffix(file) in _READERS for file in found):
             raise UserError(f"{path} holds no file that ends in {' '.join(_READERS)}")
-        return (document for file in found for document in _read_file(file))
+        return (document for file in found for document in _read_one_of_many(file, on_error))
     if _suffix(path) not in _READERS:
         raise UserError(
             f"{path} has an unknown suffix: it must end in {' '.join(_READERS)}; "
             "plain text may be renamed to .txt"
         )
-    return _read_file(path)
+    return _read_file(path, on_error)
 
 
-def _is_data(file: Path, folder: Path) -> bool:
+def _is_visible_file(file: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return not hidden and _suffix(file) in _READERS and file.is_file()
+    return not hidden and file.is_file()
+
+
+def _read_one_of_many(file: Path, on_error: OnError) -> Iterator[Document]:
+    """The documents of a file in a folder, which may hold files of other kinds too."""
+    if _suffix(file) not in _READERS:
+        on_error(PassedBy(f"{file} has an unknown suffix"))
+        return
+    said: list[UserError] = []
+
+    def note(error: UserError) -> None:
+        said.append(error)
+        on_error(error)
+
+    empty = True
+    for document in _read_file(file, note):
+        empty = False
+        yield document
+    if empty and not said:
+        on_error(PassedBy(f"{file} holds no text"))
 
 
 def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _read_file(path: Path) -> Iterator[Document]:
+def _read_file(path: Path, on_error: OnError) -> Iterator[Document]:
     """The documents of one file; what is wrong with the file becomes a line for its owner."""
+    problem = None
     try:
-        yield from _READERS[_suffix(path)](path)
+        yield from _READERS[_suffix(path)](path, on_error)
+    except UserError as error:
+        problem = error
     except UnicodeDecodeError:
-        raise UserError(
+        problem = UserError(
             f"{path} is not UTF-8 text: byte {_first_bad_byte(path)} does not fit; "
             "save it as UTF-8 or convert it with iconv"
-        ) from None
+        )
     except PermissionError:
-        raise UserError(f"{path} may not be read: change its permissions") from None
+        problem = UserError(f"{path} may not be read: change its permissions")
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise UserError(f"{path} is damaged: it does not unpack as gzip") from None
+        problem = UserError(f"{path} is damaged: it does not unpack as gzip")
+    except csv.Error as error:
+        problem = UserError(f"{path} is damaged: {error}")
+    if problem is not None:
+        on_error(problem)
 
 
 def _open_bytes(path: Path) -> gzip.GzipFile | io.BufferedReader:
@@ -86,7 +122,7 @@ def _first_bad_byte(path: Path) -> int:
     return offset - pending  # the last character is cut short
 
 
-def _read_text(path: Path) -> Iterator[Document]:
+def _read_text(path: Path, _: OnError) -> Iterator[Document]:
     """Plain text, cut at blank lines, so that one book gives many documents."""
     with _open_text(path) as file:
         yield from gather(_paragraphs(file), path.name)
@@ -105,33 +141,36 @@ def _paragraphs(file: io.TextIOWrapper) -> Iterator[str]:
     yield "".join(lines)
 
 
-def _read_json_lines(path: Path) -> Iterator[Document]:
+def _read_json_lines(path: Path, on_error: OnError) -> Iterator[Document]:
     with _open_text(path) as file:
-        yield from to_documents(_json_rows(file, path), str(path))
+        yield from to_documents(_json_rows(file, path, on_error), str(path), on_error)
 
 
-def _json_rows(file: io.TextIOWrapper, path: Path) -> Iterator[Row]:
+def _json_rows(file: io.TextIOWrapper, path: Path, on_error: OnError) -> Iterator[Row]:
     for number, line in enumerate(file, start=1):
         if line.isspace():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
-            raise UserError(f"{path}, line {number}: this is not JSON") from None
-        if not isinstance(row, dict):
-            raise UserError(f"{path}, line {number}: this is no JSON object with named columns")
-        yield f"{path.name}:{number}", row
+            on_error(UserError(f"{path}, line {number}: this is not JSON"))
+            continue
+        if isinstance(row, dict):
+            yield f"{path.name}:{number}", row
+        else:
+            what = "this is no JSON object with named columns"
+            on_error(UserError(f"{path}, line {number}: {what}"))
 
 
-def _read_csv(path: Path) -> Iterator[Document]:
+def _read_csv(path: Path, on_error: OnError) -> Iterator[Document]:
     csv.field_size_limit(2**31 - 1)  # an article may be longer than the module's usual 128 kB
     with _open_text(path) as file:
         rows = csv.DictReader(file)
         placed = ((f"{path.name}:{rows.line_num}", row) for row in rows)
-        yield from to_documents(placed, str(path))
+        yield from to_documents(placed, str(path), on_error)
 
 
-def _read_parquet(path: Path) -> Iterator[Document]:
+def _read_parquet(path: Path, on_error: OnError) -> Iterator[Document]:
     import pyarrow
     from pyarrow import parquet
 
@@ -146,14 +185,14 @@ def _read_parquet(path: Path) -> Iterator[Document]:
                 for value in batch.column(0).to_pylist()
             )
             placed = ((f"{path.name}:{n}", {column: v}) for n, v in enumerate(values, start=1))
-            yield from to_documents(placed, str(path))
+            yield from to_documents(placed, str(path), on_error)
     except pyarrow.ArrowInvalid as error:
         raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
 
 _PARQUET_TEXT = ("string", "large_string", "string_view")
 
-_READERS: dict[str, Callable[[Path], Iterator[Document]]] = {
+_READERS: dict[str, Callable[[Path, OnError], Iterator[Document]]] = {
     ".txt": _read_text,
     ".md": _read_text,
     ".jsonl": _read_json_lines,

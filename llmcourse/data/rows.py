@@ -6,18 +6,21 @@ Not here: where rows come from (`local`, `hub`).
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from llmcourse.data.documents import Document
+from llmcourse.data.documents import Document, OnError, PassedBy, stop
 from llmcourse.errors import UserError
 
 Row = tuple[str, dict[str, Any]]
 """Where a row stands, for messages, and its columns."""
 
 
-def to_documents(rows: Iterable[Row], where: str) -> Iterator[Document]:
+def to_documents(rows: Iterable[Row], where: str, on_error: OnError = stop) -> Iterator[Document]:
     """A document a row, from the column that the first row chooses; rows without text are passed.
 
+    `on_error` learns of each row that gives no document.
+
     Raises:
-        UserError: no column or several could be the text, or a row holds something else there.
+        UserError: no column or several could be the text; or what `on_error` raises: unless told
+            otherwise, where a row holds something else than text.
     """
     column = None
     for place, row in rows:
@@ -26,9 +29,12 @@ def to_documents(rows: Iterable[Row], where: str) -> Iterator[Document]:
             column = text_column(list(row), texts, where)
         text = row.get(column)
         if text is not None and not isinstance(text, str):
-            raise UserError(f"{place}: column {column!r} holds {type(text).__name__}, not text")
-        if text and not text.isspace():
+            kind = type(text).__name__
+            on_error(UserError(f"{place}: column {column!r} holds {kind}, not text"))
+        elif text and not text.isspace():
             yield Document(text, place)
+        else:
+            on_error(PassedBy(f"{place} holds no text"))
 
 
 def text_column(columns: list[str], texts: list[str], where: str) -> str:

@@ -17,15 +17,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from llmcourse.data import hub, local, pydocs
-from llmcourse.data.documents import Document
+from llmcourse.data.documents import Document, OnError, stop
+from llmcourse.data.prepared import is_prepared, text_path
 from llmcourse.errors import UserError, nearest
 
 TINYTOWN_STORIES = 20_000
 """How many stories the source `tinytown` tells."""
 
 
-def read(source: str) -> Iterator[Document]:
+def read(source: str, on_error: OnError = stop) -> Iterator[Document]:
     """The documents of a source, lazily and in a fixed order.
+
+    `on_error` is told of what cannot be read (the rest of a file, a line of a table) and of what
+    holds no text. If it returns, reading goes on with what comes next; unless given, it raises.
 
     What can be checked at once (the name, the suffix, whether the hub answers) is checked before
     this returns; what is wrong inside a file shows when that place is read.
@@ -34,10 +38,10 @@ def read(source: str) -> Iterator[Document]:
         UserError: there is no such source, it holds no text, or it cannot be read; the message
             says where: the line of a table, the byte of a text.
     """
-    return _some(_open(source), source)
+    return _some(_open(source, on_error), source)
 
 
-def _open(source: str) -> Iterator[Document]:
+def _open(source: str, on_error: OnError) -> Iterator[Document]:
     if source == "pydocs":
         return pydocs.documents()
     if source == "tinytown":
@@ -45,10 +49,12 @@ def _open(source: str) -> Iterator[Document]:
 
         return tinytown.documents(TINYTOWN_STORIES)
     if source.startswith("hf:"):
-        return hub.read(source)
+        return hub.read(source, on_error)
     path = os.path.expanduser(source)
     if os.path.exists(path):
-        return local.read(Path(path))
+        if is_prepared(path):
+            raise UserError(f"{source} is prepared already: name {text_path(source, 'train')}")
+        return local.read(Path(path), on_error)
     hint = nearest(source, ("pydocs", "tinytown"))
     raise UserError(f"data source {source!r} is no file, no folder and no hf:org/name{hint}")
 

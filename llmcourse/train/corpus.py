@@ -1,11 +1,14 @@
 """From a source's name to what the loop reads: a tokenizer, and two files of tokens.
 
 Everything is written into the run directory once, and a resumed run reads it from there, so a run
-goes on even where its source has changed since. Documents, never windows, are held out. Not here:
-where documents come from (`data/sources.py`), and cleaning.
+goes on even where its source has changed since. A folder that `python -m llmcourse.prepare` left
+has all of it already. Documents, never windows, are held out. Not here: where documents come from
+(`data/sources.py`), and cleaning (`prepare/`).
 """
 
 import json
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +18,14 @@ import numpy as np
 from llmcourse.data import sources
 from llmcourse.data.documents import Document, is_held_out
 from llmcourse.data.packing import pack
-from llmcourse.data.windows import Windows, write_tokens
+from llmcourse.data.prepared import SPLITS, is_prepared, read_description, tokens_path
+from llmcourse.data.windows import Windows, sidecar, write_tokens
 from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import uniform_bits_per_byte, unigram_bits_per_byte
-from llmcourse.files import atomic_write_text
+from llmcourse.files import atomic_file, atomic_write_text
 from llmcourse.text.base import Tokenizer, byte_lengths
 from llmcourse.text.load import KINDS, load_tokenizer, save_tokenizer, train_tokenizer
+from llmcourse.train.presets import PRESETS
 from llmcourse.train.settings import DataSettings, Settings
 
 MEGABYTE = 1_000_000
@@ -53,19 +58,23 @@ def prepare_corpus(settings: Settings, folder: Path, *, fresh: bool) -> None:
     Does nothing where that was done, unless `fresh`. The tokenizer goes to the run's top.
 
     Raises:
-        UserError: the source cannot be read, or holds too little text.
+        UserError: the source cannot be read, holds too little text, or was prepared otherwise than
+            the settings want it.
     """
     done = folder / "corpus.json"
     if done.exists() and not fresh:
         return
     folder.mkdir(parents=True, exist_ok=True)
     data = settings.data
-    tokenizer = _tokenizer(data)
-    save_tokenizer(tokenizer, folder.parent)
-    counts = {}
-    for split, documents in (("train", _training(data)), ("valid", _validation(data))):
-        path = folder / f"{split}.bin"
-        counts[split] = write_tokens(path, pack(documents, tokenizer), tokenizer.vocab_size)
+    if is_prepared(data.source):
+        counts = _adopt_prepared(settings, folder)
+    else:
+        tokenizer = _tokenizer(data)
+        save_tokenizer(tokenizer, folder.parent)
+        counts = {
+            "train": _write_tokens(folder, "train", _training(data), tokenizer),
+            "valid": _write_tokens(folder, "valid", _validation(data), tokenizer),
+        }
     atomic_write_text(done, json.dumps({"source": data.source, "tokens": counts}))
 
 
@@ -79,11 +88,11 @@ def open_corpus(settings: Settings, folder: Path, *, extra_tokens: int) -> Corpu
     lengths = np.array(byte_lengths(tokenizer))
     length = settings.model.context_length + extra_tokens
     splits = []
-    for split in ("train", "valid"):
+    for split in SPLITS:
         try:
-            splits.append(Windows(folder / f"{split}.bin", length, overlap=extra_tokens))
+            splits.append(Windows(tokens_path(folder, split), length, overlap=extra_tokens))
         except UserError as error:
-            hint = "; hold out more (--data.held-out) or name a --data.valid"
+            hint = "; hold out more (--data.held-out, or as you prepare) or name a --data.valid"
             raise UserError(f"{split} text: {error}{hint if split == 'valid' else ''}") from None
     train, valid = splits
     counts = np.bincount(train.tokens, minlength=tokenizer.vocab_size)
@@ -95,6 +104,73 @@ def open_corpus(settings: Settings, folder: Path, *, extra_tokens: int) -> Corpu
         uniform_bits_per_byte(valid.tokens, lengths, tokenizer.vocab_size),
         unigram_bits_per_byte(counts, valid.tokens, lengths),
     )
+
+
+def _write_tokens(
+    folder: Path, split: str, documents: Iterable[Document], tokenizer: Tokenizer
+) -> int:
+    chunks = pack(documents, tokenizer)
+    return write_tokens(tokens_path(folder, split), chunks, tokenizer.vocab_size)
+
+
+def _adopt_prepared(settings: Settings, folder: Path) -> dict[str, int]:
+    """Take a prepared folder's tokenizer and tokens; returns how many tokens there are."""
+    data = settings.data
+    prepared = read_description(data.source)
+    known = {
+        "tokenizer": prepared.tokenizer,
+        "vocab_size": prepared.vocab_size,
+        "held_out": prepared.held_out,
+    }
+    _check_agreement(settings, known)
+    source = Path(data.source).expanduser()
+    tokenizer = load_tokenizer(source)
+    save_tokenizer(tokenizer, folder.parent)
+    counts = {"train": prepared.train.tokens, "valid": prepared.valid.tokens}
+    for split in SPLITS:
+        if split == "valid" and data.valid is not None:
+            counts[split] = _write_tokens(folder, split, _validation(data), tokenizer)
+        else:
+            _share(tokens_path(source, split), tokens_path(folder, split))
+    return counts
+
+
+def _check_agreement(settings: Settings, known: dict[str, str | int | float]) -> None:
+    """Refuse what somebody asked for and a prepared folder cannot give.
+
+    What the preset says was asked for by nobody.
+
+    Raises:
+        UserError: names the first such setting.
+    """
+    data, preset = settings.data, PRESETS.get(settings.preset, Settings)().data
+    for name in (*known, "max_megabytes", "tokenizer_megabytes"):
+        wanted = getattr(data, name)
+        if wanted not in (getattr(preset, name), known.get(name)):
+            given = f"with {known[name]}" if name in known else "as it is"
+            raise UserError(
+                f"data.{name}={wanted} cannot be: {data.source} was prepared {given}; "
+                "leave it out, or prepare the text again"
+            )
+
+
+def _share(source: Path, target: Path) -> None:
+    """Put a file of tokens and its description at another place: the same file, or else a copy.
+
+    Both programs replace such files and never write into them, so sharing one is safe.
+
+    Raises:
+        UserError: the prepared folder lacks it.
+    """
+    for old, new in ((source, target), (sidecar(source), sidecar(target))):
+        new.unlink(missing_ok=True)
+        try:
+            os.link(old, new)
+        except FileNotFoundError:
+            raise UserError(f"{old} is missing: prepare the text again") from None
+        except OSError:  # another disk, or one that knows no links
+            with open(old, "rb") as file, atomic_file(new) as copy:
+                shutil.copyfileobj(file, copy)
 
 
 def _documents(source: str, megabytes: float | None) -> Iterator[Document]:

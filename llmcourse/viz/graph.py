@@ -25,7 +25,7 @@ LEVELS: tuple[dict[str, float], ...] = (
     {"models": 0.42},
     {"objectives": 0.3},
     {"evaluate": 0.3, "generate": 0.58},
-    {"train": 0.44},
+    {"prepare": 0.13, "train": 0.44},
     {"finetune": 0.44},
     {"export": 0.87, "serve": 0.62},
     {"viz": 0.13, "quiz": 0.38, "checks": 0.62, "progress": 0.87},

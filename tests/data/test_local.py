@@ -221,3 +221,73 @@ def test_reading_stopped_early_leaves_no_file_open(tmp_path, monkeypatch):
     assert [file.closed for file in opened] == [False]
     documents.close()
     assert [file.closed for file in opened] == [True]
+
+
+# --- going on behind what cannot be read ---------------------------------------------------------
+
+
+def read_on(path):
+    """The names of what is read, and what is said about the rest."""
+    errors = []
+    names = [document.name for document in local.read(path, errors.append)]
+    return names, [(type(error).__name__, str(error).replace(str(path), "")) for error in errors]
+
+
+def test_the_good_files_of_a_folder_are_read_and_the_others_named(tmp_path):
+    for name, data in {
+        "a.txt": b"good",
+        "b.txt": "caf\xe9".encode("latin-1"),
+        "c.txt.gz": b"no gzip",
+        "d.jsonl": b'{"text": "good"}',
+        "e.csv": b"a,b\nx,y\n",
+        "f.txt": b" \n",
+        "g.png": b"\x89PNG",
+        "h.parquet": b"junk",
+        "i.md": b"good",
+    }.items():
+        write(tmp_path / name, data)
+    names, errors = read_on(tmp_path)
+    assert names == ["a.txt:1", "d.jsonl:1", "i.md:1"]
+    assert [kind for kind, _ in errors] == [
+        *("UserError", "UserError", "UserError", "PassedBy", "PassedBy", "UserError")
+    ]
+    for (_, message), start in zip(
+        errors,
+        [
+            "/b.txt is not UTF-8 text: byte 3",
+            "/c.txt.gz is damaged: it does not unpack",
+            "/e.csv has no column 'text' but a, b",
+            "/f.txt holds no text",
+            "/g.png has an unknown suffix",
+            "/h.parquet is damaged: ",
+        ],
+        strict=True,
+    ):
+        assert message.startswith(start)
+
+
+def test_the_good_lines_of_a_file_are_read_and_the_others_named(tmp_path):
+    lines = [
+        '{"text": "a"}',
+        "{",
+        '{"text": ""}',
+        "[1]",
+        '{"text": 3}',
+        '{"n": 1}',
+        '{"text": "b"}',
+    ]
+    names, errors = read_on(write(tmp_path / "t.jsonl", "\n".join(lines)))
+    assert names == ["t.jsonl:1", "t.jsonl:7"]
+    assert errors == [
+        ("UserError", ", line 2: this is not JSON"),
+        ("PassedBy", "t.jsonl:3 holds no text"),
+        ("UserError", ", line 4: this is no JSON object with named columns"),
+        ("UserError", "t.jsonl:5: column 'text' holds int, not text"),
+        ("PassedBy", "t.jsonl:6 holds no text"),
+    ]
+
+
+def test_what_stands_before_a_bad_byte_is_read(tmp_path):
+    names, errors = read_on(write(tmp_path / "t.txt", BOOK.encode() * 20 + b"\xff"))
+    assert len(names) > 100
+    assert [kind for kind, _ in errors] == ["UserError"]

@@ -25,7 +25,7 @@ def test_a_file_is_read(tmp_path, monkeypatch):
 
 
 def test_a_hub_name_is_read(monkeypatch):
-    monkeypatch.setattr(hub, "read", lambda source: iter([Document("text", source)]))
+    monkeypatch.setattr(hub, "read", lambda source, _: iter([Document("text", source)]))
     assert list(sources.read("hf:org/name")) == [Document("text", "hf:org/name")]
 
 

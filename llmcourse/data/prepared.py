@@ -1,0 +1,104 @@
+"""The folder that `python -m llmcourse.prepare` leaves behind: what is where in it.
+
+| file | what it holds |
+| --- | --- |
+| `prepared.json` | what the folder is: the tokenizer's kind and size, and how much text there is |
+| `tokenizer.json` or `tokenizer.model` | the tokenizer |
+| `train.bin`, `valid.bin`, each with a `.json` | the ids, as `windows` reads them |
+| `train.jsonl.gz`, `valid.jsonl.gz` | the cleaned documents, as `local` reads them |
+| `dropped.jsonl.gz` | name, reason and beginning of everything that was left out |
+| `report.md`, `report.json` | what was done, for people and for programs |
+
+Not here: making it (`prepare/`), training on it (`train/corpus.py`). Chapter 01 teaches this.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from llmcourse.errors import UserError
+from llmcourse.files import atomic_write_text
+
+SPLITS = ("train", "valid")
+"""The two sides of the held-out split."""
+
+DESCRIPTION = "prepared.json"
+DROPPED = "dropped.jsonl.gz"
+
+_FORMAT = 1
+"""Counts up when a change makes older folders unreadable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """How much text one side of the split holds; bytes are those of UTF-8."""
+
+    documents: int
+    bytes: int
+    tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a prepared folder says of itself.
+
+    Attributes:
+        tokenizer: the tokenizer's kind.
+        vocab_size: how many ids it has.
+        held_out: the share of documents that went to `valid`.
+        train: what there is to learn from.
+        valid: what is held out.
+    """
+
+    tokenizer: str
+    vocab_size: int
+    held_out: float
+    train: Amount
+    valid: Amount
+
+
+def text_path(folder: str | os.PathLike[str], split: str) -> Path:
+    """Where the cleaned documents of a side are."""
+    return Path(folder) / f"{split}.jsonl.gz"
+
+
+def tokens_path(folder: str | os.PathLike[str], split: str) -> Path:
+    """Where the ids of a side are."""
+    return Path(folder) / f"{split}.bin"
+
+
+def is_prepared(source: str | os.PathLike[str]) -> bool:
+    """Whether a data source is a prepared folder."""
+    return os.path.isfile(os.path.join(os.path.expanduser(source), DESCRIPTION))
+
+
+def write_description(folder: str | os.PathLike[str], prepared: Prepared) -> None:
+    """Write what `read_description` reads; the last file of a folder, and the mark that it is one.
+
+    Raises:
+        OSError: no room or no permission.
+    """
+    content = json.dumps({"format": _FORMAT, **asdict(prepared)}, indent=1)
+    atomic_write_text(Path(folder) / DESCRIPTION, content + "\n")
+
+
+def read_description(folder: str | os.PathLike[str]) -> Prepared:
+    """Read what a prepared folder says of itself.
+
+    Raises:
+        UserError: the folder is none, is damaged, or is of a later version.
+    """
+    path = Path(os.path.expanduser(folder), DESCRIPTION)
+    try:
+        content = json.loads(path.read_bytes())
+        if content.pop("format") != _FORMAT:
+            raise UserError(f"{path} is of another version of llmcourse: prepare the data again")
+        sides = {split: Amount(**content.pop(split)) for split in SPLITS}
+        return Prepared(**content, **sides)
+    except OSError:
+        raise UserError(f"{folder} is no prepared folder: it holds no {DESCRIPTION}") from None
+    except UserError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise UserError(f"{path} is damaged: prepare the data again") from None

@@ -1,0 +1,1 @@
+"""From any text to what a training run reads: `python -m llmcourse.prepare`."""

@@ -1,0 +1,59 @@
+"""What can be set about preparing data, validated at the door.
+
+Not here: what the settings do (`pipeline.py`); the thresholds of quality (`text/quality.py`).
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from llmcourse.errors import UserError
+from llmcourse.text.quality import QualityRules
+
+Language = Literal["en", "zh", "other"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where text comes from, what is kept of it, and how it is cut into tokens."""
+
+    sources: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE [SOURCE ...]")
+    ]
+    """Files or folders (.txt .md .jsonl .csv .parquet), hf:org/name, pydocs or tinytown."""
+    out: Path
+    """The folder to write; it appears when everything is done, and not before."""
+    overwrite: bool = False
+    """Replace a folder that an earlier run of this command has written."""
+    languages: tuple[Language, ...] = ("en", "zh", "other")
+    """Keep documents in these languages."""
+    filter: bool = True
+    """Drop boilerplate lines, and documents that break a rule of quality."""
+    similarity: float = 0.8
+    """Drop a document that is so similar to an earlier one, 0 to 1; 1 drops exact copies alone."""
+    mask: bool = True
+    """Put <email>, <phone> and <ip> for people's addresses."""
+    held_out: float = 0.05
+    """The share of documents held out for validation."""
+    tokenizer: str = "bpe"
+    """byte, char, bpe, unigram or sentencepiece, trained on the text; or a saved one's path."""
+    vocab_size: int = 8192
+    """How many tokens a trained tokenizer has, V."""
+    tokenizer_megabytes: float = 20.0
+    """How much of the text a tokenizer is trained on, drawn from all over it; of Chinese, bpe takes
+    up to a hundred times as much memory."""
+    quality: QualityRules = field(default_factory=QualityRules)
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise UserError("name at least one SOURCE: a file, a folder or hf:org/name")
+        if not self.languages:
+            raise UserError("--languages keeps nothing: name en, zh or other")
+        if not 0 < self.similarity <= 1:
+            raise UserError(f"similarity={self.similarity} must be above 0 and at most 1: try 0.8")
+        if not 0 < self.held_out < 1:
+            raise UserError(f"held_out={self.held_out} must lie between 0 and 1: try 0.05")
+        if not self.tokenizer_megabytes > 0:
+            raise UserError(f"tokenizer_megabytes={self.tokenizer_megabytes} must be above 0")
