@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numerics
 import pytest
 import torch
 import transformers
@@ -38,10 +39,9 @@ THEIRS = {
         **THEIR_SIZES, tie_word_embeddings=False, type_vocab_size=3, layer_norm_eps=1e-3
     ),
 }
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
-@pytest.fixture(params=TOLERANCE, autouse=True)
+@pytest.fixture(params=numerics.TOLERANCE, autouse=True)
 def dtype(request):
     torch.set_default_dtype(request.param)
     yield request.param
@@ -62,14 +62,6 @@ def batch():
     return ids, segments, torch.tensor([11, C])
 
 
-def randomise(model):
-    """Weights so large that every part matters to the logits."""
-    generator = torch.Generator().manual_seed(0)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3, generator=generator)
-    return model.eval()
-
-
 def theirs_of(model, ids, segments, lengths):
     mask = (torch.arange(C) < lengths[:, None]).long()
     with torch.no_grad():
@@ -82,14 +74,13 @@ def ours_of(model, ids, segments, lengths):
 
 
 def close(ours, theirs):
-    assert ours.abs().max() > 0.5  # or else a tolerance would say little
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=TOLERANCE[ours.dtype])
+    numerics.close(ours, theirs, largest=0.5)
 
 
 @pytest.mark.parametrize("name", OURS)
 class TestExport:
     def test_theirs_says_what_ours_says(self, name, dtype, batch, tmp_path):
-        ours = randomise(BERT(OURS[name]))
+        ours = numerics.randomise(BERT(OURS[name]))
         assert to_huggingface(ours, tmp_path) == "bert"
         theirs, loading = BertForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
         assert theirs.dtype == dtype
@@ -99,7 +90,7 @@ class TestExport:
         close(ours_of(ours, *batch).logits, theirs_of(theirs, *batch).logits)
 
     def test_and_back_again(self, name, batch, tmp_path):
-        ours = randomise(BERT(OURS[name]))
+        ours = numerics.randomise(BERT(OURS[name]))
         to_huggingface(ours, tmp_path)
         back = from_huggingface(tmp_path)
         assert dataclasses.replace(back.config, d_ff=ours.config.d_ff) == ours.config
@@ -114,7 +105,7 @@ class TestExport:
         assert sum(tensor.numel() for tensor in stored.values()) == OURS[name].n_parameters + twice
 
     def test_names_both_ways(self, name):
-        state = unique_state(randomise(BERT(OURS[name])))
+        state = unique_state(numerics.randomise(BERT(OURS[name])))
         back = from_bert_state(bert_state(state))
         assert back.keys() == state.keys()
         assert all(torch.equal(back[key], state[key]) for key in state)
@@ -122,7 +113,7 @@ class TestExport:
 
 def test_the_encoder_alone(batch, tmp_path):
     """Hidden states, and the pooler's summary, of the library's class without a head."""
-    ours = randomise(BERT(OURS["bert"]))
+    ours = numerics.randomise(BERT(OURS["bert"]))
     to_huggingface(ours, tmp_path)
     theirs = theirs_of(BertModel.from_pretrained(tmp_path), *batch)
     mine = ours_of(ours, *batch)
@@ -133,7 +124,7 @@ def test_the_encoder_alone(batch, tmp_path):
 class TestImport:
     @pytest.mark.parametrize("name", THEIRS)
     def test_ours_says_what_theirs_says(self, name, batch, tmp_path):
-        theirs = randomise(BertForMaskedLM(THEIRS[name]))
+        theirs = numerics.randomise(BertForMaskedLM(THEIRS[name]))
         theirs.save_pretrained(tmp_path)
         ours = from_huggingface(tmp_path)
         close(ours_of(ours, *batch).logits, theirs_of(theirs, *batch).logits)
@@ -142,7 +133,7 @@ class TestImport:
         assert not ours.config.pooler
 
     def test_pretrained_on_pairs_of_sentences(self, batch, tmp_path):
-        theirs = randomise(BertForPreTraining(THEIRS["tied"]))
+        theirs = numerics.randomise(BertForPreTraining(THEIRS["tied"]))
         theirs.save_pretrained(tmp_path)
         ours, wanted = ours_of(from_huggingface(tmp_path), *batch), theirs_of(theirs, *batch)
         close(ours.logits, wanted.prediction_logits)
@@ -153,7 +144,7 @@ class TestImport:
 
     def test_the_oldest_files(self, batch, tmp_path):
         """Norms with `gamma` and `beta`, a buffer of positions, the output's bias stored twice."""
-        theirs = randomise(BertForPreTraining(THEIRS["tied"]))
+        theirs = numerics.randomise(BertForPreTraining(THEIRS["tied"]))
         theirs.save_pretrained(tmp_path)
         stored = load_file(tmp_path / "model.safetensors")
         old = {

@@ -1,8 +1,10 @@
 """T5, theirs and ours: the same weights give the same logits, both ways."""
 
 import dataclasses
+import functools
 import json
 
+import numerics
 import pytest
 import torch
 import transformers
@@ -53,10 +55,13 @@ THEIRS = {
         **THEIR_SIZES, feed_forward_proj="gated-gelu", tie_word_embeddings=False
     ),
 }
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
-@pytest.fixture(params=TOLERANCE, autouse=True)
+randomise = functools.partial(numerics.randomise, std_vectors=0.5)
+"""Norms so large, too, that none dwarfs the others."""
+
+
+@pytest.fixture(params=numerics.TOLERANCE, autouse=True)
 def dtype(request):
     torch.set_default_dtype(request.param)
     yield request.param
@@ -75,15 +80,6 @@ def batch():
     generator = torch.Generator().manual_seed(0)
     source = torch.randint(V, (2, S), generator=generator)
     return source, torch.randint(V, (2, T), generator=generator), torch.tensor([7, S])
-
-
-def randomise(model):
-    """Weights so large that every part matters to the logits, and of the same order."""
-    generator = torch.Generator().manual_seed(0)
-    for parameter in model.parameters():
-        std = 0.3 if parameter.ndim == 2 else 0.5  # matrices, and the weights of norms
-        torch.nn.init.normal_(parameter, std=std, generator=generator)
-    return model.eval()
 
 
 def their_model(config):
@@ -119,8 +115,7 @@ def ours_of(model, source, ids, lengths):
 
 
 def close(ours, theirs):
-    assert ours.abs().max() > 0.3  # or else a tolerance would say little
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=TOLERANCE[ours.dtype])
+    numerics.close(ours, theirs, largest=0.3)
 
 
 @pytest.mark.parametrize("name", OURS)

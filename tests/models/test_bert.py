@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from numerics import close, in_double
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -31,14 +32,7 @@ def config(request):
 
 
 def double(config):
-    """In double precision, with weights so large that everything matters."""
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    model = BERT(config).eval()
-    torch.set_default_dtype(torch.float32)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.3)
-    return model
+    return in_double(lambda: BERT(config))
 
 
 @pytest.fixture
@@ -49,10 +43,6 @@ def model(config):
 @pytest.fixture
 def ids():
     return torch.randint(V, (2, C), generator=torch.Generator().manual_seed(1))
-
-
-def close(ours, theirs, atol=1e-10):
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=atol)
 
 
 class TestForward:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from numerics import close, in_double
 from torch.utils.flop_counter import FlopCounterMode
 
 from llmcourse.errors import UserError
@@ -44,23 +45,12 @@ def config(request):
 
 @pytest.fixture
 def model(config):
-    """In double precision, with weights so large that everything matters."""
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    model = GPT(config).eval()
-    torch.set_default_dtype(torch.float32)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    return model
+    return in_double(lambda: GPT(config))
 
 
 @pytest.fixture
 def ids():
     return torch.randint(V, (2, C), generator=torch.Generator().manual_seed(1))
-
-
-def close(ours, theirs, atol=1e-10):
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=atol)
 
 
 class TestForward:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from numerics import close
 from torch import nn
 
 from llmcourse.errors import UserError
@@ -51,10 +52,6 @@ def qkv(dtype=torch.float64, groups=H, queries=T):
         torch.randn(B, groups, S, K, dtype=dtype, generator=generator),
         torch.randn(B, groups, S, K, dtype=dtype, generator=generator),
     )
-
-
-def close(ours, theirs, atol=1e-10):
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=atol)
 
 
 class TestFunction:

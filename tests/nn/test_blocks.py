@@ -1,5 +1,6 @@
 import pytest
 import torch
+from numerics import close
 from torch import nn
 
 from llmcourse.nn import masks
@@ -66,10 +67,6 @@ def theirs_of(kind, ours):
             state |= {f"{name}.{what}": value for what, value in values.items()}
     theirs.load_state_dict(state)
     return theirs
-
-
-def close(ours, theirs):
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("residual", RESIDUALS)

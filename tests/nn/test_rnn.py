@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from numerics import close
 from torch import nn
 
 from llmcourse.errors import UserError
@@ -28,10 +29,6 @@ def as_torch(state: tuple[torch.Tensor, ...]):
     """torch gives a state an axis for layers, and unpacks it where there is one vector."""
     wrapped = tuple(tensor[None] for tensor in state)
     return wrapped if len(wrapped) > 1 else wrapped[0]
-
-
-def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
 @each_cell
