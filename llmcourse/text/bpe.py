@@ -77,6 +77,7 @@ class BPETokenizer(WordwisePieces):
         for text in texts:
             words.update(pre_tokens(text))
         corpus = _Corpus({to_bytes(word): count for word, count in words.items()})
+        del words  # a large part of the memory, where words are seldom repeated
         return cls(corpus.learn(n_learned))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -151,13 +152,14 @@ class _Corpus:
 
     def __init__(self, words: dict[bytes, int]):
         self.ids = _with_borders(word.translate(_TO_ORDER) for word in words)
-        self.left = array("q", range(-1, len(self.ids) - 1))
-        self.right = array("q", range(1, len(self.ids) + 1))
+        place = "i" if len(self.ids) < 2**31 else "q"  # the narrowest number that all places fit
+        self.left = array(place, range(-1, len(self.ids) - 1))
+        self.right = array(place, range(1, len(self.ids) + 1))
         self.weight = array("q", [BORDER])  # how often the word occurs that a place is in
         for word, count in words.items():
             self.weight.extend(repeat(count, len(word) + 1))
         self.counts: defaultdict[Pair, int] = defaultdict(int)
-        self.places: defaultdict[Pair, array[int]] = defaultdict(lambda: array("q"))
+        self.places: defaultdict[Pair, array[int]] = defaultdict(lambda: array(place))
         for at, pair in enumerate(pairwise(self.ids)):
             if BORDER not in pair:
                 self.counts[pair] += self.weight[at]
@@ -180,7 +182,7 @@ class _Corpus:
                     f"give more text, or at most {N_BYTES + len(merges) + 1}"
                 )
             for changed in self._merge(pair, N_BYTES + len(merges)):
-                if self.counts[changed]:  # a merge right beside may have taken it away again
+                if changed in self.counts:  # a merge right beside may have taken it away again
                     heapq.heappush(heap, (-self.counts[changed], changed))
             merges.append(pair)
         return [(_from_order(left), _from_order(right)) for left, right in merges]
@@ -189,7 +191,7 @@ class _Corpus:
         """Pop the best pair. A count that fell since it was pushed is put right on the way."""
         while heap:
             negative, pair = heapq.heappop(heap)
-            count = self.counts[pair]
+            count = self.counts.get(pair, 0)
             if count == -negative:
                 return pair
             if count:
@@ -200,6 +202,7 @@ class _Corpus:
         """Replace the pair everywhere; return the pairs that have become more frequent."""
         ids, left, right, counts, places = self.ids, self.left, self.right, self.counts, self.places
         changed: set[Pair] = set()
+        fewer: set[Pair] = {pair}
         for at in sorted(places.pop(pair)):
             absorbed = right[at]
             if (ids[at], ids[absorbed]) != pair:
@@ -209,15 +212,20 @@ class _Corpus:
             right[at], left[after] = after, at
             if ids[before] != BORDER:
                 counts[ids[before], pair[0]] -= weight
+                fewer.add((ids[before], pair[0]))
                 counts[ids[before], new] += weight
                 places[ids[before], new].append(before)
                 changed.add((ids[before], new))
             if ids[after] != BORDER:
                 counts[pair[1], ids[after]] -= weight
+                fewer.add((pair[1], ids[after]))
                 counts[new, ids[after]] += weight
                 places[new, ids[after]].append(at)
                 changed.add((new, ids[after]))
-        del counts[pair]
+        for gone in fewer | changed:
+            if gone == pair or not counts[gone]:
+                del counts[gone]
+                places.pop(gone, None)
         return changed
 
 
