@@ -161,8 +161,15 @@ def _explanation(option: Option) -> str:
 
 
 def _markup(text: str) -> str:
-    """Text as HTML: what is special is escaped, and `backticks` make code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    """Text as HTML: what is special is escaped, `backticks` make code, and *stars* stress."""
+    parts = re.split(r"`([^`]+)`", html.escape(text))
+    parts[::2] = [_STRESSED.sub(r"<em>\1</em>", part) for part in parts[::2]]
+    parts[1::2] = [f"<code>{code}</code>" for code in parts[1::2]]
+    return "".join(parts)
+
+
+_STRESSED = re.compile(r"(?<![\w*])\*([^*\s](?:[^*]*[^*\s])?)\*(?![\w*])")
+"""Words between two stars, not the stars of a product."""
 
 
 def _buttons(question: Question) -> Any:

@@ -191,3 +191,18 @@ def test_ipywidgets_is_not_needed_to_import_or_to_show(tmp_path):
         "assert not {'ipywidgets', 'IPython', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("written", "drawn"),
+    [
+        ("met *Unbelievable!*, a word", "met <em>Unbelievable!</em>, a word"),
+        ("in *bits per byte*.", "in <em>bits per byte</em>."),
+        ("`a * b * c` is code", "<code>a * b * c</code> is code"),
+        ("3 * 4 * 5 and a*b*c", "3 * 4 * 5 and a*b*c"),
+        ("a < b and *c*", "a &lt; b and <em>c</em>"),
+    ],
+)
+def test_stars_stress_and_products_stay(written, drawn):
+    question = quiz.ask("01", written, quiz.right("yes", written), quiz.wrong("no", "no"))
+    assert drawn in question.to_html()
