@@ -1,6 +1,6 @@
 """Each kind of positions, trained on short texts and asked to read long ones, in one run.
 
-    python benchmarks/positions.py                        about five minutes on a laptop
+    python benchmarks/positions.py                        a quarter of an hour on a laptop
     python benchmarks/positions.py --kinds rope alibi     only these
 
 The capstone's model on pydocs, one run of `llmcourse.train` for each kind: same seed, data, steps.
@@ -92,7 +92,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--kinds", nargs="+", default=list(POSITIONS), choices=POSITIONS)
     parser.add_argument("--source", default="pydocs", help="what to train on")
-    defaults = {"context_length": 64, "stretch": 4, "steps": 100, "vocab_size": 2048}
+    defaults = {"context_length": 64, "stretch": 4, "steps": 640, "vocab_size": 2048}
     for name, default in defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, metavar="N")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the folder for the result")

@@ -14,15 +14,25 @@ NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPE
 """What the system answers where there is no room, or no permission, to write."""
 
 
+MOST_NAMES = 20
+"""How many names a message lists."""
+
+
 class UserError(ValueError):
     """What was asked for cannot be done. The message is one line: what, where, and what to do."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint to append to "unknown name": `; did you mean 'x'?`, or the list of what there is."""
+    """A hint to append to "unknown name": `; did you mean 'x'?`, or the list of what there is.
+
+    Of a long list only the beginning, so that the message stays a line.
+    """
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known)}"
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    more = len(known) - MOST_NAMES
+    return f"; there are: {', '.join(known[:MOST_NAMES])}" + f" and {more} more" * (more > 0)
 
 
 @contextlib.contextmanager

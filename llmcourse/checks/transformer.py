@@ -185,6 +185,15 @@ def _(hidden, weight, eps=1e-5):
 
 
 @rms_norm.mistake(
+    "eps forgotten",
+    hint="A token of zeros has the size 0, and you divide by it. That is what eps is for, under "
+    "the root.",
+)
+def _(hidden, weight, eps=1e-5):
+    return hidden / hidden.square().mean(-1, keepdim=True).sqrt() * weight
+
+
+@rms_norm.mistake(
     "LayerNorm",
     hint="RMSNorm subtracts nothing: that is what it saves.",
 )
