@@ -6,6 +6,7 @@ laid out as in `torch.nn`, which computes the same. Not here: the language model
 (`models/rnn_lm.py`). Chapter 02 teaches this.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -18,7 +19,7 @@ State = tuple[Tensor, ...]
 """What a layer knows after a step, each `[B, D]`: `(h,)`, or `(h, c)` for the LSTM."""
 
 
-class Recurrent(nn.Module):
+class Recurrent(nn.Module, ABC):
     """The part that all three share: apply `step` to one position after the other.
 
     Subclasses say how many gates there are, how many vectors make a state, and what a step does.
@@ -48,9 +49,9 @@ class Recurrent(nn.Module):
         """All zeros: nothing was read yet."""
         return tuple(x.new_zeros(x.size(0), self.d_hidden) for _ in range(self.n_vectors))
 
+    @abstractmethod
     def step(self, from_input: Float[Tensor, "B gatesD"], state: State) -> State:
         """One step: the state after a position, from its projected input and the state before."""
-        raise NotImplementedError
 
     def forward(
         self, x: Float[Tensor, "B T I"], state: State | None = None

@@ -13,6 +13,7 @@ Not here: the rotation itself (`nn/positions.py`). Chapter 04 teaches this.
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +27,7 @@ Frequencies = Float[Tensor, " P"]
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Scaling(ABC):
     """What all have in common. Called with the plain frequencies and their base, it slows them.
 
     Attributes:
@@ -47,9 +48,9 @@ class Scaling:
         """What cosines and sines are multiplied by: above 1, scores grow and softmax sharpens."""
         return 1.0
 
+    @abstractmethod
     def __call__(self, frequencies: Frequencies, theta: float) -> Frequencies:
         """The slower frequencies."""
-        raise NotImplementedError
 
 
 class LinearScaling(Scaling):

@@ -5,7 +5,7 @@ Not here: the rules by which a parameter moves (`sgd.py`, `rmsprop.py`, `adam.py
 """
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,7 +19,7 @@ Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
 """Parameters, or groups of them: dicts with `params` and whatever options differ in the group."""
 
 
-class OneByOne(Optimizer):
+class OneByOne(Optimizer, ABC):
     """An optimizer that moves each parameter by itself: a subclass says how, in `_move`."""
 
     @torch.no_grad()

@@ -5,6 +5,8 @@ works each one out once. Not here: where words end (`pretokens`), and how one is
 `unigram`).
 """
 
+from abc import ABC, abstractmethod
+
 from llmcourse.text.base import BytePieces
 from llmcourse.text.pretokens import pre_tokens
 
@@ -12,7 +14,7 @@ MAX_CACHED_WORDS = 1 << 17
 MAX_CACHED_LENGTH = 64
 
 
-class WordwisePieces(BytePieces):
+class WordwisePieces(BytePieces, ABC):
     """A tokenizer whose pieces stay within pre-tokens; a subclass says how to encode one."""
 
     _cache: dict[str, list[int]]
@@ -31,5 +33,6 @@ class WordwisePieces(BytePieces):
             ids += known
         return ids
 
+    @abstractmethod
     def _encode_word(self, word: str) -> list[int]:
-        raise NotImplementedError
+        """The ids of one pre-token that is not remembered."""
