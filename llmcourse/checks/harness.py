@@ -22,6 +22,7 @@ Not here: exercises that are no function, such as a number or a choice (`answers
 
 import contextlib
 import inspect
+import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -180,11 +181,17 @@ class FunctionCheck(Check):
     ) -> Verdict:
         name = self.trials()[first].name
         what = f"in the case {name!r} {problem}"
-        look = f"{score} To look at this one: check.{self.name}.inputs({name!r})"
+        look = f"{score} To look at this one: {self._called()}.inputs({name!r})"
         if mistake is None:
             return self._wrong(what, look)
         what = what[0].upper() + what[1:]
         return self._wrong(mistake.name, mistake.hint, what, look, mistake=mistake)
+
+    def _called(self) -> str:
+        """This check as the learner's notebook calls it, whose name for our module may be any."""
+        module = sys.modules.get(inspect.unwrap(self.right).__module__)
+        known = vars(sys.modules["__main__"]).items()
+        return next((f"{name}.{self.name}" for name, v in known if v is module), self.name)
 
     def _outcomes(self, answer: Any) -> list[Outcome]:
         """What `answer` does in every trial; an open or endless one is not asked again."""

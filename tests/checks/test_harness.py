@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from llmcourse.checks import counting
 from llmcourse.checks.harness import DEFAULT_VARIANTS, case, exercise, once_done
 
 SECONDS = 0.3
@@ -463,3 +464,15 @@ def test_a_cell_that_needs_an_open_exercise_says_so(capsys):
     assert capsys.readouterr().out == ""
     with pytest.raises(ValueError, match="real"), once_done():
         raise ValueError("real")
+
+
+@pytest.mark.parametrize("alias", ["check", "counting"])
+def test_the_message_calls_the_check_as_the_notebook_does(monkeypatch, alias):
+    """A notebook with two modules of checks cannot call both of them `check`."""
+    monkeypatch.setattr(sys.modules["__main__"], alias, counting, raising=False)
+    text = counting.perplexity.verdict(lambda *arguments: None).text
+    assert f"To look at this one: {alias}.perplexity.inputs('by hand')" in text
+
+
+def test_without_such_a_name_the_message_calls_it_by_its_own():
+    assert "one: perplexity.inputs(" in counting.perplexity.verdict(lambda *arguments: None).text
