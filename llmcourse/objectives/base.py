@@ -3,18 +3,19 @@
 An objective owns both halves of a task. `prepare` turns windows of tokens into what the model sees
 and what it should say; `loss` compares. The loss is a *sum* over the scored positions together with
 how many there were. One division, by the global count, then makes padding, masking, gradient
-accumulation and several processes agree exactly. Chapters 06 and 07 teach this.
+accumulation and several processes agree exactly. Not here: what an objective must know of the
+tokens (`vocabulary.py`). Chapters 06 and 07 teach this.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-
-from llmcourse.models.base import Output
 
 IGNORE = -100
 """The target of a position that is not scored (the library's own convention)."""
@@ -25,25 +26,33 @@ class Batch:
     """What the model is given, and what it is scored on.
 
     Attributes:
-        ids: the token ids that the model reads.
+        ids: the token ids that the model reads, or, where it reads another text first, writes.
         targets: the right answer at each position, or `IGNORE`.
-        extras: further named arguments of the model's `forward` (segment ids, masks, ...).
+        extras: further named arguments of the model's `forward` (segment ids, masks, ...), each
+            with a row for each row of `ids`.
+        labels: the right answer about each row as a whole, where the task asks for one.
     """
 
     ids: Int[Tensor, "B T"]
     targets: Int[Tensor, "B T"]
     extras: dict[str, Tensor] = field(default_factory=dict)
+    labels: Int[Tensor, " B"] | None = None
 
     def rows(self, part: slice) -> "Batch":
         """Some of the rows: one process's share of a batch, or one micro-batch."""
-        extras = {name: value[part] for name, value in self.extras.items()}
-        return replace(self, ids=self.ids[part], targets=self.targets[part], extras=extras)
+        return self._each(lambda tensor: tensor[part])
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
-        extras = {name: value.to(device) for name, value in self.extras.items()}
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Any) -> "Batch":
         return replace(
-            self, ids=self.ids.to(device), targets=self.targets.to(device), extras=extras
+            self,
+            ids=change(self.ids),
+            targets=change(self.targets),
+            extras={name: change(value) for name, value in self.extras.items()},
+            labels=None if self.labels is None else change(self.labels),
         )
 
 
@@ -54,19 +63,47 @@ class LossSum(NamedTuple):
     count: Int[Tensor, ""]
 
 
-@runtime_checkable
-class Objective(Protocol):
-    """The two halves of a pretraining task."""
+class Objective(ABC):
+    """The two halves of a pretraining task.
 
-    @property
-    def extra_tokens(self) -> int:
-        """How many tokens beyond the context a window needs (1 for next-token prediction)."""
-        ...
+    Attributes:
+        special_tokens: the names of the tokens that the task adds to the tokenizer's, such as
+            `[MASK]`; their ids follow the tokenizer's own, in this order.
+        rows_are_independent: whether the loss of a row depends on that row alone, so that a batch
+            may be cut into micro-batches or shared by processes.
+    """
 
+    special_tokens: tuple[str, ...] = ()
+    rows_are_independent: bool = True
+
+    def window(self, context_length: int) -> int:
+        """How many tokens `prepare` needs a row, so that the model reads `context_length`."""
+        return context_length
+
+    @abstractmethod
     def prepare(self, tokens: Int[Tensor, "B N"], rng: np.random.Generator) -> Batch:
         """Corrupt, shift or mask windows of tokens, and set the targets."""
-        ...
 
-    def loss(self, output: Output, batch: Batch) -> LossSum:
+    @abstractmethod
+    def loss(self, output: Any, batch: Batch) -> LossSum:
         """Compare what the model said with the targets."""
-        ...
+
+    def figures(self, output: Any, batch: Batch) -> dict[str, LossSum]:
+        """What an evaluation reports besides the loss, by name, each a sum and a count.
+
+        `tokens` is the part of the loss that was paid for text, where the loss holds another part
+        too; it is what bits per byte are made of.
+        """
+        return {}
+
+
+def token_loss(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> LossSum:
+    """The cross-entropy in nats, summed over the positions whose target is not `IGNORE`.
+
+    Computed in float32 where the logits are in half precision: a sum of thousands of logarithms is
+    where digits are lost first.
+    """
+    scores = logits.flatten(0, 1)  # B T V -> (B T) V
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    total = F.cross_entropy(scores, targets.flatten(), ignore_index=IGNORE, reduction="sum")
+    return LossSum(total, torch.sum(targets != IGNORE))
