@@ -79,11 +79,15 @@ class BERTConfig(BlockConfig):
         A multiplication and an addition for each weight and token that meet, and for each query and
         key. The pooler sees the first token alone. Training takes three times as many.
         """
-        matrices = self.attention.matrices + self.feed_forward.matrices
-        block = 2 * length * matrices + self.looking_flops(length, length)
         head = self.d_model * (self.vocab_size + self.d_model * self.mlm_transform)
         pooler = 2 * self.d_model**2 * self.pooler
-        return self.n_layers * block + 2 * length * head + pooler
+        return self.encoding_flops(length) + 2 * length * head + pooler
+
+    def encoding_flops(self, length: int) -> int:
+        """The part of `forward_flops` that the blocks take."""
+        matrices = self.attention.matrices + self.feed_forward.matrices
+        block = 2 * length * matrices + self.looking_flops(length, length)
+        return self.n_layers * block
 
     @property
     def flops_per_token(self) -> float:
@@ -223,13 +227,27 @@ class BERT(nn.Module):
         Raises:
             UserError: more tokens than the context is long, or segments where the model has none.
         """
+        hidden = self.encode(ids, segments=segments, mask=mask)
+        logits = self.lm_head(self.mlm_transform(hidden))
+        return BERTOutput(logits, hidden, self.pooler(hidden[:, 0]))
+
+    def encode(
+        self,
+        ids: Int[Tensor, "B T"],
+        *,
+        segments: Int[Tensor, "#B T"] | None = None,
+        mask: Bool[Tensor, "#B #H #T #T"] | Bool[Tensor, "#T #T"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """The final hidden states alone, where no head is asked; the arguments are `forward`'s.
+
+        Raises:
+            UserError: as `forward`.
+        """
         check_length(ids.size(1), self.config.context_length)
         hidden = self.dropout(self.embedding_norm(self._embed(ids, segments)))
         for block in self.blocks:
             hidden = block(hidden, mask=mask)
-        hidden = self.norm(hidden)
-        logits = self.lm_head(self.mlm_transform(hidden))
-        return BERTOutput(logits, hidden, self.pooler(hidden[:, 0]))
+        return self.norm(hidden)
 
     def _embed(
         self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "#B T"] | None
