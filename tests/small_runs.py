@@ -6,6 +6,8 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
+from llmcourse.text.load import load_tokenizer
+from llmcourse.train.corpus import Corpus, open_corpus
 from llmcourse.train.loop import Result, train
 from llmcourse.train.presets import tiny
 from llmcourse.train.record import read_metrics
@@ -42,6 +44,12 @@ def small(out: Path, **changes) -> Settings:
 def run(out: Path, **changes) -> Result:
     """Train a small run in this process."""
     return train(small(out, **changes))
+
+
+def opened(settings: Settings, out: Path) -> Corpus:
+    """The corpus in a run directory, as windows for next-token prediction."""
+    length = settings.model.context_length + 1
+    return open_corpus(load_tokenizer(out), out / "data", length=length, overlap=1)
 
 
 def flags(settings: Settings) -> list[str]:

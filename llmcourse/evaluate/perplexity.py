@@ -6,7 +6,8 @@ Not here: accuracy on tasks, minimal pairs. Chapters 02 and 16 teach this.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,35 +18,69 @@ from llmcourse.errors import UserError
 from llmcourse.objectives.base import IGNORE, Batch, Objective
 
 
+class Figure(NamedTuple):
+    """One more thing that an evaluation measured: a sum, and over how many."""
+
+    total: float
+    count: float
+
+    @property
+    def mean(self) -> float:
+        """The sum for each; not a number where there was nothing."""
+        return self.total / self.count if self.count else math.nan
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """A loss over some text, in sums that can be added up over batches and processes.
 
     Attributes:
-        nats: the summed negative log-likelihood, in nats.
-        tokens: how many tokens were scored.
-        bytes: how many bytes of UTF-8 text those tokens stand for.
+        nats: the summed loss in nats: for a language model, negative log-likelihood.
+        tokens: how many tokens, or rows, were scored.
+        bytes: how many bytes of UTF-8 text the scored tokens stand for; 0 where the task is not
+            to predict text.
+        figures: what else the objective measures, by name.
     """
 
     nats: float
     tokens: int
     bytes: int
+    figures: dict[str, Figure] = field(default_factory=dict)
+
+    def __add__(self, other: "Score") -> "Score":
+        """The score of both texts together."""
+        figures = dict(self.figures)
+        for name, figure in other.figures.items():
+            known = figures.get(name, Figure(0.0, 0.0))
+            figures[name] = Figure(known.total + figure.total, known.count + figure.count)
+        return Score(
+            nats=self.nats + other.nats,
+            tokens=self.tokens + other.tokens,
+            bytes=self.bytes + other.bytes,
+            figures=figures,
+        )
 
     @property
     def loss(self) -> float:
-        """Nats per token.
+        """Nats for each thing scored, a token as a rule.
 
         Raises:
             UserError: nothing was scored.
         """
-        _check_scored(self.tokens, self.bytes)
+        _check_scored(self.tokens)
         return self.nats / self.tokens
 
     @property
+    def text(self) -> Figure:
+        """The part of the loss that was paid for tokens, and how many those were."""
+        return self.figures.get("token loss", Figure(self.nats, self.tokens))
+
+    @property
     def perplexity(self) -> float:
-        """`exp(loss)`: as uncertain as a choice among so many tokens, all alike."""
+        """`exp(loss)` of the text: as uncertain as a choice among so many tokens, all alike."""
+        _check_scored(self.text.count)
         try:
-            return math.exp(self.loss)
+            return math.exp(self.text.mean)
         except OverflowError:
             return math.inf
 
@@ -53,13 +88,25 @@ class Score:
     def bits_per_byte(self) -> float:
         """`nats / ln 2 / bytes`: how long the text is in the model's code.
 
-        It compares models whatever their tokenizers.
+        It compares models whatever their tokenizers. Where some of the tokens are scored, it is
+        about the text that these stand for.
+
+        Raises:
+            UserError: no text was scored.
+        """
+        _check_scored(self.text.count, self.bytes)
+        return self.text.total / math.log(2) / self.bytes
+
+    @property
+    def headline(self) -> float:
+        """The figure by which a run chooses its best model; lower is better.
+
+        Bits per byte where text is predicted, else the loss.
 
         Raises:
             UserError: nothing was scored.
         """
-        _check_scored(self.tokens, self.bytes)
-        return self.nats / math.log(2) / self.bytes
+        return self.bits_per_byte if self.bytes else self.loss
 
 
 @torch.no_grad()
@@ -75,18 +122,26 @@ def evaluate(
     tokens: predicting where a document ends costs bits, but is not text). Without batches the score
     is empty, and adds nothing to those of other processes.
     """
-    nats, tokens, size = 0.0, 0, 0
+    score = Score(nats=0.0, tokens=0, bytes=0)
     training = model.training
     model.eval()
     try:
         for batch in batches:
-            loss = objective.loss(model(batch.ids, **batch.extras), batch)
-            nats += loss.total.item()
-            tokens += int(loss.count)
-            size += int(byte_lengths[batch.targets[batch.targets != IGNORE]].sum())
+            output = model(ids=batch.ids, **batch.extras)
+            loss = objective.loss(output, batch)
+            figures = objective.figures(output, batch)
+            score += Score(
+                nats=loss.total.item(),
+                tokens=int(loss.count),
+                bytes=int(byte_lengths[batch.targets[batch.targets != IGNORE]].sum()),
+                figures={
+                    name: Figure(float(figure.total), float(figure.count))
+                    for name, figure in figures.items()
+                },
+            )
     finally:
         model.train(training)
-    return Score(nats=nats, tokens=tokens, bytes=size)
+    return score
 
 
 def uniform_bits_per_byte(
@@ -123,6 +178,7 @@ def unigram_bits_per_byte(
     return float(occurrences @ bits) / size
 
 
-def _check_scored(tokens: int, size: int) -> None:
-    if not tokens or not size:
-        raise UserError(f"nothing to score: {tokens} tokens of {size} bytes; give more text")
+def _check_scored(tokens: float, size: int | None = None) -> None:
+    if not tokens or size == 0:
+        of = "" if size is None else f" of {size} bytes"
+        raise UserError(f"nothing to score: {int(tokens)} tokens{of}; give more text")

@@ -91,8 +91,8 @@ class Objective(ABC):
     def figures(self, output: Any, batch: Batch) -> dict[str, LossSum]:
         """What an evaluation reports besides the loss, by name, each a sum and a count.
 
-        `tokens` is the part of the loss that was paid for text, where the loss holds another part
-        too; it is what bits per byte are made of.
+        `token loss` is the part of the loss that was paid for text, where the loss holds another
+        part too; it is what bits per byte are made of.
         """
         return {}
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from torch import nn
 from torch.nn import Parameter
 
-NOT_HIDDEN = ("embedding", "lm_head", "position_bias")
-"""Parts of a name that mark a table of tokens or positions, not a map between hidden states."""
+NOT_HIDDEN = ("embedding", "lm_head", "pair_head", "position_bias")
+"""Parts of a name that mark a table, of tokens, labels or positions: no map of hidden states."""
 
 
 def decay_groups(

@@ -1,26 +1,16 @@
-"""From settings to the machinery of a run: the model, how it is compiled, and in which format.
+"""From settings to the machinery of a run: how a model is compiled, and its number format.
 
-Not here: optimizers (`train/optimizers.py`) and data (`train/corpus.py`).
+Not here: the model (`train/families.py`), optimizers (`train/optimizers.py`) and data
+(`train/corpus.py`).
 """
-
-import dataclasses
 
 import torch
 from torch import nn
 
 from llmcourse.errors import UserError
-from llmcourse.models.gpt import GPT, GPTConfig
+from llmcourse.objectives.base import Objective
 from llmcourse.train.parallel import Ranks
-from llmcourse.train.settings import ModelSettings, Settings
-
-
-def build_model(settings: ModelSettings, vocab_size: int) -> GPT:
-    """The model that the settings describe, freshly initialised from the global generator.
-
-    Raises:
-        UserError: sizes that do not go together.
-    """
-    return GPT(GPTConfig(vocab_size=vocab_size, **dataclasses.asdict(settings)))
+from llmcourse.train.settings import Settings
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
@@ -54,11 +44,11 @@ def compiled(model: nn.Module, wanted: str, device: torch.device) -> nn.Module:
     return model
 
 
-def rows_per_process(settings: Settings, ranks: Ranks) -> tuple[int, int]:
+def rows_per_process(settings: Settings, ranks: Ranks, objective: Objective) -> tuple[int, int]:
     """How many windows a process has in a step, and how many it takes in one forward pass.
 
     Raises:
-        UserError: the global batch cannot be divided so.
+        UserError: the global batch cannot be divided so, or, for this objective, not at all.
     """
     if settings.batch_size % ranks.world:
         raise UserError(
@@ -71,5 +61,11 @@ def rows_per_process(settings: Settings, ranks: Ranks) -> tuple[int, int]:
         raise UserError(
             f"micro_batch_size={micro} does not divide the {rows} windows that each process has "
             f"in a step: try {max(n for n in range(1, micro + 1) if rows % n == 0)}"
+        )
+    if not objective.rows_are_independent and micro < settings.batch_size:
+        raise UserError(
+            f"objective={settings.objective} compares each window with all others of its batch, so "
+            f"{settings.batch_size} windows cannot be cut into parts of {micro}: use one process "
+            "and no micro_batch_size, or a smaller batch_size"
         )
     return rows, micro

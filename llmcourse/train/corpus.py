@@ -78,19 +78,19 @@ def prepare_corpus(settings: Settings, folder: Path, *, fresh: bool) -> None:
     atomic_write_text(done, json.dumps({"source": data.source, "tokens": counts}))
 
 
-def open_corpus(settings: Settings, folder: Path, *, extra_tokens: int) -> Corpus:
-    """Open what `prepare_corpus` wrote, as windows of the context and so many tokens more.
+def open_corpus(tokenizer: Tokenizer, folder: Path, *, length: int, overlap: int = 0) -> Corpus:
+    """Open what `prepare_corpus` wrote, as windows of `length` tokens.
+
+    Neighbours share `overlap` tokens.
 
     Raises:
         UserError: the training or the validation text is shorter than one window.
     """
-    tokenizer = load_tokenizer(folder.parent)
     lengths = np.array(byte_lengths(tokenizer))
-    length = settings.model.context_length + extra_tokens
     splits = []
     for split in SPLITS:
         try:
-            splits.append(Windows(tokens_path(folder, split), length, overlap=extra_tokens))
+            splits.append(Windows(tokens_path(folder, split), length, overlap))
         except UserError as error:
             hint = "; hold out more (--data.held-out, or as you prepare) or name a --data.valid"
             raise UserError(f"{split} text: {error}{hint if split == 'valid' else ''}") from None

@@ -26,8 +26,6 @@ from llmcourse.device import autocast
 from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import Score
 from llmcourse.models.files import save_model
-from llmcourse.objectives.base import Objective
-from llmcourse.objectives.clm import CausalLM
 from llmcourse.randomness import (
     global_state,
     numpy_rng,
@@ -35,20 +33,17 @@ from llmcourse.randomness import (
     seed_all,
     stream_seed,
 )
-from llmcourse.train.build import (
-    build_model,
-    choose_precision,
-    compiled,
-    gradient_scaler,
-    rows_per_process,
-)
+from llmcourse.text.load import load_tokenizer
+from llmcourse.train.build import choose_precision, compiled, gradient_scaler, rows_per_process
 from llmcourse.train.console import StopSignals, signal_name
 from llmcourse.train.corpus import open_corpus, prepare_corpus
-from llmcourse.train.measure import draw_sample, score_model
+from llmcourse.train.families import build_model, build_objective
+from llmcourse.train.measure import score_model
 from llmcourse.train.monitor import Monitor
 from llmcourse.train.optimizers import build_optimizers, build_schedule, set_rates
 from llmcourse.train.parallel import Ranks
 from llmcourse.train.record import RunDirectory
+from llmcourse.train.samples import draw_sample
 from llmcourse.train.settings import Settings, to_dict
 from llmcourse.train.state import TrainState, list_checkpoints, load_checkpoint, save_checkpoint
 
@@ -98,26 +93,30 @@ def train(settings: Settings) -> Result:
 
 
 def _train(settings: Settings, ranks: Ranks, run: RunDirectory) -> Result:
-    # Data: text becomes two files of tokens, once.
+    # Data: text becomes two files of tokens, once; the objective says how long a window is.
     if ranks.first:
         prepare_corpus(settings, run.data, fresh=not settings.resume)
     ranks.wait()
-    objective: Objective = CausalLM()
-    corpus = open_corpus(settings, run.data, extra_tokens=objective.extra_tokens)
+    tokenizer = load_tokenizer(run.path)
+    objective = build_objective(settings, tokenizer)
+    context = settings.model.context_length
+    window = objective.window(context)
+    corpus = open_corpus(tokenizer, run.data, length=window, overlap=max(0, window - context))
     sampler = Sampler(len(corpus.train), settings.seed)
 
     # Model: the same weights in every process, then each its own chance in dropout.
     seed_all(settings.seed)
-    model = build_model(settings.model, corpus.tokenizer.vocab_size).to(ranks.device)
+    vocab_size = tokenizer.vocab_size + len(objective.special_tokens)
+    model = build_model(settings, vocab_size).to(ranks.device)
     seed_all(stream_seed(settings.seed, "dropout", ranks.rank))
     runner = ranks.wrap(compiled(model, settings.compile, ranks.device))
     precision = choose_precision(settings.precision, ranks.device)
-    share, micro = rows_per_process(settings, ranks)
+    share, micro = rows_per_process(settings, ranks, objective)
 
     # Optimizers.
     optimizers = build_optimizers(model, settings.optimizer)
     schedule = build_schedule(settings.optimizer)
-    scaler = gradient_scaler(precision, ranks.device, micro * settings.model.context_length)
+    scaler = gradient_scaler(precision, ranks.device, micro * context)
 
     # Restore.
     state, saved_at = TrainState(), None
@@ -150,14 +149,17 @@ def _train(settings: Settings, ranks: Ranks, run: RunDirectory) -> Result:
                 saved_at = state.step
             if over or (state.step % settings.evaluate_every == 0 and signal is None):
                 score = score_model(model, objective, corpus, settings, ranks, precision, micro)
-                if state.best is None or score.bits_per_byte < state.best:
-                    state.best = score.bits_per_byte
-                    if ranks.first:
-                        save_model(model, run.model)
+                better = state.scored(score.headline)
                 if ranks.first:
-                    sample = draw_sample(model, corpus.tokenizer, settings, state.step)
+                    if better:
+                        save_model(model, run.model)
+                    sample = draw_sample(model, objective, corpus, settings, state.step)
                     monitor.evaluated(score, sample)
+                if 0 < settings.patience <= state.stale:
+                    reason = f"finished: no better in {state.stale} evaluations"
+                    break
             if stop:
+                reason = "finished" if over else f"stopped by {signal_name(signal)}"
                 break
             monitor.start_step()
 
@@ -178,7 +180,7 @@ def _train(settings: Settings, ranks: Ranks, run: RunDirectory) -> Result:
                 part = batch.rows(slice(start, start + micro)).to(ranks.device)
                 with ranks.no_sync(runner, last=start + micro == share):
                     with autocast(ranks.device, precision):
-                        loss = objective.loss(runner(part.ids, **part.extras), part)
+                        loss = objective.loss(runner(ids=part.ids, **part.extras), part)
                     scaler.scale(loss.total).backward()
                 sums += torch.stack([loss.total.detach(), loss.count])
             sums = ranks.sum(sums)
@@ -193,7 +195,7 @@ def _train(settings: Settings, ranks: Ranks, run: RunDirectory) -> Result:
                 scaler.step(optimizer)
                 optimizer.zero_grad(set_to_none=True)
             scaler.update()
-            state.took_step(sums, tokens=settings.batch_size * settings.model.context_length)
+            state.took_step(sums, tokens=settings.batch_size * corpus.train.stride)
 
             # Log.
             monitor.end_step()
@@ -201,7 +203,7 @@ def _train(settings: Settings, ranks: Ranks, run: RunDirectory) -> Result:
                 check_finite(state, norm, scaler, run)
                 monitor.trained(loss=state.end_interval(), rate=rate, norm=float(norm))
         ranks.wait()  # nobody leaves while another still writes
-        monitor.ended("finished" if over else f"stopped by {signal_name(signal)}")
+        monitor.ended(reason)
     return Result(
         run=run.path,
         steps=state.step,

@@ -8,9 +8,9 @@ import time
 
 from llmcourse.device import peak_flops
 from llmcourse.evaluate.perplexity import Score
-from llmcourse.models.gpt import GPT
 from llmcourse.train.console import Console
 from llmcourse.train.corpus import Corpus
+from llmcourse.train.families import Model
 from llmcourse.train.parallel import Ranks
 from llmcourse.train.record import MetricsLog, RunDirectory
 from llmcourse.train.report import write_report
@@ -27,7 +27,7 @@ class Monitor:
         ranks: Ranks,
         run: RunDirectory,
         corpus: Corpus,
-        model: GPT,
+        model: Model,
         state: TrainState,
         *,
         resumed_at: int | None,
@@ -35,6 +35,7 @@ class Monitor:
         self.settings, self.ranks, self.run, self.state = settings, ranks, run, state
         self.reason = "unknown"
         self.seconds_in_steps, self.tokens_in_steps, self.step_began = 0.0, 0, 0.0
+        self.tokens_per_window = corpus.train.stride
         peak = peak_flops(ranks.device)
         self.mfu_of_rate = model.flops_per_token / (peak * ranks.world) if peak else None
         self.log = (
@@ -51,12 +52,13 @@ class Monitor:
         )
         self._introduce(corpus, model, resumed_at)
 
-    def _introduce(self, corpus: Corpus, model: GPT, resumed_at: int | None) -> None:
+    def _introduce(self, corpus: Corpus, model: Model, resumed_at: int | None) -> None:
         """Say what is about to happen, and put the baselines into the log."""
         say = self.console.line
         say(f"run directory   {self.run.path}")
         say(
-            f"model           {model.n_parameters:,} parameters on {self.ranks.device} "
+            f"model           {type(model).__name__}, {model.n_parameters:,} parameters on "
+            f"{self.ranks.device} "
             f"({self.ranks.world} process{'es' if self.ranks.world > 1 else ''})"
         )
         say(
@@ -76,7 +78,7 @@ class Monitor:
                 uniform_bits_per_byte=corpus.uniform,
                 unigram_bits_per_byte=corpus.unigram,
                 parameters=model.n_parameters,
-                vocab_size=corpus.tokenizer.vocab_size,
+                vocab_size=model.config.vocab_size,
                 train_tokens=len(corpus.train.tokens),
                 valid_tokens=len(corpus.valid.tokens),
             )
@@ -88,7 +90,7 @@ class Monitor:
     def end_step(self) -> None:
         """A step is over."""
         self.seconds_in_steps += time.monotonic() - self.step_began
-        self.tokens_in_steps += self.settings.batch_size * self.settings.model.context_length
+        self.tokens_in_steps += self.settings.batch_size * self.tokens_per_window
 
     def trained(self, *, loss: float, rate: float, norm: float) -> None:
         """Log an interval of steps: the mean loss, the rate and the gradient's norm of the last."""
@@ -113,18 +115,22 @@ class Monitor:
     def evaluated(self, score: Score, sample: str) -> None:
         """Log an evaluation and its sample."""
         state = self.state
+        figures = {name: figure.mean for name, figure in score.figures.items()}
+        said = [f"loss {score.loss:.3f}", *(f"{name} {mean:.3f}" for name, mean in figures.items())]
+        if score.bytes:
+            said.insert(0, f"{score.bits_per_byte:.3f} bits per byte")
         self.console.line(
-            f"step {state.step:>6}     validation {score.bits_per_byte:.3f} bits per byte "
-            f"(loss {score.loss:.3f}) after {state.seconds:.0f} s"
+            f"step {state.step:>6}     validation {', '.join(said)} after {state.seconds:.0f} s"
         )
         if self.log:
+            text = {"bits_per_byte": score.bits_per_byte, "perplexity": score.perplexity}
             self.log.log(
                 "evaluate",
                 state.step,
                 tokens=state.tokens,
                 loss=score.loss,
-                bits_per_byte=score.bits_per_byte,
-                perplexity=score.perplexity,
+                **(text if score.bytes else {}),
+                **{name.replace(" ", "_"): mean for name, mean in figures.items()},
                 seconds=round(state.seconds, 3),
             )
             if sample:

@@ -63,7 +63,7 @@ def _heading(story: Story) -> str:
 
 def _warning(story: Story) -> str:
     """What to do where the run did not come to its end."""
-    if story.reason == "finished":
+    if story.finished:
         return ""
     how = (
         "is still going, or was killed" if story.reason is None else f"ended early: {story.reason}"
@@ -133,7 +133,7 @@ def _commands(story: Story) -> str:
     """What to type to write, to go on, to do it again."""
     lines = [
         ("Let it write", story.generate_command if story.run.model.exists() else None),
-        ("Train it for longer" if story.reason == "finished" else "Go on", story.resume_command),
+        ("Train it for longer" if story.finished else "Go on", story.resume_command),
         ("Repeat the run, in a new folder", story.repeat_command),
         ("Make this page anew", story.report_command),
         ("See TensorBoard", story.tensorboard_command if story.run.tensorboard.exists() else None),

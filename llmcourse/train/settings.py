@@ -40,9 +40,24 @@ def _require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
+ObjectiveName = Literal[
+    "clm",
+    "mlm",
+    "nsp",
+    "sop",
+    "mlm-nsp",
+    "mlm-sop",
+    "plm",
+    "span-corruption",
+    "denoising",
+    "contrastive",
+]
+"""The pretraining tasks; `train/families.py` says what each is, and which model does it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """The shape of the GPT. The vocabulary's size comes from the tokenizer."""
+    """The shape of the model. Its family follows from the objective, V from the tokenizer."""
 
     context_length: int = 128
     """How many tokens the model sees at once, T."""
@@ -75,6 +90,47 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """What an objective hides, and how it asks; each setting says whose it is."""
+
+    rate: float | None = None
+    """mlm, span-corruption, denoising: the share of tokens hidden; 0.15, and for denoising 0.3."""
+    unit: Literal["token", "word", "span"] = "token"
+    """mlm: what is hidden as a whole."""
+    mean_span: float = 3.0
+    """mlm by spans, span-corruption, denoising: how many tokens a span has on average."""
+    predict: int = 6
+    """plm: one token in so many is predicted, the last ones of the order."""
+    views: Literal["crop", "dropout"] = "crop"
+    """contrastive: two crops of a text, or the same text under two dropouts."""
+    temperature: float = 0.05
+    """contrastive: what similarities are divided by."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.rate is None or 0 < self.rate < 1,
+            f"task.rate={self.rate} must lie between 0 and 1: try 0.15",
+        )
+        _require(self.mean_span >= 1, f"task.mean_span={self.mean_span} must be at least 1: try 3")
+        _require(self.predict >= 1, f"task.predict={self.predict} must be at least 1: try 6")
+        _require(
+            self.temperature > 0, f"task.temperature={self.temperature} must be above 0: try 0.05"
+        )
+
+
+_HIDING: tuple[ObjectiveName, ...] = ("mlm", "mlm-nsp", "mlm-sop")
+TASK_USES: dict[str, tuple[ObjectiveName, ...]] = {
+    "rate": (*_HIDING, "span-corruption", "denoising"),
+    "unit": _HIDING,
+    "mean_span": (*_HIDING, "span-corruption", "denoising"),
+    "predict": ("plm",),
+    "views": ("contrastive",),
+    "temperature": ("contrastive",),
+}
+"""Which objectives a setting of the task means something to."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataSettings:
     """The text, and how it is cut into tokens."""
 
@@ -93,6 +149,8 @@ class DataSettings:
     """How many tokens a trained tokenizer has, V."""
     tokenizer_megabytes: float = 50.0
     """How much of the text a tokenizer is trained on."""
+    separate_documents: bool = False
+    """clm: keep documents that share a window from seeing each other."""
 
     def __post_init__(self) -> None:
         _require(
@@ -151,6 +209,10 @@ class Settings:
     """The run directory; runs/<preset>-<date>-<time> unless given."""
     resume: bool = False
     """Go on with the run in `out` from its last checkpoint, with its settings."""
+    objective: ObjectiveName = "clm"
+    """What the model learns to do: go on with a text (clm), fill in what is hidden (mlm), or what
+    was cut out (span-corruption, denoising), in any order (plm), tell what follows (nsp, sop, alone
+    or with mlm), or tell texts apart (contrastive)."""
     seed: int = 0
     """The seed of everything that is left to chance."""
     steps: int = 640
@@ -177,6 +239,8 @@ class Settings:
     """Steps between two checkpoints."""
     keep_last: int = 2
     """How many checkpoints are kept; the best model is kept besides."""
+    patience: int = 0
+    """Stop after so many evaluations without a new best one; 0 never stops early."""
     sample_tokens: int = 150
     """How long a sample is; 0 turns samples off."""
     prompt: str = ""
@@ -184,6 +248,7 @@ class Settings:
     tensorboard: bool = True
     """Mirror the metrics to TensorBoard."""
     model: ModelSettings = field(default_factory=ModelSettings)
+    task: TaskSettings = field(default_factory=TaskSettings)
     data: DataSettings = field(default_factory=DataSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
 
@@ -198,13 +263,24 @@ class Settings:
         ):
             value = getattr(self, name)
             _require(value >= 1, f"{name}={value} must be at least 1")
-        for name in ("evaluate_windows", "sample_tokens"):
+        for name in ("evaluate_windows", "sample_tokens", "patience"):
             value = getattr(self, name)
             _require(value >= 0, f"{name}={value} must not be negative")
         micro = self.micro_batch_size
         _require(micro is None or micro >= 1, f"micro_batch_size={micro} must be at least 1")
         if self.budget is not None:
             parse_duration(self.budget)
+        for name, users in TASK_USES.items():
+            value = getattr(self.task, name)
+            _require(
+                self.objective in users or value == getattr(TaskSettings, name),
+                f"task.{name}={value} does nothing with objective={self.objective}: leave it out, "
+                f"or choose one of {', '.join(users)}",
+            )
+        _require(
+            self.objective == "clm" or not self.data.separate_documents,
+            f"data.separate_documents does nothing with objective={self.objective}: leave it out",
+        )
 
     @property
     def seconds_allowed(self) -> float:
@@ -217,7 +293,7 @@ class Settings:
 RESUMABLE = {
     *("out", "resume", "steps", "budget", "micro_batch_size", "device", "precision", "compile"),
     *("log_every", "evaluate_every", "evaluate_windows", "save_every", "keep_last"),
-    *("sample_tokens", "prompt", "tensorboard"),
+    *("patience", "sample_tokens", "prompt", "tensorboard"),
     *("optimizer.lr", "optimizer.matrix_lr", "optimizer.weight_decay", "optimizer.clip"),
     *("optimizer.schedule", "optimizer.warmup", "optimizer.final"),
 }

@@ -20,8 +20,7 @@ from torch.optim import Optimizer
 
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_directory, atomic_write_bytes, atomic_write_text
-from llmcourse.models.files import load_weights, save_model
-from llmcourse.models.gpt import GPT
+from llmcourse.models.files import Model, load_weights, save_model
 
 FORMAT = "llmcourse-checkpoint-1"
 
@@ -37,7 +36,9 @@ class TrainState:
         sampler: where the sampler stands.
         rng: the state of every global random generator, one entry a process.
         scaler: the gradient scaler's state; empty unless training in fp16.
-        best: the lowest validation bits per byte so far.
+        best: the lowest validation score so far: bits per byte, or where no text is predicted, the
+            loss.
+        stale: evaluations since then.
         interval_loss: the summed loss of the steps that no record in the log holds yet.
         interval_count: how many positions that sum is over.
     """
@@ -49,6 +50,7 @@ class TrainState:
     rng: list[dict[str, Any]] = field(default_factory=list)
     scaler: dict[str, Any] = field(default_factory=dict)
     best: float | None = None
+    stale: int = 0
     interval_loss: float = 0.0
     interval_count: float = 0.0
 
@@ -70,6 +72,12 @@ class TrainState:
         self._unsettled.clear()
         return self.interval_loss
 
+    def scored(self, score: float) -> bool:
+        """Take note of an evaluation; says whether it is the best one so far."""
+        better = self.best is None or score < self.best
+        self.best, self.stale = (score, 0) if better else (self.best, self.stale + 1)
+        return better
+
     def end_interval(self) -> float:
         """The mean loss of the interval, in nats per position; the next interval begins."""
         mean = self.settle() / max(self.interval_count, 1)
@@ -88,7 +96,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def save_checkpoint(
-    folder: Path, model: GPT, optimizers: list[Optimizer], state: TrainState, keep: int
+    folder: Path, model: Model, optimizers: list[Optimizer], state: TrainState, keep: int
 ) -> Path:
     """Write one checkpoint, whole or not at all, then remove all but the `keep` newest.
 
@@ -108,7 +116,7 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(path: Path, model: GPT, optimizers: list[Optimizer]) -> TrainState:
+def load_checkpoint(path: Path, model: Model, optimizers: list[Optimizer]) -> TrainState:
     """Put a checkpoint's weights and memory into a model and its optimizers.
 
     Raises:

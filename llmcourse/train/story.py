@@ -100,6 +100,11 @@ class Story:
         return str(ends[-1].get("reason", "for no reason given")) if ends else None
 
     @property
+    def finished(self) -> bool:
+        """Whether the run came to its end, be it early for want of progress."""
+        return (self.reason or "").startswith("finished")
+
+    @property
     def repeat_command(self) -> str | None:
         """The command that started the run, but into a folder of its own; None if not known."""
         words = shlex.split(str(self.environment.get("command", "")))
@@ -110,7 +115,7 @@ class Story:
     @property
     def resume_command(self) -> str:
         """The command that goes on with the run; for one that is finished, for as long again."""
-        further = f" --steps {2 * self.steps}" if self.reason == "finished" else ""
+        further = f" --steps {2 * self.steps}" if self.finished else ""
         return f"python -m llmcourse.train --out {self._path} --resume{further}"
 
     @property

@@ -37,7 +37,7 @@ def test_targets_are_the_next_tokens():
 
 
 def test_a_window_is_as_much_longer_as_the_objective_says():
-    batch = CausalLM().prepare(torch.zeros(2, 8 + CausalLM.extra_tokens, dtype=torch.long))
+    batch = CausalLM().prepare(torch.zeros(2, CausalLM().window(8), dtype=torch.long))
     assert batch.ids.shape == batch.targets.shape == (2, 8)
 
 

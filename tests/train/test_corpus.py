@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from small_runs import small
+from small_runs import opened, small
 
 from llmcourse.errors import UserError
 from llmcourse.text.load import load_tokenizer
-from llmcourse.train.corpus import open_corpus, prepare_corpus
+from llmcourse.train.corpus import prepare_corpus
 
 
 def prepared(folder, **changes):
@@ -18,7 +18,7 @@ def prepared(folder, **changes):
     source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     settings = small(folder / "run", data__source=str(source), **changes)
     prepare_corpus(settings, folder / "run" / "data", fresh=True)
-    return settings, open_corpus(settings, folder / "run" / "data", extra_tokens=1)
+    return settings, opened(settings, folder / "run")
 
 
 def numbers(tokenizer, tokens) -> set[str]:
@@ -93,5 +93,5 @@ def test_a_resumed_run_does_not_read_its_source_again(tmp_path):
     gone = dataclasses.replace(settings.data, source=str(tmp_path / "gone.jsonl"))
     again = dataclasses.replace(settings, data=gone)
     prepare_corpus(again, tmp_path / "run" / "data", fresh=False)
-    same = open_corpus(again, tmp_path / "run" / "data", extra_tokens=1)
+    same = opened(again, tmp_path / "run")
     assert (same.train.tokens == corpus.train.tokens).all()

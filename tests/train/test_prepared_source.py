@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_runs import flags, log_of, run, small
+from small_runs import flags, log_of, opened, run, small
 
 from llmcourse.data.prepared import SPLITS, read_description, tokens_path
 from llmcourse.data.windows import sidecar
@@ -16,7 +16,7 @@ from llmcourse.errors import UserError
 from llmcourse.prepare.__main__ import main as prepare
 from llmcourse.text.load import load_tokenizer
 from llmcourse.train.__main__ import main
-from llmcourse.train.corpus import open_corpus, prepare_corpus
+from llmcourse.train.corpus import prepare_corpus
 
 OWN = {"data__max_megabytes": 0.5, "data__vocab_size": 512, "data__held_out": 0.05}
 """What the tiny preset says, and so nobody asked for."""
@@ -68,7 +68,7 @@ def test_another_disk_gets_a_copy(prepared, tmp_path, monkeypatch):
         used = tokens_path(tmp_path / "run" / "data", split)
         assert not os.path.samefile(used, tokens_path(prepared, split))
         assert used.read_bytes() == tokens_path(prepared, split).read_bytes()
-    open_corpus(settings, tmp_path / "run" / "data", extra_tokens=1)
+    opened(settings, tmp_path / "run")
 
 
 def test_preparing_anew_does_not_disturb_a_run(prepared, tmp_path):
@@ -89,7 +89,7 @@ def test_another_source_to_validate_on(prepared, tmp_path):
     other.write_text(json.dumps({"text": "Quite another text. " * 50}) + "\n")
     settings = small(tmp_path / "run", data__source=str(prepared), data__valid=str(other), **OWN)
     prepare_corpus(settings, tmp_path / "run" / "data", fresh=True)
-    corpus = open_corpus(settings, tmp_path / "run" / "data", extra_tokens=1)
+    corpus = opened(settings, tmp_path / "run")
     assert corpus.tokenizer.decode(corpus.valid.tokens.tolist()) == "Quite another text. " * 50
     assert len(corpus.train.tokens) == read_description(prepared).train.tokens
 

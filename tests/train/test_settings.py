@@ -11,6 +11,7 @@ from llmcourse.train.__main__ import parse
 from llmcourse.train.presets import PRESETS, laptop, tiny
 from llmcourse.train.settings import (
     RESUMABLE,
+    TASK_USES,
     ModelSettings,
     OptimizerSettings,
     Settings,
@@ -102,7 +103,11 @@ def test_the_command_line_overrides_any_leaf():
         changed = {"int": "7", "float": "0.125"}.get(type(value).__name__)
         if changed is None:
             continue
-        assert leaves(parse([option, changed]))[name] == type(value)(changed), name
+        if name == "task.mean_span":
+            changed = "2.5"
+        users = TASK_USES.get(name.removeprefix("task."), ("clm",))
+        given = ["--objective", users[0], option, changed]
+        assert leaves(parse(given))[name] == type(value)(changed), name
     assert parse(["--model.no-qk-norm"]).model.qk_norm is False
     assert parse(["--preset", "tiny", "--steps", "5"]) == dataclasses.replace(tiny(), steps=5)
     assert parse(["--preset=tiny"]) == tiny()
@@ -119,6 +124,20 @@ def test_the_command_line_overrides_any_leaf():
         (["--optimizer.lr", "-1"], r"optimizer\.lr=-1\.0 must be above 0"),
         (["--data.held-out", "1.5"], "between 0 and 1"),
         (["--precision", "fp8"], "invalid choice 'fp8'"),
+        (["--objective", "mlmm"], "invalid choice 'mlmm'"),
+        (["--task.rate", "0.3"], r"task\.rate=0\.3 does nothing with objective=clm"),
+        (["--objective", "mlm", "--task.rate", "1.5"], r"task\.rate=1\.5 must lie between"),
+        (
+            ["--objective", "mlm", "--task.mean-span", "0"],
+            r"mean_span=0\.0 must be at least",
+        ),
+        (["--objective", "plm", "--task.predict", "0"], r"task\.predict=0 must be at least 1"),
+        (
+            ["--objective", "contrastive", "--task.temperature", "0"],
+            "temperature=0.0 must be",
+        ),
+        (["--objective", "mlm", "--data.separate-documents"], "does nothing with objective=mlm"),
+        (["--patience", "-1"], "patience=-1 must not be negative"),
         (["--resume"], "add --out"),
         (["--resume", "--out", "nowhere"], "there is no run in nowhere"),
     ],
