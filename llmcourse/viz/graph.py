@@ -21,7 +21,7 @@ LEVELS: tuple[dict[str, float], ...] = (
         ("errors", "shapes", "randomness", "device", "files", "command_line", "learner"), 0.5
     ),
     {"text": 0.69},
-    {"data": 0.13, "nn": 0.42, "optim": 0.87},
+    {"data": 0.13, "nn": 0.38, "gradients": 0.63, "optim": 0.88},
     {"models": 0.42},
     {"objectives": 0.3},
     {"evaluate": 0.3, "generate": 0.58},
