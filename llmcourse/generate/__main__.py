@@ -96,9 +96,10 @@ def load_run(run: Path) -> "tuple[GPT | MLPLM | RNNLM, Tokenizer]":
         UserError: the directory holds no run, one of a model that does not go on with a text, or
             parts that do not belong together.
     """
-    from llmcourse.models.bert import BERT
-    from llmcourse.models.encoder_decoder import EncoderDecoder
     from llmcourse.models.files import family_of, load_model
+    from llmcourse.models.gpt import GPT
+    from llmcourse.models.mlp_lm import MLPLM
+    from llmcourse.models.rnn_lm import RNNLM
     from llmcourse.text.load import load_tokenizer
 
     if not run.is_dir():
@@ -109,7 +110,7 @@ def load_run(run: Path) -> "tuple[GPT | MLPLM | RNNLM, Tokenizer]":
             "python -m llmcourse.train"
         )
     model, tokenizer = load_model(run / "model"), load_tokenizer(run)
-    if isinstance(model, BERT | EncoderDecoder):
+    if not isinstance(model, GPT | MLPLM | RNNLM):
         raise UserError(
             f"{run} holds a model of the family {family_of(model)}, which does not go on with a "
             "text: name the run of a gpt"

@@ -3,6 +3,7 @@
 $ python -m llmcourse.train                               a small GPT on Python's documentation
 $ python -m llmcourse.train --preset tiny                 seconds, on stories of a small town
 $ python -m llmcourse.train --data.source book.txt        your own text
+$ python -m llmcourse.train --objective mlm               another task: mlm, plm, denoising, ...
 $ python -m llmcourse.train --budget 10m                  as good as it gets in ten minutes
 $ python -m llmcourse.train --out runs/mine --resume      go on after Ctrl-C, a kill or a crash
 $ python -m llmcourse.train --preset gpt2-124m            the real thing, on one GPU
@@ -100,15 +101,22 @@ def _conclude(result: "Result") -> None:
             file=sys.stderr,
         )
         return
-    print(f"\n{result.sample}\n")
-    print(f"{result.steps} steps in {minutes}; bits per byte on held-out text:", file=sys.stderr)
-    rows = {"uniform guess": result.uniform, "unigram": result.unigram}
-    if result.score is not None:
-        rows["this model"] = result.score.bits_per_byte
+    if result.sample:
+        print(f"\n{result.sample}\n")
+    score = result.score
+    if score is None or score.bytes:
+        rows = {"uniform guess": result.uniform, "unigram": result.unigram}
+        rows |= {} if score is None else {"this model": score.bits_per_byte}
+        unit = "bits per byte"
+    else:
+        rows, unit = {"this model": score.loss}, "nats per answer"
+    rows |= {} if score is None else {name: fig.mean for name, fig in score.figures.items()}
+    print(f"{result.steps} steps in {minutes}; {unit} on held-out text:", file=sys.stderr)
     for name, figure in rows.items():
         print(f"  {name:<14} {figure:.3f}", file=sys.stderr)
     print(f"report   {result.run / 'report.html'}", file=sys.stderr)
-    print(f"write    python -m llmcourse.generate {result.run}", file=sys.stderr)
+    if result.writes:
+        print(f"write    python -m llmcourse.generate {result.run}", file=sys.stderr)
 
 
 if __name__ == "__main__":

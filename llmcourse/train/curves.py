@@ -17,6 +17,8 @@ def result_bars(story: Story) -> str:
     """The best evaluation beside the guesses that it had to beat; nothing where one is alone."""
     bars = [Bar(label=label, value=value) for label, value in story.baselines.items()]
     if story.best is not None:
+        if story.headline != "bits_per_byte":
+            return ""
         value = story.best["bits_per_byte"]
         bars.append(Bar(label="this model", value=value, style="accent"))
     if len(bars) < 2:
@@ -34,7 +36,7 @@ def result_bars(story: Story) -> str:
 def loss_figure(story: Story) -> str:
     """Training and validation loss over the steps; in bits per byte once there is an evaluation."""
     ratio = story.nats_per_bit
-    unit = "bits per byte" if ratio else "nats per token"
+    unit = "bits per byte" if ratio else "nats per answer" if _mixed(story) else "nats per token"
     train = [(step, loss / (ratio or 1.0)) for step, loss in story.points("train", "loss")]
     valid = story.points("evaluate", "bits_per_byte" if ratio else "loss")
     levels = [Level(label=k, value=v) for k, v in story.baselines.items()] if ratio else []
@@ -112,6 +114,12 @@ def trend(line: Line, unit: str) -> str:
     else:
         moved = f"fell from {first} to" + ("" if last == least else f" {least}, then rose to")
     return f"{what} {moved} {last} {unit}"
+
+
+def _mixed(story: Story) -> bool:
+    """Whether the loss is about more than tokens: pairs of sentences, views of a text."""
+    evaluations = story.of("evaluate")
+    return any("bits_per_byte" not in e or "token_loss" in e for e in evaluations)
 
 
 def _ceiling(lines: list[Line], levels: list[Level]) -> float:

@@ -17,8 +17,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
-
 from llmcourse.errors import UserError
 from llmcourse.models.bert import BERT, BERTConfig
 from llmcourse.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
@@ -97,8 +95,3 @@ _FAMILIES: dict[ObjectiveName, tuple[Callable[..., Any], Callable[..., Model], d
     "span-corruption": _TWO_STACKS,
     "denoising": _TWO_STACKS,
 }
-
-
-def writes(model: nn.Module) -> bool:
-    """Whether a model goes on with a text from left to right."""
-    return isinstance(model, GPT)

@@ -26,6 +26,7 @@ from llmcourse.device import autocast
 from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import Score
 from llmcourse.models.files import save_model
+from llmcourse.models.gpt import GPT
 from llmcourse.randomness import (
     global_state,
     numpy_rng,
@@ -65,6 +66,7 @@ class Result:
         sample: the last sample.
         seconds: wall-clock time of the loop.
         stopped_by: the number of the signal that ended the run, or None.
+        writes: whether the model goes on with a text, so that `llmcourse.generate` can use it.
     """
 
     run: Path
@@ -75,6 +77,7 @@ class Result:
     sample: str
     seconds: float
     stopped_by: int | None
+    writes: bool
 
 
 def train(settings: Settings) -> Result:
@@ -213,6 +216,7 @@ def _train(settings: Settings, ranks: Ranks, run: RunDirectory) -> Result:
         sample=sample,
         seconds=state.seconds,
         stopped_by=signal,
+        writes=isinstance(model, GPT),
     )
 
 

@@ -81,9 +81,11 @@ def _result(story: Story) -> str:
         words = '<p class="unit">No evaluation yet</p>'
     else:
         which = f"The lowest of {count} evaluations, at" if count > 1 else "Measured at"
+        unit = {"bits_per_byte": "bits per byte", "loss": "nats per answer"}[story.headline]
+        asked = "" if story.objective == "clm" else f", as {story.objective} asks for it"
         words = (
-            f'<p class="big">{best["bits_per_byte"]:.3f}</p>\n'
-            '<p class="unit">bits per byte on held-out text</p>\n'
+            f'<p class="big">{best[story.headline]:.3f}</p>\n'
+            f'<p class="unit">{unit} on held-out text{escape(asked)}</p>\n'
             f'<p class="soft">{which} step {best["step"]:,}. {_comparison(story)}</p>'
         )
     return f'<div class="result">\n<div>{words}</div>\n{result_bars(story)}\n</div>'
@@ -91,7 +93,7 @@ def _result(story: Story) -> str:
 
 def _comparison(story: Story) -> str:
     """How the best evaluation stands to the harder of the two guesses."""
-    if story.best is None or "unigram" not in story.baselines:
+    if story.best is None or "unigram" not in story.baselines or story.headline == "loss":
         return ""
     share = story.best["bits_per_byte"] / story.baselines["unigram"] - 1
     side = "more" if share > 0 else "fewer"
@@ -103,7 +105,9 @@ def _figures(story: Story) -> Iterator[tuple[str, str]]:
     best = story.best or {}
     known = [
         ("perplexity per token", finite(best.get("perplexity")), "{:,.1f}".format),
-        ("loss, nats per token", finite(best.get("loss")), "{:.3f}".format),
+        ("loss, nats per token", _loss_per_token(best), "{:.3f}".format),
+        ("loss, nats per pair", finite(best.get("pair_loss")), "{:.3f}".format),
+        ("pairs told right", finite(best.get("pair_accuracy")), "{:.1%}".format),
         ("tokens trained on", story.latest("tokens"), "{:,.0f}".format),
         ("wall time", story.latest("seconds"), duration),
         ("tokens per second", story.typical("tokens_per_second"), "{:,.0f}".format),
@@ -116,6 +120,15 @@ def _figures(story: Story) -> Iterator[tuple[str, str]]:
     for name, value, shown in known:
         if value is not None:
             yield name, shown(value)
+
+
+def _loss_per_token(evaluation: dict[str, Any]) -> float | None:
+    """What an evaluation says of tokens; nothing where the task asks for none."""
+    return (
+        finite(evaluation.get("token_loss", evaluation.get("loss")))
+        if ("bits_per_byte" in evaluation)
+        else None
+    )
 
 
 def _sample(story: Story) -> str:

@@ -79,15 +79,32 @@ class Story:
         return {label: value for label, value in values.items() if value is not None}
 
     @property
+    def objective(self) -> str:
+        """What the model learned to do."""
+        return str(self.config.get("objective", "clm"))
+
+    @property
+    def headline(self) -> str:
+        """The figure by which the run chose its model: bits per byte, or else the loss."""
+        has_bits = any("bits_per_byte" in record for record in self.of("evaluate"))
+        return "bits_per_byte" if has_bits else "loss"
+
+    @property
     def best(self) -> Record | None:
-        """The evaluation with the fewest bits per byte; its weights are the run's model."""
-        scored = [r for r in self.of("evaluate") if finite(r.get("bits_per_byte")) is not None]
-        return min(scored, key=lambda record: record["bits_per_byte"], default=None)
+        """The evaluation with the lowest headline figure; its weights are the run's model."""
+        name = self.headline
+        scored = [r for r in self.of("evaluate") if finite(r.get(name)) is not None]
+        return min(scored, key=lambda record: record[name], default=None)
 
     @property
     def nats_per_bit(self) -> float | None:
-        """Nats a token for one bit a byte of validation text: what converts the two units."""
+        """Nats a token for one bit a byte of validation text: what converts the two units.
+
+        None where there is no evaluation, or where the loss is not about tokens alone.
+        """
         for record in self.of("evaluate"):
+            if "token_loss" in record:
+                return None
             loss, bits = finite(record.get("loss")), finite(record.get("bits_per_byte"))
             if loss and bits:
                 return loss / bits
@@ -119,8 +136,10 @@ class Story:
         return f"python -m llmcourse.train --out {self._path} --resume{further}"
 
     @property
-    def generate_command(self) -> str:
-        """The command that lets the model write."""
+    def generate_command(self) -> str | None:
+        """The command that lets the model write; None for one that does not go on with a text."""
+        if self.objective != "clm":
+            return None
         return f"python -m llmcourse.generate {self._path}"
 
     @property
