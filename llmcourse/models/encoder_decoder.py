@@ -82,6 +82,15 @@ class EncoderDecoderConfig(BlockConfig):
         head = 2 * target_length * self.vocab_size * self.d_model
         return self.n_layers * encoder + self.decoder_layers * decoder + head
 
+    @property
+    def flops_per_token(self) -> float:
+        """Floating-point operations to train on one token of the target.
+
+        Both sides are rows of `context_length`: reading a token of the source is paid for, too.
+        """
+        whole = self.forward_flops(self.context_length, self.context_length)
+        return 3 * whole / self.context_length
+
 
 def original_recipe(**sizes: Any) -> EncoderDecoderConfig:
     """A config by the recipe of Vaswani et al., 2017; `sizes` are any of its fields.
@@ -249,6 +258,11 @@ class EncoderDecoder(nn.Module):
     def n_parameters(self) -> int:
         """How many trained numbers there are, shared and tied matrices counted once."""
         return self.config.n_parameters
+
+    @property
+    def flops_per_token(self) -> float:
+        """Operations to train on one token: see `EncoderDecoderConfig.flops_per_token`."""
+        return self.config.flops_per_token
 
     def forward(
         self,

@@ -20,17 +20,19 @@ from torch import Tensor, nn
 from llmcourse.errors import UserError, nearest
 from llmcourse.files import atomic_write_bytes, atomic_write_text
 from llmcourse.models.bert import BERT, BERTConfig
+from llmcourse.models.dual_encoder import DualEncoder, DualEncoderConfig
 from llmcourse.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from llmcourse.models.gpt import GPT, GPTConfig
 from llmcourse.models.mlp_lm import MLPLM, MLPLMConfig
 from llmcourse.models.rnn_lm import RNNLM, RNNLMConfig
+from llmcourse.models.xlnet import XLNet, XLNetConfig
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
 Config = TypeVar("Config")
 Kind = TypeVar("Kind", bound=nn.Module)
-Model = GPT | BERT | EncoderDecoder | MLPLM | RNNLM
+Model = GPT | BERT | DualEncoder | EncoderDecoder | XLNet | MLPLM | RNNLM
 """What can be saved: the families whose config and weights say all."""
 
 
@@ -44,7 +46,9 @@ class Family(NamedTuple):
 FAMILIES = {
     "gpt": Family(GPTConfig, GPT),
     "bert": Family(BERTConfig, BERT),
+    "dual_encoder": Family(DualEncoderConfig, DualEncoder),
     "encoder_decoder": Family(EncoderDecoderConfig, EncoderDecoder),
+    "xlnet": Family(XLNetConfig, XLNet),
     "mlp_lm": Family(MLPLMConfig, MLPLM),
     "rnn_lm": Family(RNNLMConfig, RNNLM),
 }

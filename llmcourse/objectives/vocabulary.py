@@ -69,6 +69,12 @@ class Vocabulary:
             ends_sentence=none,
         )
 
+    @property
+    def blank_id(self) -> int:
+        """What stands where no text does, before the first token or after the last: the first
+        special token, as a rule `END_OF_TEXT`; 0 where there is none."""
+        return int(self.is_special.int().argmax())
+
     def words(self, tokens: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
         """The number, within its row, of the word that each token is a piece of, from 0.
 

@@ -1,0 +1,330 @@
+"""Denoising: damage a text, and have it written again by a model that reads one and writes another.
+
+Two ways to do it. T5 cuts spans out and asks for those alone (`SpanCorruption`; Raffel et al.,
+2020); BART hides, moves and cuts as it likes and asks for the whole text (`TextInfilling`; Lewis et
+al., 2019). BART's five kinds of noise are functions of their own. Not here: the model
+(`models/encoder_decoder.py`). Chapter 07 teaches this.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from llmcourse.errors import UserError
+from llmcourse.models.base import Output
+from llmcourse.nn import masks
+from llmcourse.objectives.base import Batch, LossSum, Objective, token_loss
+from llmcourse.objectives.vocabulary import Vocabulary
+
+# --- T5: say what was cut out --------------------------------------------------------------------
+
+
+class SpanCounts(NamedTuple):
+    """What a row of a given length loses.
+
+    Attributes:
+        hidden: how many tokens.
+        spans: in how many spans.
+        source: how long the rest is, with a sentinel in the place of each span.
+        target: how long the answer is: each span behind its sentinel, and a last sentinel.
+    """
+
+    hidden: int
+    spans: int
+    source: int
+    target: int
+
+
+def span_counts(length: int, rate: float, mean_span: float) -> SpanCounts:
+    """How a row of so many tokens (at least 2) is divided up: the same for all rows so long."""
+    hidden = min(max(round(length * rate), 1), length - 1)
+    spans = min(max(round(hidden / mean_span), 1), length - hidden)
+    return SpanCounts(hidden, spans, source=length - hidden + spans, target=hidden + spans + 1)
+
+
+class SpanCorruption(Objective):
+    """T5's task: spans are cut out, and the model says what stood there.
+
+        text     Thank you for inviting me to your party
+        source   Thank you <extra_0> me to <extra_1>
+        target   <extra_0> for inviting <extra_1> your party <extra_2>
+
+    All rows lose as many tokens in as many spans, so nothing has to be padded, and the decoder
+    writes about a fifth of what it would write to repeat the text (Raffel et al., 2020, section
+    3.1.4). As in the authors' code a row begins with text and ends with a span. A special token in
+    a span is cut out and asked for like any other.
+
+    Args:
+        vocabulary: the tokens.
+        context_length: how many tokens the model sees at once, on each side.
+        rate: the share of tokens that is cut out.
+        mean_span: how many tokens a span has on average.
+
+    Attributes:
+        special_tokens: the sentinels, one more than a row has spans.
+
+    Raises:
+        UserError: a rate or span that cannot be, or a context too short for any.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        context_length: int,
+        rate: float = 0.15,
+        mean_span: float = 3.0,
+    ) -> None:
+        _check_noise(rate, mean_span)
+        self.vocabulary = vocabulary
+        self.rate = rate
+        self.mean_span = mean_span
+        self.longest = self.window(context_length)
+        n_sentinels = span_counts(self.longest, rate, mean_span).spans + 1
+        self.special_tokens = tuple(f"<extra_{index}>" for index in range(n_sentinels))
+
+    def window(self, context_length: int) -> int:
+        """The most tokens whose source and target both fit into `context_length`.
+
+        Raises:
+            UserError: not even two tokens do.
+        """
+        # Together, source and target are longer than the row.
+        for length in range(2 * context_length, 1, -1):
+            counts = span_counts(length, self.rate, self.mean_span)
+            if max(counts.source, counts.target) <= context_length:
+                return length
+        raise UserError(
+            f"context_length={context_length} is too short for any span and its sentinels: "
+            "give at least 3"
+        )
+
+    def prepare(self, tokens: Int[Tensor, "B N"], rng: np.random.Generator) -> Batch:
+        """Cut spans out of each row.
+
+        The encoder reads `extras["source"]`. The decoder writes `targets`, and reads them one place
+        later, behind the vocabulary's `blank_id`, as `ids`.
+
+        Raises:
+            UserError: rows that are longer than the context allows, or of a single token.
+        """
+        if not 2 <= tokens.size(1) <= self.longest:
+            raise UserError(
+                f"rows of {tokens.size(1)} tokens cannot be prepared: give 2 to {self.longest}"
+            )
+        counts = span_counts(tokens.size(1), self.rate, self.mean_span)
+        hidden = spans_to_hide(tokens.size(0), tokens.size(1), counts, rng)
+        first = self.vocabulary.size
+        # A row begins with text, so the span behind the i-th stretch of text is the i-th span.
+        asked = replace_runs(tokens, ~hidden, first)
+        last = torch.full_like(tokens[:, :1], first + counts.spans)
+        targets = torch.cat([asked, last], dim=1)
+        return Batch(
+            ids=shift_right(targets, self.vocabulary.blank_id),
+            targets=targets,
+            extras={"source": replace_runs(tokens, hidden, first)},
+        )
+
+    def loss(self, output: Output, batch: Batch) -> LossSum:
+        """The cross-entropy in nats, summed over the spans and their sentinels."""
+        return token_loss(output.logits, batch.targets)
+
+
+def spans_to_hide(
+    n_rows: int, length: int, counts: SpanCounts, rng: np.random.Generator
+) -> Bool[Tensor, "B N"]:
+    """Which tokens to cut out: text, span, text, span, ..., in pieces whose lengths are drawn.
+
+    Every way to divide the text, and the spans, into so many pieces is as likely as any other.
+    """
+    text = pieces(n_rows, length - counts.hidden, counts.spans, rng)
+    spans = pieces(n_rows, counts.hidden, counts.spans, rng)
+    ends = torch.stack([text, spans], dim=2).flatten(1).cumsum(dim=1)  # B 2R
+    piece = torch.searchsorted(ends, torch.arange(length).repeat(n_rows, 1), right=True)
+    return piece % 2 == 1
+
+
+def pieces(n_rows: int, length: int, n_pieces: int, rng: np.random.Generator) -> Tensor:
+    """Lengths of at least 1 that add up to `length`, drawn evenly: one row for each text.
+
+    `n_pieces - 1` of the `length - 1` places between two tokens are cut.
+    """
+    cuts = rng.random((n_rows, length - 1)).argsort(axis=1)[:, : n_pieces - 1] + 1
+    edges = np.sort(np.pad(cuts, ((0, 0), (1, 1)), constant_values=(0, length)), axis=1)
+    return torch.from_numpy(np.diff(edges, axis=1))
+
+
+def replace_runs(
+    tokens: Int[Tensor, "B N"], hidden: Bool[Tensor, "B N"], first_sentinel: int
+) -> Int[Tensor, "B M"]:
+    """Put one sentinel in the place of each run of hidden tokens, counted up within a row.
+
+    The rows have to shrink by the same number of tokens.
+    """
+    begins = hidden.clone()
+    begins[:, 1:] &= ~hidden[:, :-1]
+    sentinels = first_sentinel + begins.cumsum(dim=1) - 1
+    return torch.where(begins, sentinels, tokens)[~hidden | begins].unflatten(
+        0, (tokens.size(0), -1)
+    )
+
+
+def fill_in(source: list[int], target: list[int], first_sentinel: int) -> list[int]:
+    """The text that a source and an answer to it make together: the way back from the task.
+
+    A span that the answer lacks stays open: its sentinel stands where it belongs.
+    """
+    spans: dict[int, list[int]] = {}
+    current: list[int] = []
+    for token in target:
+        if token >= first_sentinel:
+            current = spans.setdefault(token, [])
+        else:
+            current.append(token)
+    return [token for place in source for token in spans.get(place, [place])]
+
+
+# --- BART: write the text again ------------------------------------------------------------------
+
+
+class TextInfilling(Objective):
+    """BART's task: spans hidden behind one `[MASK]` each, sentences shuffled, all to be restored.
+
+        text     It rains . We stay in bed .
+        source   We [MASK] . It [MASK] rains .
+        target   It rains . We stay in bed .
+
+    How long a span was, and whether there was one, is for the model to find out. Documents that
+    share a row are damaged each by itself; special tokens stay where they are.
+
+    Args:
+        vocabulary: the tokens.
+        rate: the share of tokens that is hidden.
+        mean_span: how many tokens a span has on average, lambda.
+        permute: whether the sentences of a document are shuffled, too.
+
+    Raises:
+        UserError: a rate or span that cannot be.
+    """
+
+    special_tokens = ("[MASK]",)
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        rate: float = 0.3,
+        mean_span: float = 3.0,
+        permute: bool = True,
+    ) -> None:
+        _check_noise(rate, mean_span)
+        self.vocabulary = vocabulary
+        self.rate = rate
+        self.mean_span = mean_span
+        self.permute = permute
+
+    def prepare(self, tokens: Int[Tensor, "B T"], rng: np.random.Generator) -> Batch:
+        """Damage each row.
+
+        The encoder reads `extras["source"]`, as wide as the text, and padded behind what
+        `extras["source_mask"]` shows. The decoder writes the text, and reads it one place later,
+        behind the vocabulary's `blank_id`, as `ids`.
+        """
+        blank = self.vocabulary.blank_id
+        source = torch.full_like(tokens, blank)
+        lengths = torch.zeros(tokens.size(0), dtype=torch.long)
+        for index, row in enumerate(tokens):
+            damaged = self.damage(row, rng)
+            source[index, : len(damaged)] = damaged
+            lengths[index] = len(damaged)
+        return Batch(
+            ids=shift_right(tokens, blank),
+            targets=tokens,
+            extras={"source": source, "source_mask": masks.padding(lengths, tokens.size(1))},
+        )
+
+    def damage(self, row: Int[Tensor, " T"], rng: np.random.Generator) -> Int[Tensor, " S"]:
+        """Shuffle and hide, between one special token and the next. It never gets longer."""
+        special = torch.nonzero(self.vocabulary.is_special[row]).flatten().tolist()
+        parts, start = [], 0
+        for end in [*special, len(row)]:
+            document = row[start:end]
+            if self.permute:
+                ends = self.vocabulary.ends_sentence[document]
+                document = permute_sentences(document, ends, rng)
+            mask_id = self.vocabulary.size
+            parts += [infill(document, mask_id, self.rate, self.mean_span, rng), row[end : end + 1]]
+            start = end + 1
+        return torch.cat(parts)
+
+    def loss(self, output: Output, batch: Batch) -> LossSum:
+        """The cross-entropy in nats, summed over the whole text."""
+        return token_loss(output.logits, batch.targets)
+
+
+def mask_tokens(
+    row: Int[Tensor, " T"], mask_id: int, rate: float, rng: np.random.Generator
+) -> Int[Tensor, " T"]:
+    """Token masking: each token gives way to a `[MASK]` by chance, as in BERT."""
+    return torch.where(torch.from_numpy(rng.random(len(row)) < rate), mask_id, row)
+
+
+def delete_tokens(
+    row: Int[Tensor, " T"], rate: float, rng: np.random.Generator
+) -> Int[Tensor, " S"]:
+    """Token deletion: each token goes by chance, and leaves nothing to say where it stood."""
+    return row[torch.from_numpy(rng.random(len(row)) >= rate)]
+
+
+def infill(
+    row: Int[Tensor, " T"], mask_id: int, rate: float, mean_span: float, rng: np.random.Generator
+) -> Int[Tensor, " S"]:
+    """Text infilling: each span, its length drawn from Poisson(mean_span), becomes one `[MASK]`.
+
+    A span of no tokens puts a `[MASK]` where nothing was. Spans are drawn until they hold their
+    share of the tokens (which is rounded by chance, so that it is `rate` on average); the last one
+    is cut to fit. Then spans and the tokens left standing are put in order, each way as likely as
+    any other. There are no more spans than hidden tokens, so a row never gets longer.
+    """
+    budget = int(rate * len(row) + rng.random())
+    spans = rng.poisson(mean_span, size=budget)
+    spans = spans[: np.searchsorted(spans.cumsum(), budget) + 1]
+    spans[-1:] -= max(0, spans.sum() - budget)
+    n_items = len(row) - spans.sum() + len(spans)
+    is_span = np.zeros(n_items, dtype=bool)
+    is_span[rng.permutation(n_items)[: len(spans)]] = True
+    widths = np.ones(n_items, dtype=np.int64)
+    widths[is_span] = rng.permutation(spans)
+    starts = np.minimum(widths.cumsum() - widths, len(row) - 1)  # an empty last span starts nowhere
+    return torch.where(torch.from_numpy(is_span), mask_id, row[torch.from_numpy(starts)])
+
+
+def permute_sentences(
+    row: Int[Tensor, " T"], ends_sentence: Bool[Tensor, " T"], rng: np.random.Generator
+) -> Int[Tensor, " T"]:
+    """Sentence permutation: cut behind each token that ends a sentence, and shuffle the pieces."""
+    ends = (torch.nonzero(ends_sentence[:-1]).flatten() + 1).tolist()
+    sentences = row.tensor_split(ends)
+    return torch.cat([sentences[index] for index in rng.permutation(len(sentences))])
+
+
+def rotate_document(row: Int[Tensor, " T"], rng: np.random.Generator) -> Int[Tensor, " T"]:
+    """Document rotation: the text begins at a token drawn at random; what was before it follows."""
+    return row.roll(-int(rng.integers(max(1, len(row)))))
+
+
+# --- both ----------------------------------------------------------------------------------------
+
+
+def shift_right(targets: Int[Tensor, "B T"], start_id: int) -> Int[Tensor, "B T"]:
+    """What a decoder reads as it writes `targets`: a start, and then each token but the last."""
+    start = torch.full_like(targets[:, :1], start_id)
+    return torch.cat([start, targets[:, :-1]], dim=1)
+
+
+def _check_noise(rate: float, mean_span: float) -> None:
+    if not 0 < rate < 1:
+        raise UserError(f"rate={rate} must lie between 0 and 1: it is the share of tokens hidden")
+    if mean_span < 1:
+        raise UserError(f"mean_span={mean_span} must be at least 1: try 3")

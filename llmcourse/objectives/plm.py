@@ -1,0 +1,72 @@
+"""Permutation language modelling: say the tokens of a row one after another, in any order.
+
+XLNet (Yang et al., 2019). Left to right is one of `T!` orders in which a text's probability can be
+taken apart. Over many orders each token is predicted from every side, as BERT does it, yet no
+`[MASK]` ever stands in the text, and of two predicted tokens the later one knows the earlier. Not
+here: the two streams that this needs (`models/xlnet.py`). Chapter 07 teaches this.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from llmcourse.errors import UserError
+from llmcourse.models.base import Output
+from llmcourse.objectives.base import IGNORE, Batch, LossSum, Objective, token_loss
+from llmcourse.objectives.vocabulary import Vocabulary
+
+
+class PermutationLM(Objective):
+    """A random order a row, of which only the end is predicted.
+
+        loss = -sum_i log p(x_{z_i} | x_{z_1}, ..., x_{z_{i-1}}),   i > T - T / predict
+
+    for an order z of the T positions.
+
+    The first tokens of an order have little to go by, and would teach little (Yang et al., 2019,
+    section 2.3, where `predict` is K = 6, and neighbours are predicted together; here each token
+    stands for itself). Special tokens come first in every order: all may see them, and nobody has
+    to guess them.
+
+    Args:
+        vocabulary: the tokens.
+        predict: one token in so many is predicted, at least one a row; 1 for all of them.
+
+    Raises:
+        UserError: fewer than 1.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, predict: int = 6) -> None:
+        if predict < 1:
+            raise UserError(f"predict={predict} must be at least 1: one token in so many is scored")
+        self.vocabulary = vocabulary
+        self.predict = predict
+
+    def prepare(self, tokens: Int[Tensor, "B T"], rng: np.random.Generator) -> Batch:
+        """Draw an order for each row; the text stays as it is.
+
+        `extras["order"]` holds the rank of each position, 0 for the one that is seen by all others.
+        """
+        special = self.vocabulary.is_special[tokens]
+        draws = torch.from_numpy(rng.random(tokens.shape)) - special.double()
+        order = ranks(draws)
+        first_target = tokens.size(1) - max(1, tokens.size(1) // self.predict)
+        scored = (order >= first_target) & ~special
+        return Batch(
+            ids=tokens,
+            targets=torch.where(scored, tokens, IGNORE),
+            extras={"order": order},
+        )
+
+    def loss(self, output: Output, batch: Batch) -> LossSum:
+        """The cross-entropy in nats, summed over the end of each order."""
+        return token_loss(output.logits, batch.targets)
+
+
+def ranks(draws: Tensor) -> Int[Tensor, "B T"]:
+    """The place of each number in its row's order: 0 for the smallest, `[.3, .9, .1] -> [1, 2, 0]`.
+
+    Ranks of independent draws are an even choice among all orders.
+    """
+    return draws.argsort(dim=1).argsort(dim=1)
