@@ -113,17 +113,12 @@ class Visible(NamedTuple):
 def visible(order: Int[Tensor, "B T"]) -> Visible:
     """The masks of both streams: `rank[s] <= rank[t]`, and `rank[s] < rank[t]`.
 
-    Positions of one rank see each other's content, and none of them is predicted from another.
+    Positions of one rank see each other's content, and none of them is predicted from another. So
+    to ask for one token given all others, let it have rank 1 and them rank 0. (To let every query
+    see all but itself at once would not do: what it sees has seen its token, one block below.)
     """
     asking, shown = order[:, None, :, None], order[:, None, None, :]
     return Visible(content=shown <= asking, query=shown < asking)
-
-
-def all_but_itself(length: int, device: torch.device | str | None = None) -> Visible:
-    """The masks without an order: each token is predicted from all others, on both sides."""
-    everything = torch.ones(1, 1, length, length, dtype=torch.bool, device=device)
-    itself = torch.eye(length, dtype=torch.bool, device=device)
-    return Visible(content=everything, query=everything & ~itself)
 
 
 class XLNet(nn.Module):
@@ -173,21 +168,21 @@ class XLNet(nn.Module):
         order: Int[Tensor, "#B T"] | None = None,
         mask: Bool[Tensor, "#B #H #T #T"] | Bool[Tensor, "#T #T"] | None = None,
     ) -> Output:
-        """Score every token of the vocabulary for each position, given those before it in an order.
+        """Score every token of the vocabulary for each position, given those of lower rank.
 
         The logits are the query's; `hidden` is the content's, which has seen its own token.
 
         Args:
             ids: the tokens to read.
-            order: the rank of each position. Without, every content sees all of the row, and every
-                query all but itself.
+            order: the rank of each position in the order. Unless given, all have the same: `hidden`
+                then describes a text read from both sides, and the logits are guesses from nothing.
             mask: True where a position may look (padding, packed documents), on top of the order.
 
         Raises:
             UserError: more tokens than the context is long.
         """
         check_length(ids.size(1), self.config.context_length)
-        seen = all_but_itself(ids.size(1), ids.device) if order is None else visible(order)
+        seen = visible(torch.zeros_like(ids) if order is None else order)
         if mask is not None:
             seen = Visible(seen.content & mask, seen.query & mask)
         content = self._place(self.token_embedding(ids))
