@@ -1,8 +1,7 @@
 """BERT in the Hugging Face format: `BertForMaskedLM`, and the pooler of `BertModel` if it has one.
 
-Files of `BertForPreTraining` are read too; their head for pairs of sentences is left out, as it is
-no part of the model here. Not here: the door to all formats (`huggingface.py`). Chapter 17 teaches
-this.
+With a head for pairs of sentences it is `BertForPreTraining`. There, label 0 says that B follows A;
+here, label 1 does. Not here: the door to all formats (`huggingface.py`). Chapter 17 teaches this.
 """
 
 from typing import Any
@@ -29,11 +28,13 @@ BERT_NAMES = {
     "mlm_transform.proj": "cls.predictions.transform.dense",
     "mlm_transform.norm": "cls.predictions.transform.LayerNorm",
     "lm_head": "cls.predictions.decoder",
+    "pair_head": "cls.seq_relationship",
 }
 """Our module's name to BERT's; `#` is the layer."""
 
 _BIASES = ("cls.predictions.decoder.bias", "cls.predictions.bias")
 """The output head's bias, under its two names; tied models store the second alone."""
+_PAIR_HEAD = "cls.seq_relationship."
 
 
 def bert_state(state: State) -> State:
@@ -42,7 +43,7 @@ def bert_state(state: State) -> State:
     theirs[_BIASES[1]] = theirs[_BIASES[0]].clone()
     if "lm_head.weight" not in state:
         del theirs[_BIASES[0]]
-    return theirs
+    return _other_labels_first(theirs)
 
 
 def from_bert_state(state: State) -> State:
@@ -54,22 +55,40 @@ def from_bert_state(state: State) -> State:
     theirs = {
         name.replace(".gamma", ".weight").replace(".beta", ".bias"): tensor
         for name, tensor in state.items()
-        if not name.startswith("cls.seq_relationship.") and not name.endswith(".position_ids")
+        if not name.endswith(".position_ids")
     }
     if _BIASES[1] not in theirs:
         raise UserError(
             "this BERT has no head for masked words: save a BertForMaskedLM or BertForPreTraining"
         )
     theirs.setdefault(_BIASES[0], theirs.pop(_BIASES[1]))
-    return rename(theirs, inverse(BERT_NAMES))
+    return rename(_other_labels_first(theirs), inverse(BERT_NAMES))
+
+
+def _other_labels_first(theirs: State) -> State:
+    """The rows of the head for pairs in the other order, and all else as it is."""
+    return {
+        name: tensor.flip(0) if name.startswith(_PAIR_HEAD) else tensor
+        for name, tensor in theirs.items()
+    }
 
 
 def _changes(config: BERTConfig) -> dict[str, Any]:
-    return even_heads(config) | ({} if config.n_segments else {"n_segments": 2})
+    changes: dict[str, Any] = {} if config.n_segments else {"n_segments": 2}
+    if config.n_pair_labels:
+        changes |= {} if config.n_pair_labels == 2 else {"n_pair_labels": 2}
+        changes |= {} if config.pooler else {"pooler": True}
+    return even_heads(config) | changes
+
+
+def _read_weights(state: State) -> dict[str, Any]:
+    n_labels = 2 if f"{_PAIR_HEAD}weight" in state else 0
+    return {"pooler": "bert.pooler.dense.weight" in state, "n_pair_labels": n_labels}
 
 
 def _write_config(config: BERTConfig) -> dict[str, Any]:
-    return {
+    pairs = {"architectures": ["BertForPreTraining"]} if config.n_pair_labels else {}
+    return pairs | {
         "max_position_embeddings": config.context_length,
         "hidden_size": config.d_model,
         "num_hidden_layers": config.n_layers,
@@ -119,7 +138,7 @@ BERT_FORMATS = {
         to_ours=lambda state, config: from_bert_state(state),
         write_config=_write_config,
         read_config=_read_config,
-        read_weights=lambda state: {"pooler": "bert.pooler.dense.weight" in state},
+        read_weights=_read_weights,
     )
 }
 """The library's families that `BERT` spans, by their `model_type`."""

@@ -1,9 +1,9 @@
 """BERT: a stack of blocks that see both ways, and fill in the words that were hidden from them.
 
 From the recipe of 2018 to parts of today: the config names the parts. Not here: what it shares with
-the other families (`models/config.py`); how words are hidden, and whether two sentences belong
-together, which is decided from `pooled` (`objectives/`); files (`models/files.py`), other
-libraries' formats (`export/`). Chapter 05 builds it, chapter 07 trains it.
+the other families (`models/config.py`); how words are hidden and sentences paired (`objectives/`);
+files (`models/files.py`), other libraries' formats (`export/`). Chapter 05 builds it, chapter 07
+trains it.
 """
 
 from dataclasses import dataclass
@@ -33,11 +33,14 @@ class BERTOutput(NamedTuple):
         logits: unnormalised log-probabilities of each token of the vocabulary, at each place.
         hidden: the final hidden states.
         pooled: a summary of the row, made of the hidden state of its first token.
+        pair_logits: unnormalised log-probabilities of each label of the row, decided from its
+            summary; `[B, 0]` where the config has no labels.
     """
 
     logits: Float[Tensor, "B T V"]
     hidden: Float[Tensor, "B T D"]
     pooled: Float[Tensor, "B D"]
+    pair_logits: Float[Tensor, "B P"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,8 @@ class BERTConfig(BlockConfig):
         pooler: whether the row's summary has a layer of its own, `tanh(W h + b)`; without, it is
             the first hidden state.
         mlm_transform: whether a layer stands between the blocks and the output head.
+        n_pair_labels: how many labels a row may have (2 tell whether sentence B follows A), P; 0
+            for no such head.
 
     Raises:
         UserError: an unknown part, or sizes that do not go together.
@@ -57,10 +62,12 @@ class BERTConfig(BlockConfig):
     n_segments: int = 2
     pooler: bool = True
     mlm_transform: bool = True
+    n_pair_labels: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(0, "n_segments", self.n_segments)
+        at_least(0, "n_pair_labels", self.n_pair_labels)
 
     @property
     def n_parameters(self) -> int:
@@ -71,17 +78,18 @@ class BERTConfig(BlockConfig):
         n_tokens = self.vocab_size * (2 - self.tie_embeddings)
         tables = (n_tokens + self.n_segments) * self.d_model + self.position_parameters
         head = (square + norm) * self.mlm_transform + self.vocab_size * self.bias
-        return blocks + norms + tables + head + square * self.pooler
+        pairs = self.n_pair_labels * (self.d_model + self.bias)
+        return blocks + norms + tables + head + square * self.pooler + pairs
 
     def forward_flops(self, length: int) -> int:
         """Floating-point operations to read one row of so many tokens, and to score every place.
 
         A multiplication and an addition for each weight and token that meet, and for each query and
-        key. The pooler sees the first token alone. Training takes three times as many.
+        key. Pooler and pair head see one place alone. Training takes three times as many.
         """
         head = self.d_model * (self.vocab_size + self.d_model * self.mlm_transform)
-        pooler = 2 * self.d_model**2 * self.pooler
-        return self.encoding_flops(length) + 2 * length * head + pooler
+        row = 2 * self.d_model * (self.d_model * self.pooler + self.n_pair_labels)
+        return self.encoding_flops(length) + 2 * length * head + row
 
     def encoding_flops(self, length: int) -> int:
         """The part of `forward_flops` that the blocks take."""
@@ -163,7 +171,7 @@ class MLMTransform(nn.Module):
 
 
 class BERT(nn.Module):
-    """An encoder with a head for masked language modelling, initialised from the global generator.
+    """An encoder with heads for words and for pairs, initialised from the global generator.
 
     Attributes:
         config: what it was built from.
@@ -174,6 +182,7 @@ class BERT(nn.Module):
         blocks: the L layers.
         norm: the final norm; with post-norm the identity.
         pooler: from the first hidden state to a summary of the row.
+        pair_head: from the summary to the labels of the row, or None.
         mlm_transform: from hidden states to what the output head reads.
         lm_head: to logits, `[V, D]`; its matrix is the token embedding's where tied.
     """
@@ -194,6 +203,11 @@ class BERT(nn.Module):
         self.pooler = Pooler(config) if config.pooler else nn.Identity()
         self.mlm_transform = MLMTransform(config) if config.mlm_transform else nn.Identity()
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=config.bias)
+        self.pair_head = (
+            nn.Linear(config.d_model, config.n_pair_labels, bias=config.bias)
+            if config.n_pair_labels
+            else None
+        )
         normal_(self)
         if config.zero_init_outputs:
             zero_residual_outputs_(self)
@@ -229,7 +243,9 @@ class BERT(nn.Module):
         """
         hidden = self.encode(ids, segments=segments, mask=mask)
         logits = self.lm_head(self.mlm_transform(hidden))
-        return BERTOutput(logits, hidden, self.pooler(hidden[:, 0]))
+        pooled = self.pooler(hidden[:, 0])
+        labels = pooled[:, :0] if self.pair_head is None else self.pair_head(pooled)
+        return BERTOutput(logits, hidden, pooled, labels)
 
     def encode(
         self,

@@ -14,7 +14,12 @@ from torch import Tensor
 
 from llmcourse.text.base import Tokenizer
 
-SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "\n")
+STOPS = (".", "!", "?")
+"""What ends a sentence where no letter follows: not in `3.14` or `os.path`."""
+FULL_STOPS = ("。", "！", "？", "\n")
+"""What ends a sentence whatever follows."""
+_CLOSING = " \"'”’)]»」』"
+"""What may stand between the end of a sentence and the end of its token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,9 @@ class Vocabulary:
             word before it.
         ends_inside: whether a token ends with a letter or digit, so that the word may go on.
         ends_sentence: whether a sentence may end behind a token.
+        ends_anyway: whether it also does where a letter follows.
+        blank_id: what stands where no text does, before the first token or after the last:
+            `END_OF_TEXT`.
     """
 
     size: int
@@ -35,6 +43,8 @@ class Vocabulary:
     begins_inside: Bool[Tensor, " V"]
     ends_inside: Bool[Tensor, " V"]
     ends_sentence: Bool[Tensor, " V"]
+    ends_anyway: Bool[Tensor, " V"]
+    blank_id: int
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> "Vocabulary":
@@ -43,21 +53,24 @@ class Vocabulary:
         A byte beyond ASCII counts as a letter: most are parts of one, and a token may hold half.
         """
         pieces = [tokenizer.token_bytes(token_id) for token_id in range(tokenizer.vocab_size)]
-        ends = tuple(mark.encode() for mark in SENTENCE_ENDS)
+        texts = [piece.decode("utf-8", "ignore").rstrip(_CLOSING) for piece in pieces]
         special = set(tokenizer.special_ids.values())
         return cls(
             size=tokenizer.vocab_size,
             is_special=torch.tensor([token_id in special for token_id in range(len(pieces))]),
             begins_inside=torch.tensor([_is_letter(piece[:1]) for piece in pieces]),
             ends_inside=torch.tensor([_is_letter(piece[-1:]) for piece in pieces]),
-            ends_sentence=torch.tensor(
-                [piece.rstrip(b" ").endswith(ends) or piece.endswith(b"\n") for piece in pieces]
-            ),
+            ends_sentence=torch.tensor([text.endswith(STOPS + FULL_STOPS) for text in texts]),
+            ends_anyway=torch.tensor([text.endswith(FULL_STOPS) for text in texts]),
+            blank_id=tokenizer.eot_id,
         )
 
     @classmethod
     def plain(cls, size: int, special_ids: tuple[int, ...] = ()) -> "Vocabulary":
-        """Tokens that are each a word of their own, without sentences: for small examples."""
+        """Tokens that are each a word of their own, without sentences: for small examples.
+
+        The blank is the first special one, or 0 where there is none.
+        """
         none = torch.zeros(size, dtype=torch.bool)
         special = none.clone()
         special[list(special_ids)] = True
@@ -67,25 +80,36 @@ class Vocabulary:
             begins_inside=none,
             ends_inside=none,
             ends_sentence=none,
+            ends_anyway=none,
+            blank_id=special_ids[0] if special_ids else 0,
         )
 
-    @property
-    def blank_id(self) -> int:
-        """What stands where no text does, before the first token or after the last: the first
-        special token, as a rule `END_OF_TEXT`; 0 where there is none."""
-        return int(self.is_special.int().argmax())
+    def is_text(self, tokens: Int[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
+        """Which tokens stand for text: neither special nor an objective's own."""
+        own = tokens >= self.size
+        return ~own & ~self.is_special[tokens.masked_fill(own, 0)]
 
     def words(self, tokens: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
         """The number, within its row, of the word that each token is a piece of, from 0.
 
-        A token goes on with the word before it if the two meet letter to letter, and neither is
-        special: ` d` and `og` are one word, `dog` and `.` are two.
+        A token goes on with the word before it if the two meet letter to letter, and both stand for
+        text: ` d` and `og` are one word, `dog` and `.` are two.
         """
-        joined = self.ends_inside[tokens[:, :-1]] & self.begins_inside[tokens[:, 1:]]
-        special = self.is_special[tokens]
-        begins = torch.ones_like(tokens, dtype=torch.bool)
-        begins[:, 1:] = ~joined | special[:, :-1] | special[:, 1:]
+        text = self.is_text(tokens)
+        known = tokens.masked_fill(~text, 0)
+        begins = torch.ones_like(text)
+        joined = self.ends_inside[known[:, :-1]] & self.begins_inside[known[:, 1:]]
+        begins[:, 1:] = ~(joined & text[:, :-1] & text[:, 1:])
         return begins.cumsum(dim=1) - 1
+
+    def sentence_ends(self, tokens: Int[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
+        """Behind which tokens a sentence ends, as far as marks tell: that of `Dr.` does, too."""
+        text = self.is_text(tokens)
+        known = tokens.masked_fill(~text, 0)
+        ends = self.ends_sentence[known] & text
+        letter_follows = self.begins_inside[known[:, 1:]] & text[:, 1:]
+        ends[:, :-1] &= self.ends_anyway[known[:, :-1]] | ~letter_follows
+        return ends
 
     def random_tokens(self, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
         """Tokens drawn evenly from all that stand for text."""

@@ -21,6 +21,7 @@ V, C = 50, 16
 SIZES = {"vocab_size": V, "context_length": C, "d_model": 32, "n_layers": 2, "n_heads": 4}
 OURS = {
     "bert": bert_recipe(**SIZES),
+    "for pairs": bert_recipe(**SIZES, n_pair_labels=2),
     "untied, without pooler": bert_recipe(
         **SIZES, tie_embeddings=False, pooler=False, n_segments=3, d_ff=72, norm_eps=1e-3
     ),
@@ -82,12 +83,22 @@ class TestExport:
     def test_theirs_says_what_ours_says(self, name, dtype, batch, tmp_path):
         ours = numerics.randomise(BERT(OURS[name]))
         assert to_huggingface(ours, tmp_path) == "bert"
-        theirs, loading = BertForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
+        kind = BertForPreTraining if ours.config.n_pair_labels else BertForMaskedLM
+        assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [
+            kind.__name__
+        ]
+        theirs, loading = kind.from_pretrained(tmp_path, output_loading_info=True)
         assert theirs.dtype == dtype
         # A pooler has no place in that class; BertModel finds it.
         assert {key.split(".")[1] for key in loading.pop("unexpected_keys")} <= {"pooler"}
         assert not any(loading.values()), loading
-        close(ours_of(ours, *batch).logits, theirs_of(theirs, *batch).logits)
+        mine, wanted = ours_of(ours, *batch), theirs_of(theirs, *batch)
+        if ours.config.n_pair_labels:
+            close(mine.logits, wanted.prediction_logits)
+            # Their label 0 says what our label 1 says: B follows A.
+            close(mine.pair_logits.flip(1), wanted.seq_relationship_logits)
+        else:
+            close(mine.logits, wanted.logits)
 
     def test_and_back_again(self, name, batch, tmp_path):
         ours = numerics.randomise(BERT(OURS[name]))
@@ -137,10 +148,7 @@ class TestImport:
         theirs.save_pretrained(tmp_path)
         ours, wanted = ours_of(from_huggingface(tmp_path), *batch), theirs_of(theirs, *batch)
         close(ours.logits, wanted.prediction_logits)
-        close(
-            theirs.cls.seq_relationship(ours.pooled).detach(),
-            wanted.seq_relationship_logits,
-        )
+        close(ours.pair_logits.flip(1), wanted.seq_relationship_logits)
 
     def test_the_oldest_files(self, batch, tmp_path):
         """Norms with `gamma` and `beta`, a buffer of positions, the output's bias stored twice."""
@@ -193,6 +201,8 @@ class TestImport:
         (bert_recipe(**SIZES, n_kv_heads=2), "train one with n_kv_heads=4"),
         (bert_recipe(**SIZES, head_dim=6), "train one with head_dim=8"),
         (bert_recipe(**SIZES, mlp="gelu"), "train one with mlp='gelu_exact'"),
+        (bert_recipe(**SIZES, n_pair_labels=3), "train one with n_pair_labels=2"),
+        (bert_recipe(**SIZES, n_pair_labels=2, pooler=False), "train one with pooler=True"),
         (modern_bert_recipe(**SIZES), "no family with all parts of this model; nearest is bert"),
     ],
 )

@@ -20,7 +20,9 @@ CONFIGS = {
     "bert": bert_recipe(**SIZES),
     "bert untied": bert_recipe(**SIZES, tie_embeddings=False, n_segments=3, bias=False),
     "bert with today's order": bert_recipe(**SIZES, residual="pre", positions="rope"),
+    "bert for pairs": bert_recipe(**SIZES, n_pair_labels=2),
     "modern": modern_bert_recipe(**SIZES),
+    "modern for three labels": modern_bert_recipe(**SIZES, n_pair_labels=3),
     "cramming": modern_bert_recipe(**SIZES, positions="sinusoidal", mlm_transform=False),
     "between": BERTConfig(**SIZES, n_kv_heads=2, positions="relative", pooler=False, n_segments=1),
 }
@@ -54,9 +56,17 @@ class TestForward:
         close(model.lm_head(model.mlm_transform(output.hidden)), output.logits)
         close(model.pooler(output.hidden[:, 0]), output.pooled)
 
+    def test_the_head_for_pairs_reads_the_summary(self, model, ids):
+        output = model(ids)
+        assert output.pair_logits.shape == (2, model.config.n_pair_labels)
+        if model.config.n_pair_labels:
+            close(model.pair_head(output.pooled), output.pair_logits)
+        else:
+            assert model.pair_head is None
+
     def test_rows_do_not_see_each_other(self, model, ids):
         for alone, together in zip(model(ids[1:]), model(ids), strict=True):
-            close(alone, together[1:])
+            assert torch.allclose(alone, together[1:], rtol=0, atol=1e-10)
 
     @pytest.mark.parametrize("place", [0, 5, C - 1])
     def test_every_word_changes_everything(self, model, ids, place):
@@ -155,7 +165,7 @@ class TestTraining:
 
     def test_everything_learns(self, model, ids):
         output = model(ids, segments=None if model.segment_embedding is None else ids % 1)
-        (output.logits.square().sum() + output.pooled.square().sum()).backward()
+        sum(each.square().sum() for each in output).backward()
         still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
         # A constant added to all keys shifts all of a query's scores alike, which softmax ignores.
         assert all(name.endswith("k_proj.bias") for name in still), still
@@ -196,9 +206,9 @@ class TestSizes:
         assert model.n_parameters == config.n_parameters
 
     def test_bert_base_is_as_large_as_published(self):
-        """110,106,428 with the head for pairs of sentences, two rows of D weights and a bias."""
+        """With its head for pairs of sentences, two rows of D weights and a bias."""
         sizes = {"vocab_size": 30522, "context_length": 512, "d_model": 768, "n_layers": 12}
-        assert bert_recipe(**sizes, n_heads=12).n_parameters == 110_106_428 - 2 * 769
+        assert bert_recipe(**sizes, n_heads=12, n_pair_labels=2).n_parameters == 110_106_428
 
     @pytest.mark.parametrize("length", [1, 5, C])
     def test_operations_are_counted_by_formula(self, config, length):
@@ -213,7 +223,7 @@ class TestSizes:
         model = BERT(config)
         with FlopCounterMode(display=False) as counter, capture(model, "*.weights"):
             output = model(torch.zeros(1, C).long())
-            (output.logits.sum() + output.pooled.sum()).backward()
+            (output.logits.sum() + output.pooled.sum() + output.pair_logits.sum()).backward()
         assert model.flops_per_token == counter.get_total_flops() / C
         assert model.flops_per_token == config.flops_per_token
 
@@ -256,6 +266,7 @@ class TestRecipes:
         ("change", "message"),
         [
             ({"n_segments": -1}, "n_segments=-1 must be at least 0"),
+            ({"n_pair_labels": -1}, "n_pair_labels=-1 must be at least 0"),
             ({"residual": "none"}, "unknown residual='none'"),
             ({"n_heads": 5}, "n_heads=5 does not divide d_model=32: try 4 or 8"),
             ({"positions": "alibi"}, "unknown positions='alibi'"),
