@@ -55,6 +55,15 @@ def test_two_processes_with_micro_batches_and_muon_equal_one(tmp_path):
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["mlm", "nsp", "plm"])
+def test_two_processes_equal_one_at_other_tasks(objective, tmp_path):
+    """What is hidden, exchanged or asked first is drawn for the whole batch."""
+    run(tmp_path / "one", **EXACT, objective=objective)
+    torchrun(tmp_path / "two", **EXACT, objective=objective)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=FLOAT)
+
+
 def test_micro_batches_equal_one_batch(one, tmp_path):
     run(tmp_path / "parts", **EXACT, micro_batch_size=2)
     assert losses(tmp_path / "parts") == pytest.approx(one, rel=FLOAT)

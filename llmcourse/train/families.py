@@ -19,10 +19,17 @@ from typing import Any
 
 from llmcourse.errors import UserError
 from llmcourse.models.bert import BERT, BERTConfig
+from llmcourse.models.dual_encoder import DualEncoder, DualEncoderConfig
 from llmcourse.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from llmcourse.models.gpt import GPT, GPTConfig
+from llmcourse.models.xlnet import XLNet, XLNetConfig
 from llmcourse.objectives.base import Objective
 from llmcourse.objectives.clm import CausalLM
+from llmcourse.objectives.contrastive import Contrastive
+from llmcourse.objectives.denoising import SpanCorruption, TextInfilling
+from llmcourse.objectives.mlm import MaskedLM
+from llmcourse.objectives.plm import PermutationLM
+from llmcourse.objectives.sentence_pair import SentencePairs
 from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.text.base import Tokenizer
 from llmcourse.train.settings import ObjectiveName, Settings
@@ -32,7 +39,7 @@ RATE = 0.15
 DENOISING_RATE = 0.3
 """The same for denoising (Lewis et al., 2019)."""
 
-Model = GPT | BERT | EncoderDecoder
+Model = GPT | BERT | XLNet | EncoderDecoder | DualEncoder
 """What a run trains."""
 
 
@@ -65,7 +72,8 @@ def build_objective(settings: Settings, tokenizer: Tokenizer) -> Objective:
     masking = MaskedLM(vocabulary, rate=rate, unit=task.unit, mean_span=task.mean_span)
     if settings.objective == "mlm":
         return masking
-    hides, _, kind = settings.objective.rpartition("-")
+    kind = "nsp" if settings.objective.endswith("nsp") else "sop"
+    hides = settings.objective.startswith("mlm")
     return SentencePairs(vocabulary, kind=kind, masking=masking if hides else None)
 
 
@@ -79,7 +87,21 @@ def build_model(settings: Settings, vocab_size: int) -> Model:
     """
     config, model, further = _FAMILIES[settings.objective]
     shape = dataclasses.asdict(settings.model)
-    return model(config(vocab_size=vocab_size, **shape, **further))
+    built = model(config(vocab_size=vocab_size, **shape, **further))
+    reader = built.encoder if isinstance(built, DualEncoder) else built
+    if settings.objective in ("nsp", "sop", "contrastive") and isinstance(reader, BERT):
+        _freeze_token_heads(reader)
+    return built
+
+
+def _freeze_token_heads(bert: BERT) -> None:
+    """Keep what only hidden tokens would train as it is: processes wait for every other gradient.
+
+    A matrix that also embeds the tokens is trained as that.
+    """
+    for head in (bert.lm_head, bert.mlm_transform):
+        for parameter in head.parameters():
+            parameter.requires_grad_(parameter is bert.token_embedding.weight)
 
 
 _ENCODER = (BERTConfig, BERT, {"n_segments": 0, "pooler": False})
@@ -92,6 +114,8 @@ _FAMILIES: dict[ObjectiveName, tuple[Callable[..., Any], Callable[..., Model], d
     "sop": _PAIRS,
     "mlm-nsp": _PAIRS,
     "mlm-sop": _PAIRS,
+    "plm": (XLNetConfig, XLNet, {}),
     "span-corruption": _TWO_STACKS,
     "denoising": _TWO_STACKS,
+    "contrastive": (DualEncoderConfig, DualEncoder, _ENCODER[2]),
 }

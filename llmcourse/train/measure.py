@@ -43,12 +43,18 @@ def score_model(
 def _batches(
     corpus: Corpus, objective: Objective, settings: Settings, ranks: Ranks, rows: int
 ) -> Iterator[Batch]:
-    """This process's share of the validation windows, evenly spread over the text."""
+    """This process's share of the validation windows, evenly spread over the text.
+
+    Every process corrupts whole batches and takes its rows of them: what is hidden depends neither
+    on how many processes there are, nor on how many rows each takes at once.
+    """
     available = len(corpus.valid)
     wanted = min(settings.evaluate_windows or available, available)
-    chosen = np.linspace(0, available - 1, wanted).round().astype(int)[ranks.rank :: ranks.world]
-    for start in range(0, len(chosen), rows):
-        windows = [corpus.valid.window(int(i)) for i in chosen[start : start + rows]]
-        tokens = torch.from_numpy(np.stack(windows))
-        rng = numpy_rng(settings.seed, "evaluate", start, ranks.rank)
-        yield objective.prepare(tokens, rng).to(ranks.device)
+    chosen = np.linspace(0, available - 1, wanted).round().astype(int)
+    for start in range(0, wanted, settings.batch_size):
+        windows = [corpus.valid.window(int(i)) for i in chosen[start : start + settings.batch_size]]
+        rng = numpy_rng(settings.seed, "evaluate", start)
+        whole = objective.prepare(torch.from_numpy(np.stack(windows)), rng)
+        mine = whole.rows(slice(ranks.rank, None, ranks.world))
+        for first in range(0, len(mine.ids), rows):
+            yield mine.rows(slice(first, first + rows)).to(ranks.device)

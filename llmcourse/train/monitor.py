@@ -123,13 +123,15 @@ class Monitor:
             f"step {state.step:>6}     validation {', '.join(said)} after {state.seconds:.0f} s"
         )
         if self.log:
-            text = {"bits_per_byte": score.bits_per_byte, "perplexity": score.perplexity}
+            text = {}
+            if score.bytes:
+                text = {"bits_per_byte": score.bits_per_byte, "perplexity": score.perplexity}
             self.log.log(
                 "evaluate",
                 state.step,
                 tokens=state.tokens,
                 loss=score.loss,
-                **(text if score.bytes else {}),
+                **text,
                 **{name.replace(" ", "_"): mean for name, mean in figures.items()},
                 seconds=round(state.seconds, 3),
             )

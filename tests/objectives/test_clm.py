@@ -1,5 +1,6 @@
 import math
 
+import numerics
 import numpy as np
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from llmcourse.models.base import Output
 from llmcourse.models.gpt import GPT, modern_recipe
 from llmcourse.objectives.base import IGNORE, Batch
-from llmcourse.objectives.clm import CausalLM
+from llmcourse.objectives.clm import CausalLM, document_ids
 
 V = 11
 
@@ -127,3 +128,46 @@ def test_a_model_that_copies_its_input_is_caught_out():
     assert torch.equal(output.logits.argmax(-1), batch.ids)
     total, count = CausalLM().loss(output, batch)
     assert total / count > math.log(V)
+
+
+# --- documents kept apart ------------------------------------------------------------------------
+
+END = 10
+
+
+def in_double():
+    sizes = {"vocab_size": V, "context_length": 16, "d_model": 16, "n_layers": 2, "n_heads": 2}
+    return numerics.in_double(lambda: GPT(modern_recipe(**sizes)))
+
+
+def test_a_separator_belongs_to_the_document_that_it_begins():
+    ids = torch.tensor([[1, 2, END, 3, END, END, 4]])
+    assert document_ids(ids, END).tolist() == [[0, 0, 1, 1, 2, 3, 3]]
+
+
+def test_without_a_separator_there_is_no_mask(batch):
+    assert "mask" not in batch.extras
+
+
+def test_packed_documents_are_scored_as_if_each_stood_alone():
+    """What a window of two documents costs is what the two cost in windows of their own."""
+    model = in_double()
+    first, second = [1, 2, 3, 4], [5, 6, 7]
+    objective = CausalLM(separator=END)
+    packed = objective.prepare(torch.tensor([[END, *first, END, *second, END]]))
+    alone = [objective.prepare(torch.tensor([[END, *text, END]])) for text in (first, second)]
+    scores = [objective.loss(model(ids=b.ids, **b.extras), b) for b in (packed, *alone)]
+    assert scores[0].count == scores[1].count + scores[2].count == 9
+    numerics.close(scores[0].total, scores[1].total + scores[2].total)
+    unmasked = CausalLM().loss(model(ids=packed.ids), packed)
+    assert (unmasked.total - scores[0].total).abs() > 0.01
+
+
+def test_nothing_leaks_between_documents():
+    model = in_double()
+    objective = CausalLM(separator=END)
+    rows = torch.tensor([[1, 2, 3, END, 5, 6, 7], [1, 9, 3, END, 5, 6, 7]])
+    batch = objective.prepare(rows)
+    logits = model(ids=batch.ids, **batch.extras).logits
+    numerics.close(logits[0, 3:], logits[1, 3:])
+    assert (logits[0, 1:3] - logits[1, 1:3]).abs().min() > 1e-6
