@@ -41,6 +41,10 @@ def to_huggingface(model: GPT | BERT | EncoderDecoder, directory: str | os.PathL
     """
     family = choose_format(model.config)
     chosen = FORMATS[family]
+    if not isinstance(model, chosen.family.model):
+        raise UserError(
+            f"Hugging Face has no family for a {type(model).__name__}: export its encoder"
+        )
     config = {
         "architectures": [chosen.architecture],
         "model_type": family,

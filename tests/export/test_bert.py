@@ -14,6 +14,7 @@ from llmcourse.errors import UserError
 from llmcourse.export.huggingface import choose_format, from_huggingface, to_huggingface
 from llmcourse.export.huggingface_bert import bert_state, from_bert_state
 from llmcourse.models.bert import BERT, bert_recipe, modern_bert_recipe
+from llmcourse.models.dual_encoder import DualEncoder, DualEncoderConfig
 from llmcourse.models.files import unique_state
 from llmcourse.nn.masks import padding
 
@@ -210,3 +211,16 @@ def test_what_no_family_holds_is_refused(config, message):
     with pytest.raises(UserError, match=message) as caught:
         choose_format(config)
     assert "\n" not in str(caught.value)
+
+
+def test_of_a_dual_encoder_the_encoder_can_be_exported(tmp_path):
+    sizes = {"vocab_size": 11, "context_length": 8, "d_model": 8, "n_layers": 1, "n_heads": 2}
+    shape = dataclasses.asdict(bert_recipe(**sizes))
+    model = DualEncoder(DualEncoderConfig(**shape))
+    with pytest.raises(UserError, match="no family for a DualEncoder: export its encoder"):
+        to_huggingface(model, tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
+    assert to_huggingface(model.encoder, tmp_path / "encoder") == "bert"
+    again = from_huggingface(tmp_path / "encoder")
+    ids = torch.arange(8)[None]
+    numerics.close(again(ids).logits, model.eval().encoder(ids).logits)
