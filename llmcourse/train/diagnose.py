@@ -93,6 +93,18 @@ class Summary:
         """The loss at the end, over the last tenth of the records and at least three."""
         return float(self.losses[-max(3, len(self.losses) // 10) :].mean())
 
+    @property
+    def falling(self) -> float:
+        """The share by which the loss fell from the third quarter of the run to the last."""
+        return float(self.part(0.5, 0.75).mean() / self.part(0.75, 1).mean() - 1)
+
+    @property
+    def worse_than_unigram(self) -> bool:
+        """Whether the last evaluation is worse than guessing by frequency."""
+        return bool(
+            self.unigram is not None and self.evaluations and self.evaluations[-1][1] > self.unigram
+        )
+
     def part(self, start: float, end: float) -> Float[np.ndarray, " n"]:
         """The losses between two shares of the run, such as its third quarter, `part(.5, .75)`."""
         n = len(self.losses)
@@ -252,23 +264,21 @@ def targets_misaligned(run: Summary) -> str | None:
     """A loss that stops where the frequencies of tokens stop: inputs say nothing about targets."""
     if run.unigram is None:
         return None
-    before, after = run.part(0.5, 0.75).mean(), run.part(0.75, 1).mean()
-    if abs(run.last / run.unigram - 1) > 0.05 or before - after > 0.02 * after:
+    if abs(run.last / run.unigram - 1) > 0.05 or run.falling > 0.02:
         return None
     return (
         f"the loss stopped at {run.last:.2f}, where guessing by frequency stands "
-        f"({run.unigram:.2f}); over the last quarter it fell by "
-        f"{max(0.0, (before - after) / after):.1%}."
+        f"({run.unigram:.2f}); over the last quarter it fell by {max(0.0, run.falling):.1%}."
     )
 
 
 def not_learning(run: Summary) -> str | None:
-    """Worse than guessing by frequency at the end, and none of the known signs."""
-    if run.unigram is None or not run.evaluations or run.evaluations[-1][1] < run.unigram:
+    """Worse than guessing by frequency, no longer falling, and none of the known signs."""
+    if not run.worse_than_unigram or run.falling > 0.02:
         return None
     return (
-        f"the held-out loss ends at {run.evaluations[-1][1]:.2f}; guessing by frequency costs "
-        f"{run.unigram:.2f}."
+        f"the held-out loss ends at {run.evaluations[-1][1]:.2f}, guessing by frequency costs "
+        f"{run.unigram:.2f}, and the training loss falls no more."
     )
 
 
@@ -359,11 +369,24 @@ def diagnose(metrics: Iterable[dict[str, Any]]) -> Diagnosis:
     for illness in ILLNESSES:
         if found := illness.find(run):
             return Diagnosis(cause=illness.cause, evidence=found, advice=illness.advice)
-    return Diagnosis(
-        cause="healthy",
-        evidence=f"the loss fell from {run.first:.2f} to {run.last:.2f}.",
-        advice="None of the known signs is there.",
-    )
+    advice = "None of the known signs is there."
+    if run.worse_than_unigram:
+        advice = "That is still worse than guessing by frequency: train for longer."
+    evidence = f"the loss fell from {run.first:.2f} to {run.last:.2f}."
+    return Diagnosis(cause="healthy", evidence=evidence, advice=advice)
+
+
+def bad_end(metrics: Iterable[dict[str, Any]]) -> Diagnosis | None:
+    """The diagnosis of a run that finished, or failed, and not well; None for all other runs.
+
+    A run that somebody stopped has not ended, and of a short one there is nothing to say.
+    """
+    run = Summary(list(metrics))
+    if not run.reason.startswith(("finished", "failed")):
+        return None
+    found = diagnose(run.records)
+    well = found.cause == "too short" or (found.healthy and not run.worse_than_unigram)
+    return None if well else found
 
 
 def _smooth(values: Float[np.ndarray, " N"]) -> Float[np.ndarray, " n"]:

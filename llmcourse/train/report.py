@@ -16,6 +16,7 @@ from typing import Any
 from llmcourse.errors import UserError, exit_on_user_error
 from llmcourse.files import atomic_write_text
 from llmcourse.train.curves import loss_figure, result_bars, small_figures
+from llmcourse.train.diagnose import bad_end
 from llmcourse.train.page import escape, page, section, table, tiles
 from llmcourse.train.record import RunDirectory
 from llmcourse.train.story import Story, duration, finite
@@ -58,6 +59,7 @@ def _heading(story: Story) -> str:
     return (
         '<p class="kicker">Training run</p>\n'
         f'<h1>{escape(story.name)}</h1>\n<p class="soft">{escape(line)}</p>\n{_warning(story)}'
+        f"{_diagnosis(story)}"
     )
 
 
@@ -71,6 +73,17 @@ def _warning(story: Story) -> str:
     return (
         f'<p class="warn">This run {escape(how)}. To go on with it: '
         f"<code>{escape(story.resume_command)}</code></p>"
+    )
+
+
+def _diagnosis(story: Story) -> str:
+    """What is likely wrong with a run that ended badly."""
+    found = bad_end(story.records)
+    if found is None:
+        return ""
+    return (
+        f'<p class="warn"><strong>Diagnosis: {escape(found.cause)}.</strong> '
+        f"{escape(found.evidence[0].upper() + found.evidence[1:])} {escape(found.advice)}</p>"
     )
 
 
