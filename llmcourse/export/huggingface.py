@@ -15,8 +15,6 @@ from llmcourse.export.formats import Format, State
 from llmcourse.export.huggingface_bert import BERT_FORMATS
 from llmcourse.export.huggingface_gpt import GPT_FORMATS
 from llmcourse.export.huggingface_t5 import T5_FORMATS
-from llmcourse.models.bert import BERT
-from llmcourse.models.encoder_decoder import EncoderDecoder
 from llmcourse.models.files import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -27,13 +25,12 @@ from llmcourse.models.files import (
     unique_state,
     write_model,
 )
-from llmcourse.models.gpt import GPT
 
 FORMATS: dict[str, Format] = {**GPT_FORMATS, **BERT_FORMATS, **T5_FORMATS}
 """The library's families that ours span, by their `model_type`."""
 
 
-def to_huggingface(model: GPT | BERT | EncoderDecoder, directory: str | os.PathLike) -> str:
+def to_huggingface(model: Model, directory: str | os.PathLike) -> str:
     """Write what `transformers` opens, with the class that `FORMATS` names; returns its family.
 
     Raises:
