@@ -36,7 +36,8 @@ def to_huggingface(model: Model, directory: str | os.PathLike) -> str:
     Raises:
         UserError: the model combines parts that no family of the library combines.
     """
-    family = choose_format(model.config)
+    ours: Any = model.config
+    family = choose_format(ours)
     chosen = FORMATS[family]
     if not isinstance(model, chosen.family.model):
         raise UserError(
@@ -45,15 +46,15 @@ def to_huggingface(model: Model, directory: str | os.PathLike) -> str:
     config = {
         "architectures": [chosen.architecture],
         "model_type": family,
-        "vocab_size": model.config.vocab_size,
-        "tie_word_embeddings": model.config.tie_embeddings,
+        "vocab_size": ours.vocab_size,
+        "tie_word_embeddings": ours.tie_embeddings,
         # Left open, transformers would fill in token ids that the vocabulary may not have.
         "bos_token_id": None,
         "eos_token_id": None,
         "pad_token_id": None,
-        **chosen.write_config(model.config),
+        **chosen.write_config(ours),
     }
-    write_model(directory, chosen.to_theirs(unique_state(model), model.config), config)
+    write_model(directory, chosen.to_theirs(unique_state(model), ours), config)
     return family
 
 
