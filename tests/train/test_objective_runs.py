@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from small_runs import log_of, run, small, state_of, weights_of
@@ -11,6 +12,7 @@ from small_runs import log_of, run, small, state_of, weights_of
 from llmcourse.errors import UserError
 from llmcourse.generate.__main__ import main as generate
 from llmcourse.models.files import family_of, load_model
+from llmcourse.text.load import load_tokenizer
 from llmcourse.text.simple import ByteTokenizer
 from llmcourse.train.__main__ import main as train_command
 from llmcourse.train.families import build_model, build_objective
@@ -75,6 +77,18 @@ def test_a_sample_shows_what_was_asked_said_and_right(finished):
         assert parts == ["asked:", "said:", "right:"]
     else:
         assert result.sample == ""
+
+
+def test_what_a_sample_calls_right_stands_in_the_held_out_text(finished):
+    name, result = finished
+    if name not in ("mlm", "plm", "denoising"):
+        return  # pairs and spans are shown with the task's own tokens between
+    tokens = np.fromfile(result.run / "data" / "valid.bin", "<u2")
+    text = " ".join(load_tokenizer(result.run).decode(tokens.tolist()).split())
+    asked, _, right = (line[7:] for line in result.sample.splitlines() if line)
+    assert right in text
+    assert asked not in text
+    assert ("[MASK]" if name == "denoising" else "___") in asked
 
 
 def test_generate_says_that_it_cannot(finished, capsys):
