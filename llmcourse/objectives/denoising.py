@@ -285,12 +285,13 @@ def infill(
     A span of no tokens puts a `[MASK]` where nothing was. Spans are drawn until they hold their
     share of the tokens (which is rounded by chance, so that it is `rate` on average); the last one
     is cut to fit. Then spans and the tokens left standing are put in order, each way as likely as
-    any other. There are no more spans than hidden tokens, so a row never gets longer.
+    any other. Of very short rows, empty spans that would make them longer are left out.
     """
     budget = int(rate * len(row) + rng.random())
     spans = rng.poisson(mean_span, size=budget)
     spans = spans[: np.searchsorted(spans.cumsum(), budget) + 1]
     spans[-1:] -= max(0, spans.sum() - budget)
+    spans = np.delete(spans, np.flatnonzero(spans == 0)[: max(0, len(spans) - spans.sum())])
     n_items = len(row) - spans.sum() + len(spans)
     is_span = np.zeros(n_items, dtype=bool)
     is_span[rng.permutation(n_items)[: len(spans)]] = True
