@@ -1,0 +1,94 @@
+"""Pictures of runs: a patient's curves, and how far two runs have drifted apart.
+
+Not here: the runs (`train/clinic.py`), what is wrong with them (`train/diagnose.py`), and a loss
+curve between its baselines (`training.py`). Chapter 08 teaches how to read them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from llmcourse.data.packing import Rows
+from llmcourse.train.diagnose import Summary, diagnose
+from llmcourse.viz import style
+from llmcourse.viz.widgets import Explorer, choice
+
+Metrics = Sequence[Mapping[str, Any]]
+
+
+def chart(metrics: Metrics, *, cured: Metrics | None = None, title: str = "") -> Figure:
+    """The loss, with evaluations as dots and frequencies' level dashed; the gradient's norm beside.
+
+    A cured run is drawn in grey. Losses far above the start are cut off, for one spike would
+    flatten all the rest.
+    """
+    drawn, (left, right) = style.figure(height=2.7, columns=2, width_ratios=[3, 2])
+    sick = Summary([dict(record) for record in metrics])
+    if cured is not None:
+        other = Summary([dict(record) for record in cured])
+        left.plot(other.steps, other.losses, color=style.GREYS[3], linestyle="-", label="cured")
+        right.plot(other.steps, other.norms, color=style.GREYS[3], linestyle="-")
+    left.plot(sick.steps, sick.losses, color=style.ACCENT, linewidth=1.2, label="training")
+    steps, losses = zip(*sick.evaluations, strict=True)
+    left.plot(steps, losses, "o-", color=style.CONTRAST, markersize=3.5, label="held-out")
+    if sick.unigram is not None:
+        left.axhline(sick.unigram, color=style.GREYS[2], linewidth=1, linestyle="--")
+        left.text(steps[-1], sick.unigram, "frequencies ", va="bottom", ha="right", fontsize=8)
+    left.set(ylim=(0, 2 * sick.first), xlabel="step", ylabel="loss (nats)", title=title)
+    left.legend(ncols=3, fontsize=8, loc="upper right")
+    right.plot(sick.steps, sick.norms, color=style.ACCENT, linewidth=1.2)
+    right.set(xlabel="step", title="Gradient's norm")
+    if (sick.norms > 0).any():
+        right.set_yscale("log")
+    return drawn
+
+
+def explorer(runs: Mapping[str, Metrics]) -> Explorer:
+    """Choose a run by name; its curves, and what `diagnose` says as the title."""
+
+    def draw(run: str) -> Figure:
+        return chart(runs[run], title=diagnose(dict(r) for r in runs[run]).cause)
+
+    return Explorer(draw, run=choice(runs))
+
+
+def drift(
+    runs: Mapping[str, Sequence[float]],
+    reference: Sequence[float],
+    *,
+    start: int = 0,
+    ax: Axes | None = None,
+    title: str = "",
+) -> Axes:
+    """How far each run's losses are from the reference's; a run that is the same lies at zero."""
+    if ax is None:
+        _, ax = style.figure(height=3)
+    for name, losses in runs.items():
+        gap = np.abs(np.asarray(losses) - np.asarray(reference))
+        ax.plot(range(start + 1, start + 1 + len(gap)), gap, label=name)
+    ax.set(xlabel="step", ylabel="difference of the losses", title=title)
+    ax.legend()
+    return ax
+
+
+def packed(rows: Rows, *, ax: Axes | None = None, title: str = "") -> Axes:
+    """Rows of packed documents: each document a block of its shade, padding hatched."""
+    if ax is None:
+        _, ax = style.figure(height=0.26 * len(rows.ids) + 0.9)
+    length = rows.ids.shape[1]
+    for row, numbers in enumerate(rows.documents):
+        ends = np.flatnonzero(np.diff(numbers, append=-1)) + 1
+        starts = np.concatenate([[0], ends[:-1]])
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            number = int(numbers[start])
+            shade = style.SEQUENTIAL(0.85 - 0.25 * (number % 3)) if number else "white"
+            look: dict[str, Any] = {"color": shade, "edgecolor": "white", "height": 0.8}
+            if not number:
+                look = {"color": "white", "edgecolor": style.GREYS[3], "height": 0.8}
+            ax.barh(row, end - start, left=start, hatch=None if number else "////", **look)
+    ax.set(xlim=(0, length), yticks=[], xlabel="T (position)", ylabel="B (row)", title=title)
+    ax.invert_yaxis()
+    return ax
