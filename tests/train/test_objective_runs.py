@@ -178,3 +178,9 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path):
 def test_patience_lets_a_run_that_learns_go_on(tmp_path):
     result = run(tmp_path / "run", steps=20, evaluate_every=5, patience=1)
     assert result.steps == 20
+
+
+def test_a_budget_ends_every_task(tmp_path):
+    result = run(tmp_path / "run", objective="plm", steps=10**6, budget="2s", save_every=10**6)
+    assert 2 <= result.seconds < 5
+    assert result.steps < 10**6
