@@ -3,18 +3,18 @@
 `diagnose(read_metrics("runs/mine/metrics.jsonl"))` looks for signs that can be measured in the
 records of a log: the loss, the gradient's norm, the evaluations, the baselines. Each illness is a
 small function from a `Summary` to the evidence for it, or None; the first that finds some names the
-cause. The thresholds are meant to be argued with. Not here: runs to try it on (`clinic.py`), and
-the figures behind a report (`story.py`). Chapter 08 teaches this.
+cause. The thresholds are meant to be argued with. Not here: the curves (`summary.py`), and runs to try
+it on (`clinic.py`). Chapter 08 teaches this.
 """
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+
+from llmcourse.train.summary import Summary, likeness, smooth, without_trend
 
 FEWEST = 8
 """With fewer records of the training loss nothing is said."""
@@ -41,96 +41,6 @@ class Diagnosis:
 
     def __str__(self) -> str:
         return f"{self.cause}: {self.evidence} {self.advice}"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A run's curves, as arrays without gaps, and the levels that they are compared with.
-
-    Attributes:
-        records: the log.
-    """
-
-    records: list[dict[str, Any]]
-
-    @cached_property
-    def steps(self) -> Float[np.ndarray, " N"]:
-        """The steps at which a finite training loss was logged."""
-        return self._training("step")
-
-    @cached_property
-    def losses(self) -> Float[np.ndarray, " N"]:
-        """The training loss at those steps, in nats a token."""
-        return self._training("loss")
-
-    @cached_property
-    def norms(self) -> Float[np.ndarray, " N"]:
-        """The gradient's norm at those steps, before clipping; NaN where it was not finite."""
-        return self._training("grad_norm")
-
-    @cached_property
-    def evaluations(self) -> list[tuple[int, float]]:
-        """Step and held-out loss of every evaluation, in nats a token."""
-        return [(r["step"], r["loss"]) for r in self._of("evaluate") if math.isfinite(r["loss"])]
-
-    @cached_property
-    def unigram(self) -> float | None:
-        """What guessing by frequency costs, in nats a token; None if the log does not say."""
-        return self._baseline("unigram_bits_per_byte")
-
-    @property
-    def reason(self) -> str:
-        """Why the run ended; empty if it did not."""
-        return str(next((r.get("reason") for r in self._of("end")), ""))
-
-    @property
-    def first(self) -> float:
-        """The loss at the start."""
-        return float(self.losses[0])
-
-    @property
-    def last(self) -> float:
-        """The loss at the end, over the last tenth of the records and at least three."""
-        return float(self.losses[-max(3, len(self.losses) // 10) :].mean())
-
-    @property
-    def falling(self) -> float:
-        """The share by which the loss fell from the third quarter of the run to the last."""
-        return float(self.part(0.5, 0.75).mean() / self.part(0.75, 1).mean() - 1)
-
-    @property
-    def worse_than_unigram(self) -> bool:
-        """Whether the last evaluation is worse than guessing by frequency."""
-        return bool(
-            self.unigram is not None and self.evaluations and self.evaluations[-1][1] > self.unigram
-        )
-
-    def part(self, start: float, end: float) -> Float[np.ndarray, " n"]:
-        """The losses between two shares of the run, such as its third quarter, `part(.5, .75)`."""
-        n = len(self.losses)
-        return self.losses[int(start * n) : max(int(end * n), int(start * n) + 1)]
-
-    def around(self, step: float) -> float:
-        """The training loss about a step, over a tenth of the records."""
-        index = int(np.searchsorted(self.steps, step))
-        half = max(2, len(self.losses) // 20)
-        return float(self.losses[max(0, index - half) : index + half].mean())
-
-    def _of(self, kind: str) -> Iterable[dict[str, Any]]:
-        return (record for record in self.records if record["kind"] == kind)
-
-    def _training(self, name: str) -> Float[np.ndarray, " N"]:
-        rows = [r for r in self._of("train") if math.isfinite(r["loss"])]
-        values = np.array([float(r.get(name, math.nan)) for r in rows], dtype=float)
-        return np.where(np.isfinite(values), values, math.nan)
-
-    def _baseline(self, name: str) -> float | None:
-        """A baseline's bits per byte as nats a token, by the ratio of the two at an evaluation."""
-        bits = next((r[name] for r in self._of("baseline") if name in r), None)
-        scored = next((r for r in self._of("evaluate") if r.get("bits_per_byte")), None)
-        if bits is None or scored is None:
-            return None
-        return float(bits * scored["loss"] / scored["bits_per_byte"])
 
 
 # --- the illnesses: each returns its evidence, or None --------------------------------------------
@@ -180,7 +90,7 @@ def rate_too_high(run: Summary) -> str | None:
             f"the loss is above its first value ({run.first:.2f}) in {above:.0%} of the records; "
             f"the highest is {run.losses.max():.2f}."
         )
-    lowest = _smooth(run.losses).min()
+    lowest = smooth(run.losses).min()
     if run.last < 1.25 * lowest or len(run.losses) < 2 * FEWEST:
         return None
     return f"the training loss had come down to {lowest:.2f} and ends at {run.last:.2f}."
@@ -188,19 +98,19 @@ def rate_too_high(run: Summary) -> str | None:
 
 def data_in_order(run: Summary) -> str | None:
     """A training loss that goes up and down with a fixed period: the data come in blocks."""
-    waves = _without_trend(run.losses[len(run.losses) // 4 :])
+    waves = without_trend(run.losses[len(run.losses) // 4 :])
     if len(waves) < 24 or waves.std() < 0.03 * run.last:
         return None
     lags = range(4, len(waves) // 2)
-    likeness = np.array([_likeness(waves, lag) for lag in lags])
-    best = int(likeness.argmax())
+    found = np.array([likeness(waves, lag) for lag in lags])
+    best = int(found.argmax())
     period = lags[best]
-    if likeness[best] < 0.5 or _likeness(waves, period // 2) > 0.1:
+    if found[best] < 0.5 or likeness(waves, period // 2) > 0.1:
         return None
     steps = period * float(np.median(np.diff(run.steps)))
     return (
         f"the training loss repeats every {steps:.0f} steps or so (correlation "
-        f"{likeness[best]:.2f}), up and down by {waves.std():.2f}."
+        f"{found[best]:.2f}), up and down by {waves.std():.2f}."
     )
 
 
@@ -387,25 +297,3 @@ def bad_end(metrics: Iterable[dict[str, Any]]) -> Diagnosis | None:
     found = diagnose(run.records)
     well = found.cause == "too short" or (found.healthy and not run.worse_than_unigram)
     return None if well else found
-
-
-def _smooth(values: Float[np.ndarray, " N"]) -> Float[np.ndarray, " n"]:
-    """Means over an eighth of the values at each place."""
-    width = max(3, len(values) // 8)
-    return np.convolve(values, np.ones(width) / width, mode="valid")
-
-
-def _without_trend(values: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
-    """What is left of a curve without its best parabola."""
-    if len(values) < 4:
-        return np.zeros(0)
-    places = np.linspace(-1, 1, len(values))
-    return values - np.polyval(np.polyfit(places, values, 2), places)
-
-
-def _likeness(waves: Float[np.ndarray, " N"], lag: int) -> float:
-    """The correlation of a curve with itself, `lag` records later."""
-    one, other = waves[:-lag], waves[lag:]
-    if not (one.std() and other.std()):
-        return 0.0
-    return float(np.corrcoef(one, other)[0, 1])

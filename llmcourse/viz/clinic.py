@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from llmcourse.data.packing import Rows
-from llmcourse.train.diagnose import Summary, diagnose
+from llmcourse.train.diagnose import diagnose
+from llmcourse.train.summary import Summary
 from llmcourse.viz import style
 from llmcourse.viz.widgets import Explorer, choice
 

@@ -9,11 +9,12 @@ import pytest
 from small_runs import run
 
 from llmcourse.train.clinic import NoShift, Patient, ShiftedRows, observe
-from llmcourse.train.diagnose import FEWEST, ILLNESSES, Summary, bad_end, diagnose
+from llmcourse.train.diagnose import FEWEST, ILLNESSES, bad_end, diagnose
 from llmcourse.train.loop import train
 from llmcourse.train.presets import PRESETS
 from llmcourse.train.record import RunDirectory, read_metrics
 from llmcourse.train.report import write_report
+from llmcourse.train.summary import Summary
 
 UNIFORM, UNIGRAM = 6.0, 4.5
 """In nats; the hand-drawn logs have one bit a byte for each nat a token."""
