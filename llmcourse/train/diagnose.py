@@ -3,8 +3,8 @@
 `diagnose(read_metrics("runs/mine/metrics.jsonl"))` looks for signs that can be measured in the
 records of a log: the loss, the gradient's norm, the evaluations, the baselines. Each illness is a
 small function from a `Summary` to the evidence for it, or None; the first that finds some names the
-cause. The thresholds are meant to be argued with. Not here: the curves (`summary.py`), and runs to try
-it on (`clinic.py`). Chapter 08 teaches this.
+cause. The thresholds are meant to be argued with. Not here: the curves (`summary.py`), and runs to
+try it on (`clinic.py`). Chapter 08 teaches this.
 """
 
 import math
