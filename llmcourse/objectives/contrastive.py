@@ -5,7 +5,7 @@ told from are the other texts of its batch: nothing is labelled, and each row's 
 rows. Not here: the model (`models/dual_encoder.py`). Chapter 07 teaches this.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class Contrastive(Objective):
         self,
         vocabulary: Vocabulary,
         temperature: float = 0.05,
-        views: Literal["dropout", "crop"] = "dropout",
+        views: str = "dropout",
         crop: float = 0.5,
     ) -> None:
         if views not in VIEWS:

@@ -355,6 +355,15 @@ class TestSizes:
             model(source, ids).logits.sum().backward()
         assert 3 * config.forward_flops(S, T) == counter.get_total_flops()
 
+    def test_training_on_a_token(self, config):
+        """Forward and backward over whole rows on both sides, shared by the target's tokens."""
+        model = EncoderDecoder(config)
+        rows = torch.zeros(1, C).long()
+        with FlopCounterMode(display=False) as counter, capture(model, "*.weights"):
+            model(rows, rows).logits.sum().backward()
+        assert model.flops_per_token == counter.get_total_flops() / C
+        assert model.flops_per_token == config.flops_per_token
+
 
 class TestRecipes:
     def test_original(self):

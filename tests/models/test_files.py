@@ -6,6 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from llmcourse.errors import UserError
 from llmcourse.models.bert import BERT, bert_recipe, modern_bert_recipe
+from llmcourse.models.dual_encoder import DualEncoder, dual_encoder_recipe
 from llmcourse.models.encoder_decoder import (
     EncoderDecoder,
     modern_encoder_decoder_recipe,
@@ -16,6 +17,7 @@ from llmcourse.models.files import FAMILIES, family_of, load_model, load_weights
 from llmcourse.models.gpt import GPT, gpt2_recipe, modern_recipe
 from llmcourse.models.mlp_lm import MLPLM, MLPLMConfig
 from llmcourse.models.rnn_lm import RNNLM, RNNLMConfig
+from llmcourse.models.xlnet import XLNet, modern_xlnet_recipe, xlnet_recipe
 
 SIZES = {"vocab_size": 50, "context_length": 16, "d_model": 32, "n_layers": 2, "n_heads": 4}
 
@@ -104,11 +106,14 @@ EVERY_FAMILY = {
     "gpt": GPT(gpt2_recipe(**SIZES)),
     "bert": BERT(bert_recipe(**SIZES, n_segments=3)),
     "bert, modern": BERT(modern_bert_recipe(**SIZES)),
+    "dual_encoder": DualEncoder(dual_encoder_recipe(**SIZES, projection=True)),
     "encoder_decoder": EncoderDecoder(original_recipe(**SIZES, n_decoder_layers=1)),
     "encoder_decoder, t5": EncoderDecoder(t5_recipe(**SIZES, relative_buckets=8)),
     "encoder_decoder, modern": EncoderDecoder(
         modern_encoder_decoder_recipe(**SIZES, source_vocab_size=50)
     ),
+    "xlnet": XLNet(xlnet_recipe(**SIZES, relative_buckets=8)),
+    "xlnet, modern": XLNet(modern_xlnet_recipe(**SIZES)),
     "mlp_lm": MLPLM(MLPLMConfig(**SMALL, d_ff=24)),
     "rnn_lm": RNNLM(RNNLMConfig(**SMALL, n_layers=2, cell="gru")),
 }
@@ -129,6 +134,7 @@ class TestEveryFamily:
         ids = torch.randint(50, (2, 8))
         arguments = (ids, ids.flip(1)) if name.startswith("encoder") else (ids,)
         assert torch.equal(loaded(*arguments).logits, model(*arguments).logits)
+        assert torch.equal(loaded(*arguments).hidden, model(*arguments).hidden)
 
     def test_shared_weights_are_stored_once_and_shared_again(self, name, tmp_path):
         model = EVERY_FAMILY[name]
