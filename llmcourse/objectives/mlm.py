@@ -7,7 +7,6 @@ Chapter 07 teaches this.
 """
 
 import math
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,10 +18,8 @@ from llmcourse.models.bert import BERTOutput
 from llmcourse.objectives.base import IGNORE, Batch, LossSum, Objective, token_loss
 from llmcourse.objectives.vocabulary import Vocabulary
 
-Unit = Literal["token", "word", "span"]
+UNITS = ("token", "word", "span")
 """What is hidden as one: a token, all the tokens of a word, or a run of words."""
-
-UNITS: tuple[Unit, ...] = ("token", "word", "span")
 
 LONGEST_SPAN = 10
 """Where the lengths of spans, in words, are clipped (Joshi et al., 2019)."""
@@ -62,7 +59,7 @@ class MaskedLM(Objective):
         self,
         vocabulary: Vocabulary,
         rate: float = 0.15,
-        unit: Unit = "token",
+        unit: str = "token",
         mean_span: float = 3.0,
         replace: tuple[float, float, float] = (0.8, 0.1, 0.1),
     ) -> None:

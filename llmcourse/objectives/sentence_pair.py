@@ -6,7 +6,7 @@ subjects are told apart by their words, two halves of one text are not. Not here
 (`mlm.py`), and the model's head for pairs (`models/bert.py`). Chapter 07 teaches this.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from llmcourse.objectives.base import IGNORE, Batch, LossSum, Objective, token_l
 from llmcourse.objectives.mlm import MaskedLM
 from llmcourse.objectives.vocabulary import Vocabulary
 
-Kind = Literal["nsp", "sop"]
-KINDS: tuple[Kind, ...] = ("nsp", "sop")
+KINDS = ("nsp", "sop")
+"""Next sentence prediction, and sentence order prediction."""
 
 Pair = tuple[Tensor, Tensor]
 Paired = tuple[list[Pair], Tensor]
@@ -71,7 +71,7 @@ class SentencePairs(Objective):
     def __init__(
         self,
         vocabulary: Vocabulary,
-        kind: Kind = "nsp",
+        kind: str = "nsp",
         masking: MaskedLM | None = None,
         pair_weight: int | None = None,
     ) -> None:

@@ -18,6 +18,8 @@ STOPS = (".", "!", "?")
 """What ends a sentence where no letter follows: not in `3.14` or `os.path`."""
 FULL_STOPS = ("。", "！", "？", "\n")
 """What ends a sentence whatever follows."""
+N_ASCII = 128
+"""The first byte that is only a part of a character."""
 _CLOSING = " \"'”’)]»」』"
 """What may stand between the end of a sentence and the end of its token."""
 
@@ -50,7 +52,7 @@ class Vocabulary:
     def of(cls, tokenizer: Tokenizer) -> "Vocabulary":
         """Read the tables off a tokenizer.
 
-        A byte beyond ASCII counts as a letter: most are parts of one, and a token may hold half.
+        Half a character counts as a letter, which most are that do not fit into a byte.
         """
         pieces = [tokenizer.token_bytes(token_id) for token_id in range(tokenizer.vocab_size)]
         texts = [piece.decode("utf-8", "ignore").rstrip(_CLOSING) for piece in pieces]
@@ -58,8 +60,8 @@ class Vocabulary:
         return cls(
             size=tokenizer.vocab_size,
             is_special=torch.tensor([token_id in special for token_id in range(len(pieces))]),
-            begins_inside=torch.tensor([_is_letter(piece[:1]) for piece in pieces]),
-            ends_inside=torch.tensor([_is_letter(piece[-1:]) for piece in pieces]),
+            begins_inside=torch.tensor([_is_letter(piece, 0) for piece in pieces]),
+            ends_inside=torch.tensor([_is_letter(piece, -1) for piece in pieces]),
             ends_sentence=torch.tensor([text.endswith(STOPS + FULL_STOPS) for text in texts]),
             ends_anyway=torch.tensor([text.endswith(FULL_STOPS) for text in texts]),
             blank_id=tokenizer.eot_id,
@@ -117,5 +119,11 @@ class Vocabulary:
         return ordinary[torch.from_numpy(rng.integers(len(ordinary), size=shape))]
 
 
-def _is_letter(piece: bytes) -> bool:
-    return piece >= b"\x80" or piece.isalnum()
+def _is_letter(piece: bytes, end: int) -> bool:
+    """Whether the character at one end of a piece is a letter or a digit, as far as one can see."""
+    if not piece:
+        return False
+    try:
+        return piece.decode()[end].isalnum()
+    except UnicodeDecodeError:
+        return piece[end] >= N_ASCII or chr(piece[end]).isalnum()
