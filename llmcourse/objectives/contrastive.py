@@ -66,7 +66,7 @@ class Contrastive(Objective):
 
     def prepare(self, tokens: Int[Tensor, "B T"], rng: np.random.Generator) -> Batch:
         """Make the views: the model reads `ids`, and then `extras["others"]`, or `ids` again."""
-        is_text = ~self.vocabulary.is_special[tokens]
+        is_text = self.vocabulary.is_text(tokens)
         if self.views == "dropout":
             first, extras = View(tokens, is_text), {}
         else:

@@ -246,13 +246,13 @@ class TextInfilling(Objective):
 
     def damage(self, row: Int[Tensor, " T"], rng: np.random.Generator) -> Int[Tensor, " S"]:
         """Shuffle and hide, between one special token and the next. It never gets longer."""
-        special = torch.nonzero(self.vocabulary.is_special[row]).flatten().tolist()
+        special = torch.nonzero(~self.vocabulary.is_text(row[None])[0]).flatten().tolist()
+        sentence_ends = self.vocabulary.sentence_ends(row[None])[0]
         parts, start = [], 0
         for end in [*special, len(row)]:
             document = row[start:end]
             if self.permute:
-                ends = self.vocabulary.ends_sentence[document]
-                document = permute_sentences(document, ends, rng)
+                document = permute_sentences(document, sentence_ends[start:end], rng)
             mask_id = self.vocabulary.size
             parts += [infill(document, mask_id, self.rate, self.mean_span, rng), row[end : end + 1]]
             start = end + 1

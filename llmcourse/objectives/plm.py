@@ -48,11 +48,11 @@ class PermutationLM(Objective):
 
         `extras["order"]` holds the rank of each position, 0 for the one that is seen by all others.
         """
-        special = self.vocabulary.is_special[tokens]
-        draws = torch.from_numpy(rng.random(tokens.shape)) - special.double()
+        is_text = self.vocabulary.is_text(tokens)
+        draws = torch.from_numpy(rng.random(tokens.shape)) + is_text
         order = ranks(draws)
         first_target = tokens.size(1) - max(1, tokens.size(1) // self.predict)
-        scored = (order >= first_target) & ~special
+        scored = (order >= first_target) & is_text
         return Batch(
             ids=tokens,
             targets=torch.where(scored, tokens, IGNORE),

@@ -27,6 +27,7 @@ from llmcourse.objectives.denoising import (
     spans_to_hide,
 )
 from llmcourse.objectives.vocabulary import Vocabulary
+from llmcourse.text.simple import ByteTokenizer
 
 V, END = 30, 29
 PLAIN = Vocabulary.plain(V)
@@ -385,6 +386,21 @@ class TestTextInfilling:
             noisy = TextInfilling(vocabulary, permute=False).damage(row, draws)
             kept = noisy[noisy != MASK].tolist()
             assert kept == sorted(kept)
+
+    def test_a_storys_sentences(self):
+        """In bytes, and with next to nothing hidden: the same sentences in another order."""
+        tokenizer = ByteTokenizer()
+        objective = TextInfilling(Vocabulary.of(tokenizer), rate=1e-9)
+        text = "Tom had a cat. It cost 3.50 in all. Why not? He was glad."
+        sentences = ["Tom had a cat.", "It cost 3.50 in all.", "Why not?", "He was glad."]
+        draws, found = rng(), set()
+        for _ in range(100):
+            noisy = tokenizer.decode(
+                objective.damage(torch.tensor(tokenizer.encode(text)), draws).tolist()
+            )
+            found.add(noisy.replace(" ", ""))
+        assert found <= {"".join(order).replace(" ", "") for order in permutations(sentences)}
+        assert len(found) > 20
 
     def test_nothing_but_special_tokens(self):
         tokens = torch.full((1, 6), END)
