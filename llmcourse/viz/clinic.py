@@ -4,6 +4,7 @@ Not here: the runs (`train/clinic.py`), what is wrong with them (`train/diagnose
 curve between its baselines (`training.py`). Chapter 08 teaches how to read them.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,11 +21,13 @@ from llmcourse.viz.widgets import Explorer, choice
 Metrics = Sequence[Mapping[str, Any]]
 
 
-def chart(metrics: Metrics, *, cured: Metrics | None = None, title: str = "") -> Figure:
+def chart(
+    metrics: Metrics, *, cured: Metrics | None = None, title: str = "", note: str = ""
+) -> Figure:
     """The loss, with evaluations as dots and frequencies' level dashed; the gradient's norm beside.
 
-    A cured run is drawn in grey. Losses far above the start are cut off, for one spike would
-    flatten all the rest.
+    A cured run is drawn in grey, and a note is written below. Losses far above the start are cut
+    off, for one spike would flatten all the rest.
     """
     drawn, (left, right) = style.figure(height=2.7, columns=2, width_ratios=[3, 2])
     sick = Summary([dict(record) for record in metrics])
@@ -44,6 +47,10 @@ def chart(metrics: Metrics, *, cured: Metrics | None = None, title: str = "") ->
     right.set(xlabel="step", title="Gradient's norm")
     if (sick.norms > 0).any():
         right.set_yscale("log")
+    if note:
+        drawn.supxlabel(
+            textwrap.fill(note, 105), fontsize=8.5, color=style.GREYS[1], x=0.02, ha="left"
+        )
     return drawn
 
 
@@ -51,7 +58,8 @@ def explorer(runs: Mapping[str, Metrics]) -> Explorer:
     """Choose a run by name; its curves, and what `diagnose` says as the title."""
 
     def draw(run: str) -> Figure:
-        return chart(runs[run], title=diagnose(dict(r) for r in runs[run]).cause)
+        found = diagnose(dict(record) for record in runs[run])
+        return chart(runs[run], title=found.cause, note=f"{found.evidence} {found.advice}")
 
     return Explorer(draw, run=choice(runs))
 
