@@ -116,10 +116,10 @@ def draw_crop(
     """A stretch of each text, all stretches of that length alike, moved to the row's beginning.
 
     A text reaches from the first token that is text to the last one; a stretch has its `share` of
-    that, rounded up.
+    that, rounded up. A row without text gives one without.
     """
     begins = is_text.int().argmax(dim=1)
-    lengths = (tokens.size(1) - is_text.flip(1).int().argmax(dim=1) - begins) * is_text.any(dim=1)
+    lengths = tokens.size(1) - is_text.flip(1).int().argmax(dim=1) - begins
     kept = (lengths * share).ceil().long()
     starts = begins + torch.from_numpy(rng.integers(0, (lengths - kept + 1).numpy()))
     steps = torch.arange(int(np.ceil(tokens.size(1) * share)))
