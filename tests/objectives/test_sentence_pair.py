@@ -482,6 +482,6 @@ class TestLearning:
     def test_what_follows(self):
         """Each row is about one of four subjects: of two halves, three in four strangers differ."""
         rng = seed()
-        subjects = rng.integers(4, size=(1256, 1))
-        rows = torch.from_numpy(1 + 4 * subjects + rng.integers(4, size=(1256, 8)))
-        assert trained(SentencePairs(PLAIN, "nsp"), rows, 150) > 0.7
+        subjects = rng.integers(4, size=(6256, 1))
+        rows = torch.from_numpy(1 + 4 * subjects + rng.integers(4, size=(6256, 8)))
+        assert trained(SentencePairs(PLAIN, "nsp"), rows, 250) > 0.7

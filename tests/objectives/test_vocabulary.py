@@ -1,5 +1,6 @@
 """Tables of tokens, of real tokenizers: where words begin, where sentences end, what is text."""
 
+import dataclasses
 import itertools
 import re
 
@@ -102,6 +103,15 @@ class TestWords:
         a, end, mask = ord("a"), bytewise.blank_id, bytewise.size
         tokens = torch.tensor([[a, a, end, end, a, mask, a, a]])
         assert bytewise.words(tokens).tolist() == [[0, 0, 1, 2, 3, 4, 5, 5]]
+
+    def test_and_so_do_an_objectives_own(self):
+        """Even where every token of the vocabulary is a letter."""
+        letters = torch.ones(4, dtype=torch.bool)
+        plain = Vocabulary.plain(4, (3,))
+        vocabulary = dataclasses.replace(plain, begins_inside=letters, ends_inside=letters)
+        assert vocabulary.words(torch.tensor([[0, 1, 3, 0, 4, 5, 2]])).tolist() == [
+            [0, 0, 1, 2, 3, 4, 5]
+        ]
 
     def test_a_word_is_never_torn(self, tokenizer, vocabulary, text):
         """All of its letters have one number, and no letter of another word has it."""
