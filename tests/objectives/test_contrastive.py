@@ -123,6 +123,13 @@ class TestLoss:
         ]
         assert (total.item(), count.item()) == (3, 5)
 
+    def test_it_is_the_first_view_that_looks_for_the_second(self, batch):
+        """At 10 degrees 0 is nearer than 40; at 40, 10 is nearer than 0 or 90."""
+        first, second = (torch.tensor(angles).deg2rad() for angles in ([0, 10, 90], [0, 40, 90]))
+        output = output_of(*(torch.stack([a.cos(), a.sin()], dim=1) for a in (first, second)))
+        figures = Contrastive(VOCABULARY).figures(output, batch.rows(slice(3)))
+        assert figures["pair accuracy"].total == 2
+
 
 # --- the views ------------------------------------------------------------------------------------
 
