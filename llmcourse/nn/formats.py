@@ -67,7 +67,7 @@ class Format:
 
     @property
     def epsilon(self) -> float:
-        """The gap between 1 and the next number; rounding errs by half of it at most, relatively."""
+        """The gap between 1 and the next number; rounding errs by half of it at most."""
         return 2.0**-self.mantissa_bits
 
 

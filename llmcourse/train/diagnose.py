@@ -289,11 +289,13 @@ def diagnose(metrics: Iterable[dict[str, Any]]) -> Diagnosis:
 def bad_end(metrics: Iterable[dict[str, Any]]) -> Diagnosis | None:
     """The diagnosis of a run that finished, or failed, and not well; None for all other runs.
 
-    A run that somebody stopped has not ended, and of a short one there is nothing to say.
+    A run that somebody stopped has not ended, one that was out of patience ended in time, and of a
+    short one there is nothing to say.
     """
     run = Summary(list(metrics))
     if not run.reason.startswith(("finished", "failed")):
         return None
     found = diagnose(run.records)
+    in_time = found.cause == "overfitting" and run.stopped_early
     well = found.cause == "too short" or (found.healthy and not run.worse_than_unigram)
-    return None if well else found
+    return None if well or in_time else found

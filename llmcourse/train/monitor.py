@@ -10,9 +10,10 @@ from llmcourse.device import peak_flops
 from llmcourse.evaluate.perplexity import Score
 from llmcourse.train.console import Console
 from llmcourse.train.corpus import Corpus
+from llmcourse.train.diagnose import bad_end
 from llmcourse.train.families import Model
 from llmcourse.train.parallel import Ranks
-from llmcourse.train.record import MetricsLog, RunDirectory
+from llmcourse.train.record import MetricsLog, RunDirectory, read_metrics
 from llmcourse.train.report import write_report
 from llmcourse.train.settings import Settings
 from llmcourse.train.state import TrainState
@@ -148,7 +149,10 @@ class Monitor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _trace: object
     ) -> None:
-        """Close the log and write the report; what went wrong before matters more than these."""
+        """Close the log, write the report, and say what was wrong with a run that ended badly.
+
+        What went wrong before matters more than what goes wrong here.
+        """
         self.console.close()
         if self.log is None:
             return
@@ -160,3 +164,6 @@ class Monitor:
             )
             self.log.close()
             write_report(self.run)
+            found = bad_end(read_metrics(self.run.metrics))
+            if found is not None:
+                self.console.line(f"diagnosis       {found}")

@@ -55,6 +55,11 @@ class Summary:
         return str(next((r.get("reason") for r in self._of("end")), ""))
 
     @property
+    def stopped_early(self) -> bool:
+        """Whether it ended because evaluations had not become better for long enough."""
+        return "no better" in self.reason
+
+    @property
     def first(self) -> float:
         """The loss at the start."""
         return float(self.losses[0])

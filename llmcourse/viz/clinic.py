@@ -40,8 +40,10 @@ def chart(
     left.plot(steps, losses, "o-", color=style.CONTRAST, markersize=3.5, label="held-out")
     if sick.unigram is not None:
         left.axhline(sick.unigram, color=style.GREYS[2], linewidth=1, linestyle="--")
-        left.text(steps[-1], sick.unigram, "frequencies ", va="bottom", ha="right", fontsize=8)
-    left.set(ylim=(0, 2 * sick.first), xlabel="step", ylabel="loss (nats)", title=title)
+        beside = {"transform": left.get_yaxis_transform(), "va": "center", "fontsize": 8}
+        left.text(1.01, sick.unigram, "frequencies", **beside)
+    top = min(2 * sick.first, max(sick.losses.max(), *losses)) * 1.3  # room for the legend
+    left.set(ylim=(0, top), xlabel="step", ylabel="loss (nats)", title=title)
     left.legend(ncols=3, fontsize=8, loc="upper right")
     right.plot(sick.steps, sick.norms, color=style.ACCENT, linewidth=1.2)
     right.set(xlabel="step", title="Gradient's norm")

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from small_runs import run
+from small_runs import flags, run, small
 
+from llmcourse.train.__main__ import main
 from llmcourse.train.clinic import NoShift, Patient, ShiftedRows, observe
 from llmcourse.train.diagnose import FEWEST, ILLNESSES, bad_end, diagnose
 from llmcourse.train.loop import train
@@ -230,6 +231,8 @@ def test_nor_a_run_that_was_stopped():
     assert bad_end(records) is None
     assert bad_end([*records, {"kind": "end", "step": 100, "reason": "stopped by SIGINT"}]) is None
     assert bad_end([*records, {"kind": "end", "step": 100, "reason": "finished"}]) is not None
+    in_time = {"kind": "end", "step": 100, "reason": "finished: no better in 2 evaluations"}
+    assert bad_end([*records, in_time]) is None
 
 
 def test_still_falling_and_worse_than_guessing():
@@ -238,3 +241,25 @@ def test_still_falling_and_worse_than_guessing():
     assert found is not None
     assert found.healthy
     assert "worse than guessing" in found.advice
+
+
+def test_the_command_says_it(tmp_path, capsys):
+    wanted = flags(small(tmp_path / "slow", steps=30, optimizer__name="adamw", log_every=1))
+    assert main([*wanted, "--optimizer.lr", "1e-6", "--sample-tokens", "0"]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("diagnosis")]
+    assert len(said) == 1
+    assert "learning rate too low: the loss fell from 5." in said[0]
+
+
+def test_the_command_says_it_of_a_run_that_diverged(tmp_path, capsys):
+    wanted = flags(small(tmp_path / "wild", optimizer__clip=0.0, optimizer__warmup=0.0))
+    with pytest.raises(SystemExit):
+        main([*wanted, "--optimizer.name", "adamw", "--optimizer.lr", "1e30", "--log-every", "1"])
+    said = capsys.readouterr().err
+    assert "diagnosis       diverged: the loss or the gradient is no longer a number" in said
+    assert "Diagnosis: diverged." in (tmp_path / "wild" / "report.html").read_text()
+
+
+def test_the_command_says_nothing_of_a_good_end(tmp_path, capsys):
+    assert main(flags(small(tmp_path / "good", steps=60, sample_tokens=0))) == 0
+    assert "diagnosis" not in capsys.readouterr().err
