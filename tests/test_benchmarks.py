@@ -116,3 +116,25 @@ def test_positions(tmp_path: Path):
     assert rope["longer, linear"] != rope["longer"]
     assert "trained length" in printed
     assert kept["settings"]["stretch"] == 4
+
+
+@pytest.mark.slow
+def test_optimizers(tmp_path: Path):
+    sizes = "--d-model 8 --n-layers 1 --context-length 16 --steps 3 --batch-size 4 --documents 12"
+    counts = "--rates 3 --seeds 2 --held-out 8 --vocab-sizes 256 300"
+    names = ["nesterov", "muon"]
+    printed, kept = run(tmp_path, "optimizers", *sizes.split(), *counts.split(), "--kinds", *names)
+    assert list(kept["results"]) == ["256", "300"]
+    for found in kept["results"].values():
+        guesses = found["baselines"]
+        assert 0 < guesses["unigram"] < guesses["uniform"]
+        assert list(found["optimizers"]) == names
+        for row in found["optimizers"].values():
+            rates = {float(rate): score for rate, score in row["searched"].items()}
+            assert len(rates) >= 3
+            assert row["lr"] == pytest.approx(min(rates, key=rates.__getitem__), rel=1e-4)
+            assert len(row["all_bits_per_byte"]) == 2
+            assert row["all_bits_per_byte"][0] == min(rates.values())
+    assert kept["results"]["256"]["baselines"]["uniform"] > 8  # 257 tokens, one of no bytes
+    assert "257 tokens" in printed
+    assert "300 tokens" in printed
