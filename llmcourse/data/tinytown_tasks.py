@@ -29,6 +29,14 @@ class SentencePair(NamedTuple):
     label: bool
 
 
+class Triple(NamedTuple):
+    """A text, the same in other words, and a near miss."""
+
+    text: str
+    same: str
+    near_miss: str
+
+
 class Question(NamedTuple):
     """A question about a story.
 
@@ -140,6 +148,14 @@ def paraphrase_pairs(n: int, seed: int = 0) -> Iterator[SentencePair]:
         same = rng.random() < 0.5
         other = story if same else with_other(story, _pick(_SWAPS, rng), rng)
         yield SentencePair(story.text, paraphrase(other, rng).text, same)
+
+
+def paraphrase_triples(n: int, seed: int = 0) -> Iterator[Triple]:
+    """`n` stories, each with itself in other words, and with one fact changed in other words."""
+    rng = python_rng(seed, "tinytown", "triples")
+    for story in stories(n, seed):
+        other = with_other(story, _pick(_SWAPS, rng), rng)
+        yield Triple(story.text, paraphrase(story, rng).text, paraphrase(other, rng).text)
 
 
 _WEATHER = {"rain": "rainy", "sun": "sunny", "snow": "snowy", "wind": "windy", "fog": "foggy"}

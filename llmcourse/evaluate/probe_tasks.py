@@ -19,8 +19,10 @@ from llmcourse.evaluate.intervals import Interval, wilson
 from llmcourse.evaluate.probes import best_threshold, fit_probe
 from llmcourse.evaluate.representation import Reader
 
-Kind = Literal["word", "text", "pair", "similarity"]
-"""What an example is: a span of a text, a text, or two texts; similarity compares two, unprobed."""
+Kind = Literal["word", "text", "pair", "similarity", "triple"]
+"""What an example is: a span of a text, a text, or two texts. The last two ask for no probe: two
+texts are like each other or not, and of three the first is more like the second (1) or the third.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,26 +57,33 @@ class ProbeTask:
     test: Examples
 
     def features(self, reader: Reader, examples: Examples) -> Float[Tensor, "N D"]:
-        """What a reader makes of each example; for similarity it is a single number, the cosine."""
+        """What a reader makes of each example; for likeness a single number, made of cosines."""
         if self.kind == "word":
             return reader.span_means(examples.inputs)
         if self.kind == "text":
             return reader.means(examples.inputs)
         if self.kind == "pair":
             return reader.pair_means(examples.inputs)
-        firsts, seconds = (reader.means(texts) for texts in zip(*examples.inputs, strict=True))
-        return F.cosine_similarity(firsts.double(), seconds.double())[:, None]
+        first, *others = (reader.means(t).double() for t in zip(*examples.inputs, strict=True))
+        cosines = [F.cosine_similarity(first, other) for other in others]
+        return (cosines[0] if self.kind == "similarity" else cosines[0] - cosines[1])[:, None]
 
     def measure(self, reader: Reader) -> Interval:
         """The share of the test examples that is told right from a reader's features."""
-        features = self.features(reader, self.train)
         asked = self.features(reader, self.test)
-        if self.kind == "similarity":
-            threshold = best_threshold(features[:, 0], self.train.labels)
-            answers = (asked[:, 0] > threshold).long()
+        if self.kind == "triple":
+            answers = (asked[:, 0] > 0).long()
         else:
-            answers = fit_probe(features, self.train.labels, len(self.classes)).predict(asked)
+            answers = self._fitted(self.features(reader, self.train), asked)
         return wilson(int((answers == self.test.labels).sum()), len(answers))
+
+    def _fitted(
+        self, features: Float[Tensor, "N D"], asked: Float[Tensor, "M D"]
+    ) -> Int[Tensor, " M"]:
+        labels = self.train.labels
+        if self.kind == "similarity":
+            return (asked[:, 0] > best_threshold(features[:, 0], labels)).long()
+        return fit_probe(features, labels, len(self.classes)).predict(asked)
 
     def majority(self) -> Interval:
         """The same for whoever always says what was most frequent among the training examples."""

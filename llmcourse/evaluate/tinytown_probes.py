@@ -27,7 +27,8 @@ def tinytown_probes(
     - tagging: which part of speech is this word? Asked of words alone that are not always the same.
     - sentiment: does this sentence, often negated, tell of luck or of bad luck?
     - order: do these two neighbouring sentences stand in their order, or were they swapped?
-    - similarity: do two stories in different words tell the same, or do they differ in one fact?
+    - similarity: which of two retellings is of the same story, which has one fact changed? Nothing
+      is fitted: the nearer one by the cosine is the answer.
     """
     n_stories = 8 * (n_train + n_test)
 
@@ -50,15 +51,17 @@ def tinytown_probes(
             yield (ids(pair.first), ids(" " + pair.second)), pair.label
 
     def similarity() -> Iterator[tuple[Any, bool]]:
-        for pair in tinytown_tasks.paraphrase_pairs(n_stories, seed):
-            yield (ids(pair.first), ids(pair.second)), pair.label
+        for number, triple in enumerate(tinytown_tasks.paraphrase_triples(n_test + 2, seed)):
+            text, same, near_miss = map(ids, triple)
+            first = number % 2 == 0
+            yield (text, same, near_miss) if first else (text, near_miss, same), first
 
     sizes = {"n_train": n_train, "n_test": n_test}
     return {
         "tagging": make_task("tagging", "word", tagging(), **sizes),
         "sentiment": make_task("sentiment", "text", sentiment(), **sizes),
         "order": make_task("order", "pair", order(), **sizes),
-        "similarity": make_task("similarity", "similarity", similarity(), **sizes),
+        "similarity": make_task("similarity", "triple", similarity(), n_train=2, n_test=n_test),
     }
 
 
