@@ -1,6 +1,9 @@
-"""What every model returns. Never a loss, and never a type that depends on the arguments."""
+"""What every model returns, and what a transformer says of its size.
 
-from typing import NamedTuple
+A model returns never a loss, and never a type that depends on the arguments.
+"""
+
+from typing import Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -16,3 +19,23 @@ class Output(NamedTuple):
 
     logits: Float[Tensor, "B T V"]
     hidden: Float[Tensor, "B T D"]
+
+
+class Sized:
+    """A model whose config counts for it: its numbers, and the work that a token makes.
+
+    Attributes:
+        config: what the model was built from.
+    """
+
+    config: Any
+
+    @property
+    def n_parameters(self) -> int:
+        """How many trained numbers there are, tied or shared matrices counted once."""
+        return self.config.n_parameters
+
+    @property
+    def flops_per_token(self) -> float:
+        """Floating-point operations to train on one token, in rows of `context_length`."""
+        return self.config.flops_per_token

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError
+from llmcourse.models.base import Sized
 from llmcourse.models.config import (
     BlockConfig,
     at_least,
@@ -170,7 +171,7 @@ class MLMTransform(nn.Module):
         return self.norm(F.gelu(self.proj(hidden)))
 
 
-class BERT(nn.Module):
+class BERT(Sized, nn.Module):
     """An encoder with heads for words and for pairs, initialised from the global generator.
 
     Attributes:
@@ -213,16 +214,6 @@ class BERT(nn.Module):
             zero_residual_outputs_(self)
         if config.tie_embeddings:
             self.lm_head.weight = self.token_embedding.weight
-
-    @property
-    def n_parameters(self) -> int:
-        """How many trained numbers there are, tied matrices counted once."""
-        return self.config.n_parameters
-
-    @property
-    def flops_per_token(self) -> float:
-        """Floating-point operations to train on one token: see `BERTConfig.flops_per_token`."""
-        return self.config.flops_per_token
 
     def forward(
         self,

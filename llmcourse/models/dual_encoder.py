@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError
+from llmcourse.models.base import Sized
 from llmcourse.models.bert import BERT, BERTConfig
 from llmcourse.nn.init import normal_
 
@@ -97,7 +98,7 @@ def mean_pool(
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
-class DualEncoder(nn.Module):
+class DualEncoder(Sized, nn.Module):
     """A vector for each text, initialised from the global generator.
 
     Attributes:
@@ -114,16 +115,6 @@ class DualEncoder(nn.Module):
         if config.projection:
             self.projection = nn.Linear(config.d_model, config.d_model, bias=config.bias)
             normal_(self.projection, std=config.d_model**-0.5)
-
-    @property
-    def n_parameters(self) -> int:
-        """How many trained numbers there are, the BERT's heads among them, tied ones once."""
-        return self.config.n_parameters
-
-    @property
-    def flops_per_token(self) -> float:
-        """Operations to train on one token: see `DualEncoderConfig.flops_per_token`."""
-        return self.config.flops_per_token
 
     def forward(
         self,

@@ -12,7 +12,7 @@ from typing import Any
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from llmcourse.models.base import Output
+from llmcourse.models.base import Output, Sized
 from llmcourse.models.config import (
     BlockConfig,
     at_least,
@@ -224,7 +224,7 @@ class Decoder(nn.Module):
         return self.norm(hidden)
 
 
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(Sized, nn.Module):
     """A transformer with two stacks, initialised from the global generator.
 
     Attributes:
@@ -253,16 +253,6 @@ class EncoderDecoder(nn.Module):
         _begin_(self)
         if config.tie_embeddings:
             self.lm_head.weight = self.token_embedding.weight
-
-    @property
-    def n_parameters(self) -> int:
-        """How many trained numbers there are, shared and tied matrices counted once."""
-        return self.config.n_parameters
-
-    @property
-    def flops_per_token(self) -> float:
-        """Operations to train on one token: see `EncoderDecoderConfig.flops_per_token`."""
-        return self.config.flops_per_token
 
     def forward(
         self,

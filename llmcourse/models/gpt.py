@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError
-from llmcourse.models.base import Output
+from llmcourse.models.base import Output, Sized
 from llmcourse.models.config import BlockConfig, block_of, final_norm_of, order_of
 from llmcourse.nn.cache import KVCache
 from llmcourse.nn.init import normal_, scale_residual_outputs_, zero_residual_outputs_
@@ -106,7 +106,7 @@ def modern_recipe(**sizes: Any) -> GPTConfig:
     return GPTConfig(**sizes)
 
 
-class GPT(nn.Module):
+class GPT(Sized, nn.Module):
     """A decoder-only transformer, initialised from the global generator.
 
     Attributes:
@@ -137,16 +137,6 @@ class GPT(nn.Module):
             scale_residual_outputs_(self, config.n_layers)
         if config.tie_embeddings:
             self.lm_head.weight = self.token_embedding.weight
-
-    @property
-    def n_parameters(self) -> int:
-        """How many trained numbers there are, tied matrices counted once."""
-        return self.config.n_parameters
-
-    @property
-    def flops_per_token(self) -> int:
-        """Floating-point operations to train on one token: see `GPTConfig.flops_per_token`."""
-        return self.config.flops_per_token
 
     def new_cache(self) -> KVCache:
         """A cache of nothing."""

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from llmcourse.models.base import Output
+from llmcourse.models.base import Output, Sized
 from llmcourse.models.config import BlockConfig, block_of, check_length, final_norm_of, order_of
 from llmcourse.nn.init import normal_, zero_residual_outputs_
 
@@ -121,7 +121,7 @@ def visible(order: Int[Tensor, "B T"]) -> Visible:
     return Visible(content=shown <= asking, query=shown < asking)
 
 
-class XLNet(nn.Module):
+class XLNet(Sized, nn.Module):
     """A transformer that predicts in any order, initialised from the global generator.
 
     Attributes:
@@ -150,16 +150,6 @@ class XLNet(nn.Module):
             zero_residual_outputs_(self)
         if config.tie_embeddings:
             self.lm_head.weight = self.token_embedding.weight
-
-    @property
-    def n_parameters(self) -> int:
-        """How many trained numbers there are, tied matrices counted once."""
-        return self.config.n_parameters
-
-    @property
-    def flops_per_token(self) -> float:
-        """Floating-point operations to train on one token: see `XLNetConfig.flops_per_token`."""
-        return self.config.flops_per_token
 
     def forward(
         self,
