@@ -5,6 +5,7 @@ Not here: the exercises on number formats and speed (`precision.py`), the exerci
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from llmcourse.checks.answers import choice
 from llmcourse.checks.harness import Case, case, exercise
 from llmcourse.data.packing import restart_positions
 from llmcourse.nn import masks
+from llmcourse.train.clinic import Patient, ShiftedRows, observe
 from llmcourse.train.search import successive_halving, total_steps
 
 CHAPTER = "08"
@@ -362,6 +364,16 @@ def _(score, n, first, eta):
 
 
 # 8. At the bedside
+
+
+def three_patients() -> dict[str, list[dict[str, Any]]]:
+    """The logs of three small runs, each with one thing wrong: look at them, not in here."""
+    return {
+        "X": observe(Patient(zero_grad=False, clip=None)),
+        "Y": observe(Patient(optimizer="sgd", lr=0.7, clip=None, seed=2)),
+        "Z": observe(Patient(objective=ShiftedRows(), seed=1)),
+    }
+
 
 which_part = choice(
     CHAPTER,

@@ -56,6 +56,23 @@ def chart(
     return drawn
 
 
+def ward(runs: Mapping[str, Metrics], *, columns: int = 4) -> Figure:
+    """Many runs side by side, without names of illnesses: training, held-out, frequencies."""
+    rows = -(-len(runs) // columns)
+    drawn, axes = style.figure(height=1.75 * rows, rows=rows, columns=columns, sharex=True)
+    for ax in axes.flat[len(runs) :]:
+        ax.set_visible(False)
+    for ax, (name, metrics) in zip(axes.flat, runs.items(), strict=False):
+        run = Summary([dict(record) for record in metrics])
+        ax.plot(run.steps, run.losses, color=style.ACCENT, linewidth=1.1)
+        steps, losses = zip(*run.evaluations, strict=True)
+        ax.plot(steps, losses, "-", color=style.CONTRAST, linewidth=1.6)
+        if run.unigram is not None:
+            ax.axhline(run.unigram, color=style.GREYS[2], linewidth=1, linestyle="--")
+        ax.set(ylim=(0, 2 * run.first), title=name)
+    return drawn
+
+
 def explorer(runs: Mapping[str, Metrics]) -> Explorer:
     """Choose a run by name; its curves, and what `diagnose` says as the title."""
 

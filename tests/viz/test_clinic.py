@@ -44,6 +44,12 @@ def test_the_explorer_names_the_cause():
     assert bytes(shown.picture.value) != before
 
 
+def test_a_ward_has_a_bed_for_each():
+    beds = clinic.ward({name: log(2.0) for name in "ABCDE"}).axes
+    assert [ax.get_title(loc="left") for ax in beds if ax.get_visible()] == list("ABCDE")
+    assert len(beds[0].lines) == 3
+
+
 def test_drift_of_the_same_is_zero():
     ax = clinic.drift({"same": [2.0, 1.0], "other": [2.5, 1.0]}, [2.0, 1.0], start=10)
     assert [list(line.get_ydata()) for line in ax.lines] == [[0, 0], [0.5, 0]]
