@@ -138,3 +138,21 @@ def test_optimizers(tmp_path: Path):
     assert kept["results"]["256"]["baselines"]["uniform"] > 8  # 257 tokens, one of no bytes
     assert "257 tokens" in printed
     assert "300 tokens" in printed
+
+
+@pytest.mark.slow
+def test_training_loop(tmp_path: Path):
+    lines = [json.dumps({"text": f"The {n} cats of house {n % 7} sleep. " * 20}) for n in range(80)]
+    (tmp_path / "cats.jsonl").write_text("\n".join(lines))
+    out = tmp_path / "results"
+    sizes = f"--source {tmp_path / 'cats.jsonl'} --vocab-size 300 --steps 4 --documents 30"
+    printed, kept = run(out, "training_loop", *sizes.split())
+    runs = kept["results"]["runs"]
+    assert runs["killed and resumed"]["largest_difference_of_losses"] == 0
+    assert 0 < runs["four micro-batches"]["largest_difference_of_losses"] < 0.1
+    assert runs["documents kept apart"]["bits_per_byte"] != runs["plain"]["bits_per_byte"]
+    padding = kept["results"]["packing"]["rows of 512"]
+    assert padding["best_fit"]["padding"] < padding["one_each"]["padding"]
+    used = kept["results"]["resources"]
+    assert used["predicted_bytes"] == pytest.approx(used["measured_bytes"], rel=0.02)
+    assert "killed and resumed" in printed

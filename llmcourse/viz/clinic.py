@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from llmcourse.data.packing import Rows
 from llmcourse.train.diagnose import diagnose
@@ -49,6 +50,9 @@ def chart(
     right.set(xlabel="step", title="Gradient's norm")
     if (sick.norms > 0).any():
         right.set_yscale("log")
+        right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        right.yaxis.set_major_formatter("{x:g}")
+        right.yaxis.set_minor_locator(NullLocator())
     if note:
         drawn.supxlabel(
             textwrap.fill(note, 105), fontsize=8.5, color=style.GREYS[1], x=0.02, ha="left"
@@ -64,7 +68,7 @@ def ward(runs: Mapping[str, Metrics], *, columns: int = 4) -> Figure:
         ax.set_visible(False)
     for ax, (name, metrics) in zip(axes.flat, runs.items(), strict=False):
         run = Summary([dict(record) for record in metrics])
-        ax.plot(run.steps, run.losses, color=style.ACCENT, linewidth=1.1)
+        ax.plot(run.steps, run.losses, color=style.ACCENT, linewidth=1.1, zorder=3)
         steps, losses = zip(*run.evaluations, strict=True)
         ax.plot(steps, losses, "-", color=style.CONTRAST, linewidth=1.6)
         if run.unigram is not None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from small_runs import flags, run, small
+from small_runs import flags, small
 
 from llmcourse.train.__main__ import main
 from llmcourse.train.clinic import NoShift, Patient, ShiftedRows, observe
@@ -196,16 +196,6 @@ def test_the_presets_are_healthy(name, tmp_path):
     train(settings)
     found = diagnose(read_metrics(tmp_path / "run" / "metrics.jsonl"))
     assert found.healthy, found
-
-
-def test_real_runs(tmp_path):
-    for cause, changes in {
-        "healthy": {},
-        "learning rate too low": {"optimizer__name": "adamw", "optimizer__lr": 1e-6},
-    }.items():
-        out = tmp_path / cause
-        run(out, steps=60, sample_tokens=0, **changes)
-        assert diagnose(read_metrics(out / "metrics.jsonl")).cause == cause
 
 
 # Where it is said
