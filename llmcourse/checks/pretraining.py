@@ -1,0 +1,252 @@
+"""The exercises on what is asked of pairs and batches, and on choosing an objective.
+
+Not here: the exercises on hiding parts of a text (`masking.py`), the exercises' texts
+(`solutions/`), and how checking works (`harness.py`). Chapter 07 teaches this.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from llmcourse.checks.answers import choice, value
+from llmcourse.checks.harness import DEFAULT_VARIANTS, Case, case, exercise
+from llmcourse.objectives.contrastive import similarities
+
+CHAPTER = "07"
+
+
+# 3. Two sentences
+
+
+@exercise(CHAPTER)
+def pair_row(
+    first: list[int], second: list[int], swap: bool, cls_id: int, sep_id: int
+) -> tuple[list[int], list[int], int]:
+    """SOP's row `[CLS] A [SEP] B [SEP]`, its segments, and its label: 1 where A came first."""
+    a, b = (second, first) if swap else (first, second)
+    ids = [cls_id, *a, sep_id, *b, sep_id]
+    return ids, [0] * (len(a) + 2) + [1] * (len(b) + 1), int(not swap)
+
+
+@pair_row.cases
+def _() -> Iterator[Case]:
+    yield case("by hand", [5, 6], [7], False, 1, 2)
+    yield case("by hand, swapped", [5, 6], [7], True, 1, 2)
+    yield case("a long one first", [3, 4, 5, 6, 7], [8, 9], True, 100, 101)
+    yield case("a long one second", [3], [8, 9, 10, 11], False, 100, 101)
+
+
+@pair_row.mistake(
+    "the label upside down",
+    hint="Label 1 says that the pair stands in its order. If it was swapped, the label is 0.",
+)
+def _(first, second, swap, cls_id, sep_id):
+    ids, segments, label = pair_row.right(first, second, swap, cls_id, sep_id)
+    return ids, segments, 1 - label
+
+
+@pair_row.mistake(
+    "the segments know which came first",
+    hint="Segment 0 is what stands *on the left*, whichever sentence that is. If segments went "
+    "with the sentences, they would give the answer away: a leak!",
+)
+def _(first, second, swap, cls_id, sep_id):
+    ids, segments, label = pair_row.right(first, second, swap, cls_id, sep_id)
+    return ids, [1 - s for s in segments] if swap else segments, label
+
+
+@pair_row.mistake(
+    "no [SEP] at the end",
+    hint="Both sentences end with a [SEP], the second one, too.",
+)
+def _(first, second, swap, cls_id, sep_id):
+    ids, segments, label = pair_row.right(first, second, swap, cls_id, sep_id)
+    return ids[:-1], segments[:-1], label
+
+
+@pair_row.mistake(
+    "the first [SEP] in the second segment",
+    hint="[CLS], A and the [SEP] behind A are segment 0; B and its [SEP] are segment 1.",
+)
+def _(first, second, swap, cls_id, sep_id):
+    a, b = (second, first) if swap else (first, second)
+    segments = [0] * (len(a) + 1) + [1] * (len(b) + 2)
+    return [cls_id, *a, sep_id, *b, sep_id], segments, int(not swap)
+
+
+@pair_row.mistake(
+    "never swapped",
+    hint="Where `swap` is true, `second` goes to the left. You changed the label alone.",
+)
+def _(first, second, swap, cls_id, sep_id):
+    ids, segments, _ = pair_row.right(first, second, False, cls_id, sep_id)
+    return ids, segments, int(not swap)
+
+
+# 6. InfoNCE
+
+
+@exercise(CHAPTER, axes="", variants=(*DEFAULT_VARIANTS, "gradients"))
+def info_nce(
+    anchors: Float[Tensor, "B D"], others: Float[Tensor, "B D"], temperature: float
+) -> Float[Tensor, ""]:
+    """The mean nats that it takes to find each anchor's partner among all of the batch."""
+    scores = similarities(anchors, others) / temperature
+    return F.cross_entropy(scores, torch.arange(len(scores)))
+
+
+@info_nce.cases
+def _() -> Iterator[Case]:
+    yield case("by hand", torch.eye(2), torch.tensor([[2.0, 0.0], [0.0, 5.0]]), 1.0)
+    a = torch.randn(6, 8)
+    yield case("views that are alike", a, a + 0.3 * torch.randn(6, 8), 0.5)
+    yield case("vectors of many lengths", a * torch.rand(6, 1) * 9, torch.randn(6, 8), 0.2)
+    yield case("a cold one", a, a + torch.randn(6, 8), 0.05)
+
+
+def _scores(a: Tensor, b: Tensor) -> Tensor:
+    return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).mT
+
+
+def _nats(scores: Tensor) -> Tensor:
+    return -scores.log_softmax(dim=1).diagonal().mean()
+
+
+@info_nce.mistake(
+    "products instead of cosines",
+    hint="Divide each vector by its length first. Otherwise a model can buy itself a lower loss "
+    "with longer vectors.",
+)
+def _(anchors, others, temperature):
+    return _nats(anchors @ others.mT / temperature)
+
+
+@info_nce.mistake(
+    "multiplied by the temperature",
+    hint="Similarities are *divided* by it: the colder, the larger the scores.",
+)
+def _(anchors, others, temperature):
+    return _nats(_scores(anchors, others) * temperature)
+
+
+@info_nce.mistake(
+    "softmax over the anchors",
+    hint="Row i asks: which of the others belongs to anchor i? Normalise over j, along the row.",
+)
+def _(anchors, others, temperature):
+    return _nats((_scores(anchors, others) / temperature).mT)
+
+
+@info_nce.mistake(
+    "no rivals",
+    hint="You pull the pairs together and push nothing apart. A model that maps every text to one "
+    "vector would be perfect. The softmax over the whole row is missing.",
+)
+def _(anchors, others, temperature):
+    return -(_scores(anchors, others) / temperature).diagonal().mean()
+
+
+@info_nce.mistake(
+    "the partner does not compete",
+    hint="The sum below the fraction runs over all j, the right one included: else it is no "
+    "probability, and the loss may fall below zero.",
+)
+def _(anchors, others, temperature):
+    scores = _scores(anchors, others) / temperature
+    own = torch.eye(len(scores), dtype=torch.bool)
+    return (scores.masked_fill(own, -torch.inf).logsumexp(1) - scores.diagonal()).mean()
+
+
+@info_nce.mistake(
+    "the sum over the batch",
+    hint="Divide by B: the mean over the rows.",
+)
+def _(anchors, others, temperature):
+    return _nats(_scores(anchors, others) / temperature) * len(anchors)
+
+
+# 7. Find the leak
+
+which_leaks = choice(
+    CHAPTER,
+    "which_leaks",
+    right=(
+        "c",
+        "The targets are the tokens that the model reads, and each position sees itself. Its loss "
+        "falls to zero, and it has learned to copy.",
+    ),
+    wrong={
+        "a": "That is CLM: position t reads up to t, and is asked for t + 1, which it cannot see.",
+        "b": "That is MLM: it sees both sides, but what is asked is not in what it reads.",
+        "d": "That is T5's decoder: it reads its own text one place late, and the past alone.",
+    },
+)
+
+
+@value(CHAPTER, rel=0.03, unit="windows")
+def windows_for_as_many_answers() -> int:
+    """How many windows MLM reads until it was told as many answers as CLM in 300."""
+    return round(300 / 0.15)
+
+
+@windows_for_as_many_answers.mistake(
+    "the other way round",
+    hint="MLM is told *fewer* answers a window. So it has to read more of them, not fewer.",
+)
+def _():
+    return round(300 * 0.15)
+
+
+@windows_for_as_many_answers.mistake(
+    "divided by what is seen",
+    hint="85 % of the tokens are read and not asked. What counts is the 15 %.",
+)
+def _():
+    return round(300 / 0.85)
+
+
+@windows_for_as_many_answers.mistake(
+    "masked tokens alone",
+    hint="All that is chosen is asked, not only the 80 % of it that become [MASK].",
+)
+def _():
+    return round(300 / 0.12)
+
+
+# 8. Choose
+
+for_search = choice(
+    CHAPTER,
+    "for_search",
+    right=(
+        "contrastive",
+        "Search compares one vector a text with millions of others: exactly what it was trained "
+        "for, and each text is encoded once.",
+    ),
+    wrong={
+        "clm": "The state at the end of a text is about the next word. In the chapter its means "
+        "were the worst of all at telling stories apart.",
+        "mlm": "Better than CLM, but nobody ever asked it to bring two texts near to each other.",
+        "nsp": "It needs both texts in one row: a million texts would mean a million passes for "
+        "each question.",
+    },
+)
+
+bag_of_words_wins = choice(
+    CHAPTER,
+    "bag_of_words_wins",
+    right=(
+        "topic",
+        "Which words occur says nearly all about a topic, and their order nearly nothing. Start "
+        "there, and see what a model adds.",
+    ),
+    wrong={
+        "tagging": "Whether *to* is followed by a verb or by a place is in its neighbours. A bag "
+        "has none.",
+        "order": "Swap two sentences, and the bag of both is the same.",
+        "generation": "A bag cannot write: it does not know what comes next.",
+    },
+)
