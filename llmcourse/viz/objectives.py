@@ -27,6 +27,11 @@ from llmcourse.viz.widgets import Explorer, choice, slider
 
 FATES = ("seen", "[MASK]", "another token", "left as it is, but asked")
 """What can become of a token; all but the first are asked for."""
+_RIVALS: tuple[tuple[str, Any], ...] = (
+    (style.CONTRAST, "-"),
+    (style.GREYS[1], (0, (5, 2))),
+    (style.GREYS[2], (0, (1, 1.5))),
+)
 _FATE_COLORS = (style.GREYS[4], style.ACCENT, style.CONTRAST, "#86bbdf")
 
 
@@ -143,8 +148,8 @@ def compared(
     for ax, task in zip(axes[0], tasks, strict=True):
         for number, (name, found) in enumerate(baselines.items()):
             value, low, high = found[task]
-            look = (style.CONTRAST, "-") if not number else (style.GREYS[2], (0, (4, 2)))
-            ax.axvline(value, color=look[0], linestyle=look[1], linewidth=1.2, label=name)
+            color, dashes = _RIVALS[min(number, len(_RIVALS) - 1)]
+            ax.axvline(value, color=color, linestyle=dashes, linewidth=1.3, label=name)
             if not number:
                 ax.axvspan(low, high, color=style.CONTRAST, alpha=0.15, linewidth=0)
         for row, name in enumerate(results):
