@@ -104,8 +104,10 @@ def make_task(
     An input that stood there before would be no test: the probe has seen it with its answer.
 
     Raises:
-        UserError: there are not enough different examples.
+        UserError: there are not enough different examples, or none are wanted.
     """
+    if min(n_train, n_test) < 1:
+        raise UserError(f"n_train={n_train}, n_test={n_test} is no task: give at least 1 of each")
     known: dict[Any, Any] = {}
     for given, label in examples:
         known.setdefault(given, label)

@@ -26,7 +26,8 @@ from llmcourse.objectives.denoising import SpanCorruption, TextInfilling
 from llmcourse.text.base import Tokenizer, byte_lengths
 
 Rows = Int[Tensor, "B T"]
-Scorer = Callable[[Rows], Float[Tensor, "B T V"]]
+Logits = Float[Tensor, "B T V"]
+Scorer = Callable[[Rows], Logits]
 """From texts to the logits of each of their tokens, given those before it."""
 
 FRAME = 2
@@ -40,35 +41,34 @@ def scorer_of(objective: Objective, model: nn.Module, start_id: int) -> Scorer |
     """
     asks: Any = model
 
-    def begun(rows: Rows) -> Rows:
-        return torch.cat([torch.full_like(rows[:, :1], start_id), rows], dim=1)
+    def shifted(rows: Rows) -> Rows:
+        return behind(start_id, rows)[:, :-1]
+
+    def from_left_to_right(rows: Rows) -> Logits:
+        order = torch.arange(rows.size(1) + 1).expand(len(rows), -1)
+        return asks(behind(start_id, rows), order=order).logits[:, 1:]
+
+    def fills_one_gap(rows: Rows) -> Logits:
+        return asks(torch.full_like(rows[:, :1], first_own_id), shifted(rows)).logits
+
+    def fills_one_span(rows: Rows) -> Logits:
+        source = torch.full_like(rows[:, :1], first_own_id)
+        written = behind(start_id, behind(first_own_id, rows))[:, :-1]
+        return asks(source, written).logits[:, 1:]
 
     if isinstance(model, GPT):
-        return lambda rows: asks(begun(rows[:, :-1])).logits
+        return lambda rows: asks(shifted(rows)).logits
     if isinstance(model, XLNet):
-
-        def from_left_to_right(rows: Rows) -> Tensor:
-            order = torch.arange(rows.size(1) + 1).expand(len(rows), -1)
-            return asks(begun(rows), order=order).logits[:, 1:]
-
         return from_left_to_right
-    if isinstance(objective, TextInfilling):
-        gap = objective.vocabulary.size
-
-        def the_whole_is_a_gap(rows: Rows) -> Tensor:
-            return asks(torch.full_like(rows[:, :1], gap), begun(rows[:, :-1])).logits
-
-        return the_whole_is_a_gap
-    if isinstance(objective, SpanCorruption):
-        sentinel = objective.vocabulary.size
-
-        def the_whole_is_a_span(rows: Rows) -> Tensor:
-            source = torch.full_like(rows[:, :1], sentinel)
-            written = begun(torch.cat([source, rows[:, :-1]], dim=1))
-            return asks(source, written).logits[:, 1:]
-
-        return the_whole_is_a_span
+    if isinstance(objective, TextInfilling | SpanCorruption):
+        first_own_id = objective.vocabulary.size  # [MASK], or the first sentinel
+        return fills_one_gap if isinstance(objective, TextInfilling) else fills_one_span
     return None
+
+
+def behind(first_id: int, rows: Rows) -> Int[Tensor, "B S"]:
+    """The rows with a token in front of each."""
+    return torch.cat([torch.full_like(rows[:, :1], first_id), rows], dim=1)
 
 
 @torch.no_grad()
