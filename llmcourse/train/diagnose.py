@@ -25,7 +25,8 @@ class Diagnosis:
     """What is likely wrong with a run.
 
     Attributes:
-        cause: the name of the illness, or `healthy`, or `too short`.
+        cause: the name of the illness; or `healthy`, or `not there yet` where a healthy run ended
+            before it was any good, or `too short` to say.
         evidence: the numbers that speak for it, in a sentence.
         advice: what to do.
     """
@@ -36,8 +37,8 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing was found."""
-        return self.cause == "healthy"
+        """Whether nothing was found that is wrong."""
+        return self.cause in ("healthy", "not there yet")
 
     def __str__(self) -> str:
         return f"{self.cause}: {self.evidence} {self.advice}"
@@ -279,11 +280,11 @@ def diagnose(metrics: Iterable[dict[str, Any]]) -> Diagnosis:
     for illness in ILLNESSES:
         if found := illness.find(run):
             return Diagnosis(cause=illness.cause, evidence=found, advice=illness.advice)
-    advice = "None of the known signs is there."
-    if run.worse_than_unigram:
-        advice = "That is still worse than guessing by frequency: train for longer."
     evidence = f"the loss fell from {run.first:.2f} to {run.last:.2f}."
-    return Diagnosis(cause="healthy", evidence=evidence, advice=advice)
+    if run.worse_than_unigram:
+        advice = "That is still worse than guessing by frequency, and still falling: train longer."
+        return Diagnosis(cause="not there yet", evidence=evidence, advice=advice)
+    return Diagnosis(cause="healthy", evidence=evidence, advice="None of the known signs is there.")
 
 
 def bad_end(metrics: Iterable[dict[str, Any]]) -> Diagnosis | None:
@@ -297,5 +298,5 @@ def bad_end(metrics: Iterable[dict[str, Any]]) -> Diagnosis | None:
         return None
     found = diagnose(run.records)
     in_time = found.cause == "overfitting" and run.stopped_early
-    well = found.cause == "too short" or (found.healthy and not run.worse_than_unigram)
+    well = found.cause in ("healthy", "too short")
     return None if well or in_time else found

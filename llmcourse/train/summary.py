@@ -5,7 +5,7 @@ report (`story.py`). Chapter 08 teaches this.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -46,8 +46,22 @@ class Summary:
 
     @cached_property
     def unigram(self) -> float | None:
-        """What guessing by frequency costs, in nats a token; None if the log does not say."""
-        return self._baseline("unigram_bits_per_byte")
+        """What guessing by frequency costs, in nats a token; None if the log does not say.
+
+        The log has it in bits per byte, and an evaluation tells the ratio of the two units. That
+        holds where the loss is paid for text alone: where a uniform guess, too, comes out as the
+        logarithm of the vocabulary. A loss for pairs of sentences, say, has no such level.
+        """
+        baseline = next(self._of("baseline"), {})
+        scored = next((r for r in self._of("evaluate") if r.get("bits_per_byte")), None)
+        if "unigram_bits_per_byte" not in baseline or scored is None:
+            return None
+        ratio = scored["loss"] / scored["bits_per_byte"]
+        if {"vocab_size", "uniform_bits_per_byte"} <= baseline.keys():
+            share = baseline["uniform_bits_per_byte"] * ratio / math.log(baseline["vocab_size"])
+            if not 0.9 < share < 1.1:
+                return None
+        return float(baseline["unigram_bits_per_byte"] * ratio)
 
     @property
     def reason(self) -> str:
@@ -92,21 +106,13 @@ class Summary:
         half = max(2, len(self.losses) // 20)
         return float(self.losses[max(0, index - half) : index + half].mean())
 
-    def _of(self, kind: str) -> Iterable[dict[str, Any]]:
+    def _of(self, kind: str) -> Iterator[dict[str, Any]]:
         return (record for record in self.records if record["kind"] == kind)
 
     def _training(self, name: str) -> Float[np.ndarray, " N"]:
         rows = [r for r in self._of("train") if math.isfinite(r["loss"])]
         values = np.array([float(r.get(name, math.nan)) for r in rows], dtype=float)
         return np.where(np.isfinite(values), values, math.nan)
-
-    def _baseline(self, name: str) -> float | None:
-        """A baseline's bits per byte as nats a token, by the ratio of the two at an evaluation."""
-        bits = next((r[name] for r in self._of("baseline") if name in r), None)
-        scored = next((r for r in self._of("evaluate") if r.get("bits_per_byte")), None)
-        if bits is None or scored is None:
-            return None
-        return float(bits * scored["loss"] / scored["bits_per_byte"])
 
 
 def smooth(values: Float[np.ndarray, " N"]) -> Float[np.ndarray, " n"]:

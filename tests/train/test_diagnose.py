@@ -174,6 +174,17 @@ def test_units_are_converted_by_the_evaluation():
     assert Summary(metrics).unigram == 2 * UNIGRAM
 
 
+def test_a_loss_that_is_not_for_text_alone_has_no_level_of_frequencies():
+    metrics = log(falling())
+    metrics[0]["vocab_size"] = round(math.exp(UNIFORM))
+    assert Summary(metrics).unigram == UNIGRAM
+    for record in metrics:  # half of the loss is for pairs of sentences
+        if record["kind"] == "evaluate":
+            record["loss"] /= 2
+    assert Summary(metrics).unigram is None
+    assert diagnose(metrics).healthy
+
+
 # Real runs
 
 
@@ -229,6 +240,7 @@ def test_still_falling_and_worse_than_guessing():
     metrics = log(UNIFORM - 1.4 * X**0.5, valid=[6, 5.5, UNIGRAM + 0.3])
     found = bad_end(metrics)
     assert found is not None
+    assert found.cause == "not there yet"
     assert found.healthy
     assert "worse than guessing" in found.advice
 
