@@ -1,5 +1,6 @@
 """The benchmarks run, at a size that says nothing about speed."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from llmcourse.data import tinytown
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -156,3 +159,42 @@ def test_training_loop(tmp_path: Path):
     used = kept["results"]["resources"]
     assert used["predicted_bytes"] == pytest.approx(used["measured_bytes"], rel=0.02)
     assert "killed and resumed" in printed
+
+
+def zipped(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+
+
+@pytest.mark.slow
+def test_objectives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stories = list(tinytown.stories(120))
+    told = [{"text": "\n\n".join([story.text] * 2)} for story in stories]
+    for part in ("train", "valid"):
+        zipped(tmp_path / "pretrain_en" / f"town.{part}.jsonl.gz", told)
+    sentences = [s for story in stories for s in story.sentences]
+    tagged = [
+        {"tokens": [t.text for t in s.tokens], "upos": [t.tag for t in s.tokens]} for s in sentences
+    ]
+    zipped(tmp_path / "ud_english_ewt" / "ewt.train.jsonl.gz", tagged)
+    felt = [{"text": s.text, "label": int(s.sentiment > 0)} for s in sentences]
+    zipped(tmp_path / "sentiment_mr" / "mr.train.jsonl.gz", felt)
+    pairs = [{"en": s.text, "fr": f"phrase {n // 2}"} for n, s in enumerate(sentences)]
+    zipped(tmp_path / "tatoeba" / "eng_fra.train.jsonl.gz", pairs)
+    monkeypatch.setenv("LLMCOURSE_DATA", str(tmp_path))
+    out, work = tmp_path / "results", tmp_path / "work"
+    sizes = "--tokens 3000 --d-model 16 --n-layers 1 --n-heads 2 --vocab-size 300"
+    counts = "--n-train 30 --n-test 40 --objectives clm contrastive"
+    command = [*f"{sizes} {counts}".split(), "--work", str(work)]
+    printed, kept = run(out, "objectives", *command)
+    found = kept["results"]["objectives"]
+    assert list(found) == ["clm", "contrastive"]
+    assert found["clm"]["bits_per_byte"][0] > 0
+    assert found["contrastive"]["bits_per_byte"] is None
+    assert found["clm"]["scored"] > 20 * found["contrastive"]["scored"]
+    for row in (*kept["results"]["baselines"].values(), *(r["accuracy"] for r in found.values())):
+        assert list(row) == ["tagging", "sentiment", "order", "similarity"]
+        assert all(0 <= low <= value <= high <= 1 for value, low, high in row.values())
+    assert "bag of words" in printed
+    _, again = run(out, "objectives", *command)
+    assert again["results"]["objectives"] == found  # its seconds, too: nothing was done anew
