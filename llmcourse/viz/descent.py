@@ -213,7 +213,7 @@ def descent_explorer(steps: int = 60) -> Explorer:
         surface=choice(SURFACES),
         optimizer=choice(OPTIMIZERS),
         rate=ipywidgets.SelectionSlider(
-            options=[(f"{rate:g}", rate) for rate in sorted(rates)], value=0.05
+            options=[(f"{rate:g}", rate) for rate in sorted(rates)], value=0.095
         ),
         momentum=slider(0.9, 0.0, 0.99, 0.01),
     )
