@@ -69,8 +69,8 @@ def one_each(lengths: Sequence[int], room: int) -> list[list[int]]:
 def best_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
     """The longest piece first, each into the fullest row that has room for it.
 
-    Best-fit decreasing; for documents of a corpus Ding et al., 2024. It needs at most 11/9 of the
-    fewest rows possible, and one more (Johnson, 1973).
+    Best-fit decreasing; for documents of a corpus Ding et al., 2024. However the lengths are, it
+    needs about 11/9 of the fewest rows possible, at most (Johnson, 1973).
 
     Raises:
         UserError: a piece is longer than the room.
