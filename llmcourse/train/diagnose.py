@@ -119,7 +119,7 @@ def exploding_gradients(run: Summary) -> str | None:
     """A few gradients many times as long as the others, each followed by a worse loss."""
     nonzero = run.norms[run.norms > 0]
     usual = float(np.median(nonzero)) if len(nonzero) else math.inf
-    for place in np.flatnonzero(run.norms > 12 * usual):
+    for place in np.flatnonzero(run.norms > 8 * usual):
         before = run.losses[max(0, place - 5) : place + 1].min()
         after = run.losses[place : place + 6].max()
         if after > 1.1 * before and after - before > 0.1 * run.first:
