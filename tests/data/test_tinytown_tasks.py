@@ -144,8 +144,9 @@ def test_the_worse_response_is_worse_for_the_reason_given():
 def test_triples_hold_the_same_story_and_one_with_a_single_other_fact():
     for text, same, near_miss in tasks.paraphrase_triples(40, seed=3):
         story, again, other = (tinytown.parse(told) for told in (text, same, near_miss))
-        assert story is not None and again is not None
+        assert story is not None
+        assert again is not None
         assert other is not None
         assert again.facts == story.facts
         assert sum(other.facts[fact] != story.facts[fact] for fact in story.facts) == 1
-        assert len({text, same, near_miss}) == 3
+        assert story.choices not in (again.choices, other.choices)  # both are reworded

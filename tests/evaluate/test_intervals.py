@@ -58,6 +58,10 @@ def test_the_bootstrap_draws_texts_with_what_belongs_to_them():
     value, low, high = bootstrap(totals, counts, np.random.default_rng(0))
     assert value == pytest.approx(50 / 30)
     assert (low, high) == (1.0, 2.0)  # one of the two texts twice
+    narrow = bootstrap(totals, counts, np.random.default_rng(0), level=0.6)
+    assert (narrow.low, narrow.high) == (1.0, 2.0)  # a quarter of all draws each
+    narrower = bootstrap(totals, counts, np.random.default_rng(0), level=0.4)
+    assert narrower.low == narrower.high == value
 
 
 def test_the_same_generator_gives_the_same_interval():

@@ -24,7 +24,7 @@ def test_repeats_are_left_out_and_the_first_answer_counts():
     task = make_task("x", "text", examples, n_train=3, n_test=4)
     assert task.train.inputs == [(0,), (1,), (2,)]
     assert task.test.inputs == [(3,), (4,), (5,), (6,)]
-    assert task.train.labels.tolist() == [0, 0, 0]
+    assert task.classes == ("0",)
 
 
 def test_too_few_examples_are_refused():
@@ -92,6 +92,10 @@ def test_a_words_tokens_are_those_that_hold_its_letters(make, tokenizer):
         assert tokenizer.decode(ids) == text
         assert tokenizer.decode(ids[first:last]).strip() == text[start:end]
         assert text[start:end] not in tokenizer.decode(ids[:first])
+
+
+def test_a_word_begins_with_its_own_first_byte():
+    assert word_span(ByteTokenizer(), "abc", 1, 2) == (tuple(b"abc"), 1, 2)
 
 
 def test_tinytowns_questions(tokenizer):

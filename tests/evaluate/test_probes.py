@@ -118,6 +118,11 @@ def test_the_threshold_is_the_best_of_all(seed):
     assert right(best_threshold(scores, labels)) == best
 
 
+def test_no_threshold_cuts_between_equal_scores():
+    scores = torch.tensor([0.5, 0.5, 0.5, 0.5, 0.9])
+    assert best_threshold(scores, torch.tensor([0, 0, 1, 1, 0])) > 0.9  # three are right so
+
+
 def test_the_threshold_may_lie_beyond_all_scores():
     scores = torch.tensor([0.1, 0.2])
     assert best_threshold(scores, torch.tensor([1, 1])) < 0.1
