@@ -86,7 +86,7 @@ def leakage(run: Summary) -> str | None:
 def rate_too_high(run: Summary) -> str | None:
     """A loss that is above where it began for long, or that rises again and stays up."""
     above = float((run.losses > 1.03 * run.first).mean())
-    if above >= 0.15:
+    if above >= 0.15 and run.predicts_text:
         return (
             f"the loss is above its first value ({run.first:.2f}) in {above:.0%} of the records; "
             f"the highest is {run.losses.max():.2f}."
@@ -216,7 +216,7 @@ ILLNESSES = (
     Illness(
         "learning rate too high",
         rate_too_high,
-        "Try a third of the rate (--optimizer.lr, --optimizer.matrix_lr) and a longer warm-up.",
+        "Try a third of the rate (--optimizer.lr, --optimizer.matrix-lr) and a longer warm-up.",
     ),
     Illness(
         "data in order",
@@ -246,7 +246,8 @@ ILLNESSES = (
     Illness(
         "targets misaligned",
         targets_misaligned,
-        "What is read says nothing about what is asked: print one row of ids and targets, decoded.",
+        "What is read says nothing about what is asked: print one row of ids and targets, decoded. "
+        "(Models that fill in hidden words rest there for a while, too: train those for longer.)",
     ),
     Illness(
         "not learning",

@@ -64,6 +64,15 @@ class Summary:
         return float(baseline["unigram_bits_per_byte"] * ratio)
 
     @property
+    def predicts_text(self) -> bool:
+        """Whether the task is to say tokens, as far as the log tells.
+
+        A loss for pairs or views may rise before it falls: at first it is that of a lucky guess.
+        """
+        evaluations = list(self._of("evaluate"))
+        return not evaluations or any("bits_per_byte" in record for record in evaluations)
+
+    @property
     def reason(self) -> str:
         """Why the run ended; empty if it did not."""
         return str(next((r.get("reason") for r in self._of("end")), ""))

@@ -53,6 +53,7 @@ def chart(
         right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         right.yaxis.set_major_formatter("{x:g}")
         right.yaxis.set_minor_locator(NullLocator())
+    note = note[:1].upper() + note[1:]
     if note:
         drawn.supxlabel(
             textwrap.fill(note, 105), fontsize=8.5, color=style.GREYS[1], x=0.02, ha="left"

@@ -174,6 +174,16 @@ def test_units_are_converted_by_the_evaluation():
     assert Summary(metrics).unigram == 2 * UNIGRAM
 
 
+def test_a_loss_for_pairs_may_begin_with_a_lucky_guess():
+    rising = np.concatenate([[0.9], falling(99, end=0.5)])
+    metrics = log(rising)
+    assert diagnose(metrics).cause == "learning rate too high"
+    for record in metrics:
+        if record["kind"] == "evaluate":
+            del record["bits_per_byte"]
+    assert diagnose(metrics).healthy
+
+
 def test_a_loss_that_is_not_for_text_alone_has_no_level_of_frequencies():
     metrics = log(falling())
     metrics[0]["vocab_size"] = round(math.exp(UNIFORM))
