@@ -1,6 +1,6 @@
 """Every pretraining objective on the same real text, for the same budget; then asked the same.
 
-    python benchmarks/objectives.py                            everything, a quarter of an hour
+    python benchmarks/objectives.py                            everything, some twenty minutes
     python benchmarks/objectives.py --objectives clm mlm       some of it
     python benchmarks/objectives.py --work runs/objectives     what is done is kept, not redone
 
