@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from llmcourse.checks import loop, precision
+from llmcourse.checks import bedside, loop, precision
 from llmcourse.data.loader import Sampler
 from llmcourse.data.packing import pack_rows
 from llmcourse.train.diagnose import diagnose
@@ -49,8 +49,8 @@ def test_each_round_of_halving_costs_the_same_when_all_divides():
 
 def test_the_three_patients_are_ill_in_the_way_that_is_right():
     letters = {"c": "gradients pile up", "d": "exploding gradients", "b": "targets misaligned"}
-    right = (loop.patient_x.right, loop.patient_y.right, loop.patient_z.right)
-    found = [diagnose(metrics).cause for metrics in loop.three_patients().values()]
+    right = (bedside.patient_x.right, bedside.patient_y.right, bedside.patient_z.right)
+    found = [diagnose(metrics).cause for metrics in bedside.three_patients().values()]
     assert found == [letters[letter] for letter in right]
 
 
