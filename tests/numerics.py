@@ -41,3 +41,38 @@ def randomise(model: M, std_vectors: float = 0.3) -> M:
         std = 0.3 if parameter.ndim == 2 else std_vectors
         nn.init.normal_(parameter, std=std, generator=generator)
     return model.eval()
+
+
+def torchs_encoder(blocks: nn.ModuleList, *, norm_first: bool) -> nn.TransformerEncoder:
+    """The library's encoder with the weights of ours: exact GELU, LayerNorm, biases, float64."""
+    first = blocks[0]
+    layer = nn.TransformerEncoderLayer(
+        first.mlp.up_proj.in_features,
+        first.attention.n_heads,
+        first.mlp.up_proj.out_features,
+        0.0,
+        "gelu",
+        first.norm1.eps,
+        True,
+        norm_first,
+        dtype=torch.float64,
+    )
+    theirs = nn.TransformerEncoder(layer, len(blocks), enable_nested_tensor=False)
+    for block, ours in zip(theirs.layers, blocks, strict=True):
+        attention = ours.attention
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        weights = {
+            "self_attn.in_proj_weight": torch.cat([each.weight for each in projections]),
+            "self_attn.in_proj_bias": torch.cat([each.bias for each in projections]),
+        }
+        pairs = {
+            "self_attn.out_proj": attention.o_proj,
+            "linear1": ours.mlp.up_proj,
+            "linear2": ours.mlp.down_proj,
+            "norm1": ours.norm1,
+            "norm2": ours.norm2,
+        }
+        for name, module in pairs.items():
+            weights |= {f"{name}.{leaf}": x for leaf, x in module.state_dict().items()}
+        block.load_state_dict(weights)
+    return theirs

@@ -3,7 +3,7 @@ import math
 
 import pytest
 import torch
-from numerics import close, in_double
+from numerics import close, in_double, torchs_encoder
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -127,27 +127,7 @@ class TestForward:
         """Between the embeddings and the heads stands `nn.TransformerEncoder`."""
         config = bert_recipe(**SIZES, residual="pre" if norm_first else "post")
         model = double(config)
-        layer = nn.TransformerEncoderLayer(
-            32, 4, 128, 0.0, "gelu", 1e-12, True, norm_first, dtype=torch.float64
-        )
-        theirs = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-        for block, ours in zip(theirs.layers, model.blocks, strict=True):
-            attention = ours.attention
-            projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-            weights = {
-                "self_attn.in_proj_weight": torch.cat([each.weight for each in projections]),
-                "self_attn.in_proj_bias": torch.cat([each.bias for each in projections]),
-            }
-            pairs = {
-                "self_attn.out_proj": attention.o_proj,
-                "linear1": ours.mlp.up_proj,
-                "linear2": ours.mlp.down_proj,
-                "norm1": ours.norm1,
-                "norm2": ours.norm2,
-            }
-            for name, module in pairs.items():
-                weights |= {f"{name}.{leaf}": x for leaf, x in module.state_dict().items()}
-            block.load_state_dict(weights)
+        theirs = torchs_encoder(model.blocks, norm_first=norm_first)
         lengths, seen = torch.tensor([7, C]), {}
         model.embedding_norm.register_forward_hook(lambda *each: seen.update(embedded=each[-1]))
         hidden = model(ids, mask=masks.padding(lengths, C)).hidden

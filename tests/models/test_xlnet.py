@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from numerics import close, in_double
+from numerics import close, in_double, torchs_encoder
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -197,27 +197,7 @@ class TestAsOneLongerText:
     def test_torchs_encoder(self, residual, ids, order):
         config = xlnet_recipe(**SIZES, positions="learned", mlp="gelu_exact", residual=residual)
         model = double(config)
-        layer = nn.TransformerEncoderLayer(
-            32, 4, 128, 0.0, "gelu", 1e-12, True, residual == "pre", dtype=torch.float64
-        )
-        theirs = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-        for block, ours in zip(theirs.layers, model.blocks, strict=True):
-            attention = ours.attention
-            projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-            weights = {
-                "self_attn.in_proj_weight": torch.cat([each.weight for each in projections]),
-                "self_attn.in_proj_bias": torch.cat([each.bias for each in projections]),
-            }
-            pairs = {
-                "self_attn.out_proj": attention.o_proj,
-                "linear1": ours.mlp.up_proj,
-                "linear2": ours.mlp.down_proj,
-                "norm1": ours.norm1,
-                "norm2": ours.norm2,
-            }
-            for name, module in pairs.items():
-                weights |= {f"{name}.{leaf}": x for leaf, x in module.state_dict().items()}
-            block.load_state_dict(weights)
+        theirs = torchs_encoder(model.blocks, norm_first=residual == "pre")
         places = model.position_embedding.weight
         contents = model.token_embedding.weight[ids] + places
         seeds = (model.query_seed + places).expand(2, C, 32)
