@@ -110,10 +110,12 @@ def _conclude(result: "Result") -> None:
         unit = "bits per byte"
     else:
         rows, unit = {"this model": score.loss}, "nats per answer"
-    rows |= {} if score is None else {name: fig.mean for name, fig in score.figures.items()}
     print(f"{result.steps} steps in {minutes}; {unit} on held-out text:", file=sys.stderr)
     for name, figure in rows.items():
         print(f"  {name:<14} {figure:.3f}", file=sys.stderr)
+    if score is not None and score.figures:
+        besides = ", ".join(f"{name} {figure.mean:.3f}" for name, figure in score.figures.items())
+        print(f"besides, with losses in nats: {besides}", file=sys.stderr)
     print(f"report   {result.run / 'report.html'}", file=sys.stderr)
     if result.writes:
         print(f"write    python -m llmcourse.generate {result.run}", file=sys.stderr)

@@ -2,12 +2,13 @@
 
 import json
 import math
+import re
 import shutil
 
 import numpy as np
 import pytest
 import torch
-from small_runs import log_of, run, small, state_of, weights_of
+from small_runs import flags, log_of, run, small, state_of, weights_of
 
 from llmcourse.errors import UserError
 from llmcourse.generate.__main__ import main as generate
@@ -131,6 +132,18 @@ def test_micro_batches_equal_one_batch(name, tmp_path):
         [r["loss"] for r in log_of(tmp_path / folder) if "loss" in r] for folder in ("one", "parts")
     )
     assert parts == pytest.approx(one, rel=2e-5)
+
+
+def test_the_last_words_keep_units_apart(tmp_path, capsys):
+    settings = small(tmp_path / "run", objective="mlm-sop", steps=2)
+    assert train_command(flags(settings)) == 0
+    said = capsys.readouterr().err
+    table = said[said.index("bits per byte on held-out text:") : said.index("besides")]
+    assert "this model" in table
+    assert "pair" not in table
+    assert re.search(
+        r"besides, with losses in nats: token loss \d\.\d+, pair loss 0\.\d+, pair acc", said
+    )
 
 
 def test_contrastive_is_not_cut_into_parts(tmp_path):
