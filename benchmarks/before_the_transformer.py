@@ -32,8 +32,8 @@ from llmcourse.models.rnn_lm import RNNLM, RNNLMConfig
 from llmcourse.objectives.clm import CausalLM
 from llmcourse.optim.groups import split_for_muon
 from llmcourse.randomness import python_rng, seed_all, torch_rng
-from llmcourse.text.base import byte_lengths
-from llmcourse.text.bpe import BPETokenizer
+from llmcourse.tokenizers.base import byte_lengths
+from llmcourse.tokenizers.bpe import BPETokenizer
 
 SMOOTHINGS: dict[str, Smoothing] = {
     "add 1": AddK(1.0),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from llmcourse.files import atomic_write_text
-from llmcourse.train.environment import describe_environment
+from llmcourse.runs.environment import describe_environment
 
 RESULTS = Path(__file__).parent / "results"
 

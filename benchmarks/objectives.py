@@ -28,16 +28,16 @@ from measure import RESULTS, keep
 
 from llmcourse.data.sources import read
 from llmcourse.errors import UserError, exit_on_user_error
+from llmcourse.evaluate.features import CountReader, Reader
 from llmcourse.evaluate.intervals import Interval
+from llmcourse.evaluate.likelihood import bits_per_byte_of_texts
 from llmcourse.evaluate.probe_tasks import ProbeTask, make_task
-from llmcourse.evaluate.representation import CountReader, Reader
 from llmcourse.evaluate.tinytown_probes import word_span
-from llmcourse.evaluate.writing import bits_per_byte_of_texts
 from llmcourse.files import atomic_write_text
+from llmcourse.labs.pretrain import Pretrained, as_stream, pretrain, untrained
 from llmcourse.randomness import numpy_rng, python_rng
-from llmcourse.text.base import Tokenizer
-from llmcourse.text.bpe import BPETokenizer
-from llmcourse.train.compare import Pretrained, as_stream, pretrain, untrained
+from llmcourse.tokenizers.base import Tokenizer
+from llmcourse.tokenizers.bpe import BPETokenizer
 from llmcourse.train.settings import ModelSettings, ObjectiveName, OptimizerSettings, Settings
 
 OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)

@@ -43,9 +43,9 @@ from llmcourse.optim.rmsprop import RMSProp
 from llmcourse.optim.schedules import linear
 from llmcourse.optim.sgd import SGD
 from llmcourse.randomness import seed_all
-from llmcourse.text.base import Tokenizer, byte_lengths
-from llmcourse.text.bpe import BPETokenizer
-from llmcourse.text.simple import ByteTokenizer
+from llmcourse.tokenizers.base import Tokenizer, byte_lengths
+from llmcourse.tokenizers.bpe import BPETokenizer
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 
 BETAS = (0.9, 0.95)
 MOST_RATES = 9

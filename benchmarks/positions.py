@@ -26,8 +26,8 @@ from llmcourse.models.files import load_model, load_state, unique_state
 from llmcourse.models.gpt import GPT, POSITIONS
 from llmcourse.nn.rope_scaling import SCALINGS
 from llmcourse.objectives.clm import CausalLM
-from llmcourse.text.base import byte_lengths
-from llmcourse.text.load import load_tokenizer
+from llmcourse.tokenizers.base import byte_lengths
+from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.loop import train
 from llmcourse.train.presets import laptop
 from llmcourse.train.settings import Settings

@@ -17,7 +17,7 @@ from measure import RESULTS, compare, keep, show, take_turns
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from llmcourse.data.sources import read
-from llmcourse.text.bpe import BPETokenizer
+from llmcourse.tokenizers.bpe import BPETokenizer
 
 
 def some_text(source: str, megabytes: float) -> list[str]:

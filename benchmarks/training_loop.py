@@ -24,18 +24,18 @@ from measure import RESULTS, keep
 from llmcourse.data import sources
 from llmcourse.data.packing import best_fit, one_each, pack, pack_rows
 from llmcourse.data.windows import Windows
+from llmcourse.labs.memory import measured, predicted
+from llmcourse.labs.throughput import matmul_peak, mfu, speed_of
 from llmcourse.models.files import load_model
 from llmcourse.models.gpt import GPT
 from llmcourse.objectives.clm import CausalLM
-from llmcourse.text.load import load_tokenizer
-from llmcourse.train.diagnose import diagnose
+from llmcourse.runs.diagnosis import diagnose
+from llmcourse.runs.directory import read_metrics
+from llmcourse.tokenizers.registry import load_tokenizer
+from llmcourse.train.checkpoint import list_checkpoints
 from llmcourse.train.loop import Result, train
-from llmcourse.train.memory import measured, predicted
 from llmcourse.train.presets import laptop
-from llmcourse.train.record import read_metrics
 from llmcourse.train.settings import Settings
-from llmcourse.train.state import list_checkpoints
-from llmcourse.train.throughput import matmul_peak, mfu, speed_of
 
 ROWS = (128, 512)
 """Lengths of rows into which documents are packed."""

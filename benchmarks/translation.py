@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from measure import RESULTS, keep
 from torch import Tensor
 
-from llmcourse.data.tinytown_numbers import LIMIT, NumberPair, number_pairs
-from llmcourse.generate.translate import translate
+from llmcourse.generate.seq2seq import translate
 from llmcourse.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from llmcourse.optim.groups import split_for_muon
 from llmcourse.randomness import seed_all
+from llmcourse.tinytown.numbers import LIMIT, NumberPair, number_pairs
 
 PAD, START, STOP = range(3)
 DIGITS = "零一二三四五六七八九"

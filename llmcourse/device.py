@@ -1,6 +1,6 @@
 """Where tensors live, in which format they are multiplied, and how fast that place could go.
 
-Not here: several devices at once (`train/parallel.py`). Chapters 08 and 09 teach this.
+Not here: several devices at once (`train/distributed.py`). Chapters 08 and 09 teach this.
 """
 
 import contextlib

@@ -3,7 +3,7 @@
 A file is written beside its place under a temporary name, forced to the disk, and renamed into
 place; a reader sees the old one or the new one, never half of one. A folder takes two renames, so a
 process that dies between them leaves it for `recover_directory` to finish. Not here: what is in the
-files (`models/files.py`, `train/state.py`, `train/record.py`). Chapter 08 teaches this.
+files (`models/files.py`, `train/checkpoint.py`, `runs/directory.py`). Chapter 08 teaches this.
 """
 
 import contextlib

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from llmcourse.text.load import load_tokenizer
+from llmcourse.runs.directory import read_metrics
+from llmcourse.tokenizers.registry import load_tokenizer
+from llmcourse.train.checkpoint import list_checkpoints
 from llmcourse.train.corpus import Corpus, open_corpus
 from llmcourse.train.loop import Result, train
 from llmcourse.train.presets import tiny
-from llmcourse.train.record import read_metrics
 from llmcourse.train.settings import Settings, leaves
-from llmcourse.train.state import list_checkpoints
 
 # What only clocks decide; everything else in a log must repeat exactly.
 TIMES = {"seconds", "tokens_per_second", "mfu"}

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from llmcourse.data import tinytown
 from llmcourse.objectives.base import LossSum, Objective
 from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.optim.groups import split_for_muon
 from llmcourse.optim.muon import Muon
+from llmcourse.tinytown import stories as tinytown
 
 BLANK = 0
 """Fills a story's row up."""

@@ -18,7 +18,7 @@ from small_runs import flags, log_of, run, small
 
 import llmcourse.train.loop as loop
 from llmcourse.train.__main__ import main
-from llmcourse.train.state import list_checkpoints
+from llmcourse.train.checkpoint import list_checkpoints
 
 
 @pytest.fixture

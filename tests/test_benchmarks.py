@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from llmcourse.data import tinytown
+from llmcourse.tinytown import stories as tinytown
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from small_runs import flags, log_of, run, small, state_of, weights_of
 
-from llmcourse.train.state import list_checkpoints
+from llmcourse.train.checkpoint import list_checkpoints
 
 STEPS = 60
 

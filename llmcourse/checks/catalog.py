@@ -1,16 +1,16 @@
-"""Every check of the course, found by looking: whatever the modules beside this one define."""
+"""Every check of the course, found by looking: whatever the modules in `bank/` define."""
 
 import importlib
 import pkgutil
 
-from llmcourse import checks
+from llmcourse.checks import bank
 from llmcourse.checks.harness import Check
 
 
 def all_checks() -> list[Check]:
-    """The checks of all modules in `llmcourse.checks`, by chapter and then in the order written."""
+    """The checks of all modules in `checks.bank`, by chapter and then in the order written."""
     found: dict[int, Check] = {}
-    for module in pkgutil.iter_modules(checks.__path__, prefix=f"{checks.__name__}."):
+    for module in pkgutil.iter_modules(bank.__path__, prefix=f"{bank.__name__}."):
         for thing in vars(importlib.import_module(module.name)).values():
             if isinstance(thing, Check):
                 found[id(thing)] = thing

@@ -28,10 +28,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from llmcourse import learner
-from llmcourse.checks import sandbox, trials
+from llmcourse.checks import cases as trials
+from llmcourse.checks import sandbox
+from llmcourse.checks.cases import Call, Case, Gradients
 from llmcourse.checks.compare import Axes, a_kind, difference
 from llmcourse.checks.sandbox import Outcome
-from llmcourse.checks.trials import Call, Case, Gradients
 
 Cases = Callable[[], Iterator[Case]]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from llmcourse.errors import UserError
-from llmcourse.text.base import to_bytes
+from llmcourse.tokenizers.base import to_bytes
 
 DOCUMENT_LENGTH = 16_000
 """Characters: how long a document cut from a longer text is. Long enough to tell something whole,

@@ -15,7 +15,7 @@ from jaxtyping import Int64, Integer, UInt32
 
 from llmcourse.data.documents import Document
 from llmcourse.errors import UserError
-from llmcourse.text.base import Tokenizer
+from llmcourse.tokenizers.base import Tokenizer
 
 Fit = Callable[[Sequence[int], int], list[list[int]]]
 """From lengths and the room in a row to the rows: which pieces share each of them."""

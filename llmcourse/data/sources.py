@@ -45,9 +45,7 @@ def _open(source: str, on_error: OnError) -> Iterator[Document]:
     if source == "pydocs":
         return pydocs.documents()
     if source == "tinytown":
-        from llmcourse.data import tinytown  # builds its grammar when imported
-
-        return tinytown.documents(TINYTOWN_STORIES)
+        return _tinytown()
     if source.startswith("hf:"):
         return hub.read(source, on_error)
     path = os.path.expanduser(source)
@@ -57,6 +55,13 @@ def _open(source: str, on_error: OnError) -> Iterator[Document]:
         return local.read(Path(path), on_error)
     hint = nearest(source, ("pydocs", "tinytown"))
     raise UserError(f"data source {source!r} is no file, no folder and no hf:org/name{hint}")
+
+
+def _tinytown() -> Iterator[Document]:
+    from llmcourse.tinytown.stories import stories  # builds its grammar when imported
+
+    for index, story in enumerate(stories(TINYTOWN_STORIES)):
+        yield Document(text=story.text, name=f"tinytown/{index}")
 
 
 def _some(documents: Iterable[Document], source: str) -> Iterator[Document]:

@@ -15,9 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmcourse.errors import UserError
+from llmcourse.evaluate.features import Reader
 from llmcourse.evaluate.intervals import Interval, wilson
 from llmcourse.evaluate.probes import best_threshold, fit_probe
-from llmcourse.evaluate.representation import Reader
 
 Kind = Literal["word", "text", "pair", "similarity", "triple"]
 """What an example is: a span of a text, a text, or two texts. The last two ask for no probe: two

@@ -7,10 +7,11 @@ an answer is measured (`probe_tasks.py`). Chapter 07 uses this.
 from collections.abc import Iterator
 from typing import Any
 
-from llmcourse.data import tinytown, tinytown_tasks
+from llmcourse.evaluate.features import Text
 from llmcourse.evaluate.probe_tasks import ProbeTask, make_task
-from llmcourse.evaluate.representation import Text
-from llmcourse.text.base import Tokenizer
+from llmcourse.tinytown import stories as tinytown
+from llmcourse.tinytown import tasks as tinytown_tasks
+from llmcourse.tokenizers.base import Tokenizer
 
 AMBIGUOUS = ("to", "home", "one", "out", "that")
 """The words of tinytown that are of several parts of speech, as in `to the zoo` and `to bring`."""

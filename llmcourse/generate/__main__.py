@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from llmcourse.models.gpt import GPT
     from llmcourse.models.mlp_lm import MLPLM
     from llmcourse.models.rnn_lm import RNNLM
-    from llmcourse.text.base import Tokenizer
+    from llmcourse.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def write(options: Options) -> Iterator[str]:
 
     from llmcourse.device import choose_device
     from llmcourse.generate.decode import generate
-    from llmcourse.text.base import StreamDecoder
+    from llmcourse.tokenizers.base import StreamDecoder
 
     if options.max_new_tokens < 1:
         raise UserError(f"max_new_tokens={options.max_new_tokens} must be at least 1")
@@ -100,7 +100,7 @@ def load_run(run: Path) -> "tuple[GPT | MLPLM | RNNLM, Tokenizer]":
     from llmcourse.models.gpt import GPT
     from llmcourse.models.mlp_lm import MLPLM
     from llmcourse.models.rnn_lm import RNNLM
-    from llmcourse.text.load import load_tokenizer
+    from llmcourse.tokenizers.registry import load_tokenizer
 
     if not run.is_dir():
         raise UserError(f"there is no run directory {run}: look for it in runs/")

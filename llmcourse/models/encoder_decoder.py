@@ -2,7 +2,7 @@
 
 From the transformer of 2017 over T5 to parts of today: the config names the parts. Not here: what
 it shares with the other families (`models/config.py`), training, generation
-(`generate/translate.py`), files (`models/files.py`), other libraries' formats (`export/`). Chapter
+(`generate/seq2seq.py`), files (`models/files.py`), other libraries' formats (`export/`). Chapter
 05 builds it and teaches it to translate.
 """
 

@@ -2,7 +2,8 @@
 
 Loading executes nothing from the file (as unpickling would), so a model from a stranger cannot run
 code. Tied weights are stored once. Not here: checkpoints, which also hold what training needs
-(`train/state.py`), and other libraries' formats (`export/huggingface.py`). Chapter 08 teaches this.
+(`train/checkpoint.py`), and the formats of other libraries (`export/huggingface.py`). Chapter 08
+teaches this.
 """
 
 import dataclasses

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from llmcourse.text.base import Tokenizer
+from llmcourse.tokenizers.base import Tokenizer
 
 STOPS = (".", "!", "?")
 """What ends a sentence where no letter follows: not in `3.14` or `os.path`."""

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from llmcourse.cleaning.dedup_index import disk_index
 from llmcourse.data import local, sources
 from llmcourse.data.documents import Document, PassedBy, is_held_out
 from llmcourse.data.packing import pack
@@ -36,12 +37,11 @@ from llmcourse.data.prepared import (
 from llmcourse.data.windows import write_tokens
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_directory
-from llmcourse.prepare.cleaning import Cleaner, Dropped, cut
+from llmcourse.prepare.cleaner import Cleaner, Dropped, cut
 from llmcourse.prepare.report import MEGABYTE, Report, page, peak_megabytes
 from llmcourse.prepare.settings import Settings
-from llmcourse.text.base import Tokenizer, to_bytes
-from llmcourse.text.dedup_index import disk_index
-from llmcourse.text.load import KINDS, load_tokenizer, save_tokenizer, train_tokenizer
+from llmcourse.tokenizers.base import Tokenizer, to_bytes
+from llmcourse.tokenizers.registry import KINDS, load_tokenizer, save_tokenizer, train_tokenizer
 
 TOKENIZER_SAMPLE = 1
 """The seed by which documents are drawn for the tokenizer; the held-out split's is another."""

@@ -1,6 +1,6 @@
 """What can be set about preparing data, validated at the door.
 
-Not here: what the settings do (`pipeline.py`); the thresholds of quality (`text/quality.py`).
+Not here: what the settings do (`pipeline.py`); the thresholds of quality (`cleaning/quality.py`).
 """
 
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from llmcourse.cleaning.quality import QualityRules
 from llmcourse.errors import UserError
-from llmcourse.text.quality import QualityRules
 
 Language = Literal["en", "zh", "other"]
 

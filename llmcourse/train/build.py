@@ -1,6 +1,6 @@
 """From settings to the machinery of a run: how a model is compiled, and its number format.
 
-Not here: the model (`train/families.py`), optimizers (`train/optimizers.py`) and data
+Not here: the model (`train/assemble.py`), optimizers (`train/optimizers.py`) and data
 (`train/corpus.py`).
 """
 
@@ -9,7 +9,7 @@ from torch import nn
 
 from llmcourse.errors import UserError
 from llmcourse.objectives.base import Objective
-from llmcourse.train.parallel import Ranks
+from llmcourse.train.distributed import Ranks
 from llmcourse.train.settings import Settings
 
 

@@ -23,8 +23,8 @@ from llmcourse.data.windows import Windows, sidecar, write_tokens
 from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import uniform_bits_per_byte, unigram_bits_per_byte
 from llmcourse.files import atomic_file, atomic_write_text
-from llmcourse.text.base import Tokenizer, byte_lengths
-from llmcourse.text.load import KINDS, load_tokenizer, save_tokenizer, train_tokenizer
+from llmcourse.tokenizers.base import Tokenizer, byte_lengths
+from llmcourse.tokenizers.registry import KINDS, load_tokenizer, save_tokenizer, train_tokenizer
 from llmcourse.train.presets import PRESETS
 from llmcourse.train.settings import DataSettings, Settings
 

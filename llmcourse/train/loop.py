@@ -34,19 +34,24 @@ from llmcourse.randomness import (
     seed_all,
     stream_seed,
 )
-from llmcourse.text.load import load_tokenizer
+from llmcourse.runs.directory import RunDirectory
+from llmcourse.tokenizers.registry import load_tokenizer
+from llmcourse.train.assemble import build_model, build_objective
 from llmcourse.train.build import choose_precision, compiled, gradient_scaler, rows_per_process
-from llmcourse.train.console import StopSignals, signal_name
+from llmcourse.train.checkpoint import (
+    TrainState,
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
 from llmcourse.train.corpus import open_corpus, prepare_corpus
-from llmcourse.train.families import build_model, build_objective
-from llmcourse.train.measure import score_model
+from llmcourse.train.distributed import Ranks
+from llmcourse.train.evaluation import score_model
 from llmcourse.train.monitor import Monitor
 from llmcourse.train.optimizers import build_optimizers, build_schedule, set_rates
-from llmcourse.train.parallel import Ranks
-from llmcourse.train.record import RunDirectory
+from llmcourse.train.progress_bar import StopSignals, signal_name
 from llmcourse.train.samples import draw_sample
 from llmcourse.train.settings import Settings, to_dict
-from llmcourse.train.state import TrainState, list_checkpoints, load_checkpoint, save_checkpoint
 
 
 class Diverged(UserError):

@@ -8,15 +8,15 @@ import time
 
 from llmcourse.device import peak_flops
 from llmcourse.evaluate.perplexity import Score
-from llmcourse.train.console import Console
+from llmcourse.runs.diagnosis import bad_end
+from llmcourse.runs.directory import MetricsLog, RunDirectory, read_metrics
+from llmcourse.runs.report import write_report
+from llmcourse.train.assemble import Model
+from llmcourse.train.checkpoint import TrainState
 from llmcourse.train.corpus import Corpus
-from llmcourse.train.diagnose import bad_end
-from llmcourse.train.families import Model
-from llmcourse.train.parallel import Ranks
-from llmcourse.train.record import MetricsLog, RunDirectory, read_metrics
-from llmcourse.train.report import write_report
+from llmcourse.train.distributed import Ranks
+from llmcourse.train.progress_bar import Console
 from llmcourse.train.settings import Settings
-from llmcourse.train.state import TrainState
 
 
 class Monitor:

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from llmcourse.generate.decode import generate
 from llmcourse.generate.sampling import apply_temperature, sample, top_k
-from llmcourse.generate.translate import translate
+from llmcourse.generate.seq2seq import translate
 from llmcourse.models.encoder_decoder import EncoderDecoder
 from llmcourse.models.gpt import GPT
 from llmcourse.objectives.base import IGNORE, Batch, Objective
 from llmcourse.randomness import numpy_rng, torch_rng
-from llmcourse.text.base import Tokenizer
+from llmcourse.tokenizers.base import Tokenizer
+from llmcourse.train.assemble import Model
 from llmcourse.train.corpus import Corpus
-from llmcourse.train.families import Model
 from llmcourse.train.settings import Settings
 
 

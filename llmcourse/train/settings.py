@@ -52,7 +52,7 @@ ObjectiveName = Literal[
     "denoising",
     "contrastive",
 ]
-"""The pretraining tasks; `train/families.py` says what each is, and which model does it."""
+"""The pretraining tasks; `train/assemble.py` says what each is, and which model does it."""
 
 
 @dataclass(frozen=True, kw_only=True)

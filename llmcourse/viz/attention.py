@@ -24,7 +24,7 @@ from llmcourse.errors import UserError
 from llmcourse.models.gpt import GPT
 from llmcourse.nn.capture import capture
 from llmcourse.shapes import axis_label
-from llmcourse.text.base import Tokenizer
+from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.viz import matrix, style
 from llmcourse.viz.matrix import Labels
 from llmcourse.viz.widgets import Explorer, choice, slider, text

@@ -1,7 +1,7 @@
 """A text's segmentations as paths through a lattice, the likeliest one in colour.
 
 Nodes stand between characters, and each piece that fits is an arc over what it covers. Not here:
-the algorithms (`text/lattice.py`). Chapter 01 uses it.
+the algorithms (`tokenizers/lattice.py`). Chapter 01 uses it.
 """
 
 import math
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.path import Path
 
-from llmcourse.text.lattice import Arc, UnigramModel, best_path
+from llmcourse.tokenizers.lattice import Arc, UnigramModel, best_path
 from llmcourse.viz import style
 
 

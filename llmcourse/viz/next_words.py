@@ -16,7 +16,7 @@ from llmcourse.errors import UserError
 from llmcourse.models.ngram import NGram
 from llmcourse.models.ngram_counts import UNSEEN, Counts
 from llmcourse.models.ngram_smoothing import AddK, Interpolation, KneserNey, Smoothing, WittenBell
-from llmcourse.text.base import Tokenizer
+from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.viz import style
 from llmcourse.viz.matrix import token_label
 from llmcourse.viz.tokens import visible

@@ -21,7 +21,7 @@ from llmcourse.objectives.base import IGNORE
 from llmcourse.objectives.mlm import UNITS, MaskedLM
 from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.randomness import numpy_rng
-from llmcourse.text.base import Tokenizer
+from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.viz import matrix, style
 from llmcourse.viz.widgets import Explorer, choice, slider
 

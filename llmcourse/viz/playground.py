@@ -13,8 +13,8 @@ import ipywidgets
 from IPython.display import display
 
 from llmcourse.errors import UserError
-from llmcourse.text.base import Tokenizer
-from llmcourse.text.fertility import Lengths, lengths
+from llmcourse.evaluate.fertility import Lengths, lengths
+from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.viz.tokens import Pieces
 
 MOST_CHARACTERS = 600

@@ -9,7 +9,7 @@ import html
 
 from IPython.display import display
 
-from llmcourse.text.base import Tokenizer
+from llmcourse.tokenizers.base import Tokenizer
 
 _TINTS = ("#dcebf7", "#fbe8d6", "#e8ecef", "#d3e4d9")
 _BOX = (

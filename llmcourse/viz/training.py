@@ -2,7 +2,7 @@
 
 A loss means little by itself: here it stands between what guessing costs (uniform, unigram) and,
 where it is known, what no model can beat (the entropy of the source). Not here: the report that a
-run writes by itself (`train/report.py`). Chapters 00, 06 and 08 teach how to read such a curve.
+run writes by itself (`runs/report.py`). Chapters 00, 06 and 08 teach how to read such a curve.
 """
 
 import os
@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from llmcourse.errors import UserError
-from llmcourse.train.record import read_metrics
+from llmcourse.runs.directory import read_metrics
 from llmcourse.viz import style
 
 Points = Sequence[tuple[float, float]]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from llmcourse.checks import counting
+from llmcourse.checks.bank import counting
 from llmcourse.checks.harness import DEFAULT_VARIANTS, case, exercise, once_done
 
 SECONDS = 0.3

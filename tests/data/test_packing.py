@@ -9,7 +9,7 @@ from llmcourse.errors import UserError
 from llmcourse.models.gpt import GPT, gpt2_recipe, modern_recipe
 from llmcourse.nn import masks
 from llmcourse.objectives.base import token_loss
-from llmcourse.text.simple import ByteTokenizer
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 
 
 def test_each_document_is_followed_by_the_end_token():

@@ -2,9 +2,10 @@ from itertools import islice
 
 import pytest
 
-from llmcourse.data import hub, pydocs, sources, tinytown
+from llmcourse.data import hub, pydocs, sources
 from llmcourse.data.documents import Document
 from llmcourse.errors import UserError
+from llmcourse.tinytown import stories as tinytown
 
 
 def test_pydocs_is_read():
@@ -13,7 +14,9 @@ def test_pydocs_is_read():
 
 def test_tinytown_is_read(monkeypatch):
     monkeypatch.setattr(sources, "TINYTOWN_STORIES", 5)
-    assert list(sources.read("tinytown")) == list(tinytown.documents(5))
+    documents = list(sources.read("tinytown"))
+    assert [document.text for document in documents] == [s.text for s in tinytown.stories(5)]
+    assert documents[1].name == "tinytown/1"
 
 
 def test_a_file_is_read(tmp_path, monkeypatch):

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from llmcourse.data import tinytown
 from llmcourse.errors import UserError
+from llmcourse.evaluate.features import CountReader
 from llmcourse.evaluate.probe_tasks import make_task
-from llmcourse.evaluate.representation import CountReader
 from llmcourse.evaluate.tinytown_probes import AMBIGUOUS, tinytown_probes, word_span
-from llmcourse.text.bpe import BPETokenizer
-from llmcourse.text.simple import ByteTokenizer
+from llmcourse.tinytown import stories as tinytown
+from llmcourse.tokenizers.bpe import BPETokenizer
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 
 READER = CountReader(8)
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForSeq2SeqLM, T5ForConditionalGeneration
 from llmcourse.errors import UserError
 from llmcourse.export.huggingface import choose_format, from_huggingface, to_huggingface
 from llmcourse.export.huggingface_t5 import FEED_FORWARDS, from_t5_state, t5_state
-from llmcourse.generate.translate import translate
+from llmcourse.generate.seq2seq import translate
 from llmcourse.models.encoder_decoder import EncoderDecoder, original_recipe, t5_recipe
 from llmcourse.models.files import unique_state
 from llmcourse.nn.masks import padding

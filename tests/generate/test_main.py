@@ -12,8 +12,8 @@ from llmcourse.generate.__main__ import Options, chooser, main, write
 from llmcourse.models.bert import BERT, bert_recipe
 from llmcourse.models.files import save_model
 from llmcourse.models.gpt import GPT, modern_recipe
-from llmcourse.text.load import save_tokenizer
-from llmcourse.text.simple import ByteTokenizer
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
+from llmcourse.tokenizers.registry import save_tokenizer
 
 
 @pytest.fixture(scope="module")

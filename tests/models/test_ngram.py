@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from nltk import lm
 from nltk.util import everygrams
 
-from llmcourse.data import pydocs, tinytown
+from llmcourse.data import pydocs
 from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import evaluate
 from llmcourse.generate.decode import generate
@@ -29,7 +29,8 @@ from llmcourse.models.ngram_smoothing import (
     WittenBell,
 )
 from llmcourse.objectives.clm import CausalLM
-from llmcourse.text.simple import ByteTokenizer
+from llmcourse.tinytown import stories as tinytown
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 
 ALL: list[Smoothing] = [
     AddK(1.0),

@@ -27,7 +27,7 @@ from llmcourse.objectives.denoising import (
     spans_to_hide,
 )
 from llmcourse.objectives.vocabulary import Vocabulary
-from llmcourse.text.simple import ByteTokenizer
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 
 V, END = 30, 29
 PLAIN = Vocabulary.plain(V)

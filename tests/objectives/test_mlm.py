@@ -9,14 +9,14 @@ import pytest
 import torch
 from numerics import close, in_double
 
-from llmcourse.data import tinytown
 from llmcourse.errors import UserError
 from llmcourse.models.bert import BERT, bert_recipe, modern_bert_recipe
 from llmcourse.objectives.base import IGNORE
 from llmcourse.objectives.mlm import LONGEST_SPAN, UNITS, MaskedLM
 from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.randomness import numpy_rng, seed_all
-from llmcourse.text.load import train_tokenizer
+from llmcourse.tinytown import stories as tinytown
+from llmcourse.tokenizers.registry import train_tokenizer
 
 V, SPECIAL = 40, 3
 PLAIN = Vocabulary.plain(V, (SPECIAL,))
@@ -29,7 +29,7 @@ def seed(number=0):
 @functools.cache
 def tinytown_rows(kind="byte", length=64, n_stories=120):
     """Tinytown's stories in windows, as a run reads them."""
-    stories = [document.text for document in tinytown.documents(n_stories)]
+    stories = [story.text for story in tinytown.stories(n_stories)]
     tokenizer = train_tokenizer(kind, stories[:200], 420)
     ids = [token for text in stories for token in [*tokenizer.encode(text), tokenizer.eot_id]]
     n_rows = len(ids) // length

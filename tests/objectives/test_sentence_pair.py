@@ -9,7 +9,6 @@ import pytest
 import torch
 from numerics import close, in_double
 
-from llmcourse.data import tinytown
 from llmcourse.errors import UserError
 from llmcourse.models.bert import BERT, bert_recipe, modern_bert_recipe
 from llmcourse.objectives.base import IGNORE
@@ -17,7 +16,8 @@ from llmcourse.objectives.mlm import MaskedLM
 from llmcourse.objectives.sentence_pair import KINDS, Cut, SentencePairs, pair_loss
 from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.randomness import numpy_rng, seed_all
-from llmcourse.text.load import train_tokenizer
+from llmcourse.tinytown import stories as tinytown
+from llmcourse.tokenizers.registry import train_tokenizer
 
 V = 20
 PLAIN = Vocabulary.plain(V, (0,))
@@ -37,7 +37,7 @@ def bytewise():
 @functools.cache
 def tinytown_rows(n_stories=400, length=61):
     """Windows of tinytown's stories, as a run reads them."""
-    stories = [document.text for document in tinytown.documents(n_stories)]
+    stories = [story.text for story in tinytown.stories(n_stories)]
     tokenizer = train_tokenizer("bpe", stories[:200], 512)
     ids = [token for text in stories for token in [*tokenizer.encode(text), tokenizer.eot_id]]
     n_rows = len(ids) // length
@@ -85,7 +85,7 @@ class TestCuts:
     @pytest.mark.parametrize("length", [90, 151, 300])
     def test_brute_force(self, length):
         """All triples of places of all rows, judged by the text next to them."""
-        stories = "|".join(document.text for document in tinytown.documents(40))
+        stories = "|".join(story.text for story in tinytown.stories(40))
         rows = [stories[i : i + length] for i in range(0, len(stories) - length, length)]
         tokens = torch.cat([byte_row(row) for row in rows])
         found = 0

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from llmcourse.data import tinytown
 from llmcourse.objectives.vocabulary import Vocabulary
-from llmcourse.text.base import END_OF_TEXT
-from llmcourse.text.load import KINDS, train_tokenizer
+from llmcourse.tinytown import stories as tinytown
+from llmcourse.tokenizers.base import END_OF_TEXT
+from llmcourse.tokenizers.registry import KINDS, train_tokenizer
 
-STORIES = [document.text for document in tinytown.documents(60)]
+STORIES = [story.text for story in tinytown.stories(60)]
 PROSE = (
     "Dr. Who owes 3.14 to os.path, naïve as ever. Is that so? “Yes!” she said (twice.) Then: no\n"
     "end here… 'Stop.' A_b — c。我们走吧！好。 Über 9,000 things? 1st of May.\n\nThe end"

@@ -16,9 +16,10 @@ from llmcourse.data import local
 from llmcourse.data.documents import Document, is_held_out
 from llmcourse.data.prepared import SPLITS, read_description, text_path, tokens_path
 from llmcourse.data.windows import Windows
-from llmcourse.prepare import cleaning, pipeline
+from llmcourse.prepare import cleaner as cleaning
+from llmcourse.prepare import pipeline
 from llmcourse.prepare.__main__ import main
-from llmcourse.text.load import load_tokenizer
+from llmcourse.tokenizers.registry import load_tokenizer
 
 PLACES = ["the mill", "our old school", "a harbour", "the long bridge", "her garden", "town"]
 PEOPLE = ["Anna", "Mr Brook", "the baker", "my brother", "Old Tom", "Lucy", "a sailor"]
@@ -184,7 +185,7 @@ def test_the_tokenizer_sees_a_sample_from_all_over_the_training_text(
     seen: list[str] = []
 
     def train_tokenizer(kind, texts, vocab_size):
-        from llmcourse.text.simple import ByteTokenizer
+        from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 
         seen.extend(texts)
         return ByteTokenizer()

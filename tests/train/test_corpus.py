@@ -7,7 +7,7 @@ import pytest
 from small_runs import opened, small
 
 from llmcourse.errors import UserError
-from llmcourse.text.load import load_tokenizer
+from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.corpus import prepare_corpus
 
 
@@ -38,7 +38,7 @@ def test_the_tokenizer_never_sees_what_is_held_out(tmp_path, monkeypatch):
     seen = []
 
     def train_tokenizer(kind, texts, vocab_size):
-        from llmcourse.text.simple import ByteTokenizer
+        from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 
         seen.extend(texts)
         return ByteTokenizer()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from llmcourse.runs.directory import read_metrics
 from llmcourse.train.loop import train
 from llmcourse.train.presets import PRESETS
-from llmcourse.train.record import read_metrics
 
 RECORDED = Path(__file__).with_name("golden.json")
 CPU_PRESETS = ("laptop", "laptop-gpt2", "tiny")

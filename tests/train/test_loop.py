@@ -13,9 +13,9 @@ from small_runs import flags, log_of, run, small
 
 from llmcourse.errors import UserError
 from llmcourse.models.files import load_model
-from llmcourse.train.console import StopSignals, signal_name
+from llmcourse.runs.directory import read_metrics
 from llmcourse.train.loop import divide_and_clip
-from llmcourse.train.record import read_metrics
+from llmcourse.train.progress_bar import StopSignals, signal_name
 
 
 @pytest.fixture(scope="module")

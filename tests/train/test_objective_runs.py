@@ -13,11 +13,11 @@ from small_runs import flags, log_of, run, small, state_of, weights_of
 from llmcourse.errors import UserError
 from llmcourse.generate.__main__ import main as generate
 from llmcourse.models.files import family_of, load_model
-from llmcourse.text.load import load_tokenizer
-from llmcourse.text.simple import ByteTokenizer
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
+from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.__main__ import main as train_command
-from llmcourse.train.families import build_model, build_objective
-from llmcourse.train.state import list_checkpoints
+from llmcourse.train.assemble import build_model, build_objective
+from llmcourse.train.checkpoint import list_checkpoints
 
 FAMILIES = {
     "clm": "gpt",

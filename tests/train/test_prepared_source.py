@@ -14,7 +14,7 @@ from llmcourse.data.prepared import SPLITS, read_description, tokens_path
 from llmcourse.data.windows import sidecar
 from llmcourse.errors import UserError
 from llmcourse.prepare.__main__ import main as prepare
-from llmcourse.text.load import load_tokenizer
+from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.__main__ import main
 from llmcourse.train.corpus import prepare_corpus
 

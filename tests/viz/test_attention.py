@@ -11,7 +11,7 @@ from llmcourse.errors import UserError
 from llmcourse.models.gpt import GPT, gpt2_recipe
 from llmcourse.nn.masks import causal
 from llmcourse.shapes import axis_label
-from llmcourse.text.simple import ByteTokenizer
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 from llmcourse.viz import attention, matrix, style
 
 WORDS = ["the", "cat", "sat", "down"]

@@ -3,7 +3,7 @@ import math
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch
 
-from llmcourse.text.lattice import UnigramModel
+from llmcourse.tokenizers.lattice import UnigramModel
 from llmcourse.viz import style
 from llmcourse.viz.lattice import draw_lattice
 

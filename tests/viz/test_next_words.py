@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from llmcourse.data import tinytown
 from llmcourse.errors import UserError
 from llmcourse.models.ngram import NGram
 from llmcourse.models.ngram_counts import count_ngrams
 from llmcourse.models.ngram_smoothing import AddK, Interpolation, KneserNey
-from llmcourse.text.bpe import BPETokenizer
+from llmcourse.tinytown import stories as tinytown
+from llmcourse.tokenizers.bpe import BPETokenizer
 from llmcourse.viz import next_words, style
 
 TEXTS = [story.text for story in tinytown.stories(30)]

@@ -9,7 +9,7 @@ from llmcourse.evaluate.intervals import wilson
 from llmcourse.objectives.base import IGNORE
 from llmcourse.objectives.mlm import MaskedLM
 from llmcourse.objectives.vocabulary import Vocabulary
-from llmcourse.text.simple import ByteTokenizer
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 from llmcourse.viz import objectives as pictures
 
 

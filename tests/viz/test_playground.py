@@ -4,7 +4,7 @@ import re
 import pytest
 
 from llmcourse.errors import UserError
-from llmcourse.text.simple import ByteTokenizer, CharTokenizer
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer, CharTokenizer
 from llmcourse.viz import playground
 from llmcourse.viz.playground import MOST_CHARACTERS, Comparison, Playground
 

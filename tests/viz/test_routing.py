@@ -51,10 +51,15 @@ def test_even_a_package_where_everything_imports_everything_is_drawn_round_its_b
         part: (x, float(height)) for height, row in enumerate(LEVELS) for part, x in row.items()
     }
     places = {part: place for part, place in places.items() if place[1]}
-    edges = [("train", one) for one in ("data", "nn", "optim", "models", "text")]
-    edges += [("viz", one) for one in ("train", "nn", "text", "models")]
+    edges = [("train", one) for one in ("data", "nn", "optim", "models", "tokenizers")]
+    edges += [("viz", one) for one in ("train", "nn", "tokenizers", "models")]
     edges += [("checks", one) for one in ("nn", "optim", "data")]
-    edges += [("serve", "generate"), ("serve", "export"), ("export", "models"), ("export", "text")]
+    edges += [
+        ("serve", "generate"),
+        ("serve", "export"),
+        ("export", "models"),
+        ("export", "tokenizers"),
+    ]
     routes = routing.arrows(edges, places)
     assert len(routes) == len(edges)
     assert not [

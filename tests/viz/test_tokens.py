@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from llmcourse.text.simple import ByteTokenizer
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 from llmcourse.viz import tokens
 from llmcourse.viz.tokens import Pieces
 

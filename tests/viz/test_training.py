@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llmcourse.errors import UserError
-from llmcourse.train.record import MetricsLog, RunDirectory
+from llmcourse.runs.directory import MetricsLog, RunDirectory
 from llmcourse.viz import training
 
 

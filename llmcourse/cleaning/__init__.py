@@ -1,0 +1,1 @@
+"""Cleaning a corpus: what is repaired, masked, dropped, and kept once."""

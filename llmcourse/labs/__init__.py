@@ -1,0 +1,1 @@
+"""Experiments in miniature, for chapters and benchmarks."""

@@ -1,1 +1,0 @@
-"""Text to ids and back: tokenizers, cleaning, normalising. Imports no torch."""

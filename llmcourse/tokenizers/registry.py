@@ -1,0 +1,88 @@
+"""Tokenizers by name: train one, save it in a run's folder, load whichever a folder holds.
+
+Not here: the tokenizers themselves (`simple`, `bpe`, `unigram`, `sentencepiece`).
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from llmcourse.errors import UserError, nearest
+from llmcourse.tokenizers.base import Tokenizer, read_json
+from llmcourse.tokenizers.bpe import BPETokenizer
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer, CharTokenizer
+from llmcourse.tokenizers.gpt2 import VOCABULARY, read_gpt2
+from llmcourse.tokenizers.sentencepiece import SentencePieceTokenizer
+from llmcourse.tokenizers.unigram import UnigramTokenizer
+
+KINDS = ("byte", "char", "bpe", "unigram", "sentencepiece")
+"""The names of the tokenizers, from the simplest on."""
+
+FILE_NAMES = ("tokenizer.json", "tokenizer.model")
+"""What a tokenizer's file in a folder is called: one of ours, one of SentencePiece."""
+
+_OURS = (ByteTokenizer, CharTokenizer, BPETokenizer, UnigramTokenizer)
+
+
+def train_tokenizer(kind: str, texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """Train a tokenizer of a kind on texts, which are read once.
+
+    `bpe`, `unigram` and `sentencepiece` get exactly `vocab_size` ids. For `char` it is the most to
+    use, and `byte`, which learns nothing, takes the 257 it needs.
+
+    Raises:
+        UserError: the kind is unknown, or the size is one that this text does not allow.
+    """
+    if kind == "byte":
+        return ByteTokenizer()
+    if kind == "char":
+        return CharTokenizer.train(texts, vocab_size)
+    if kind == "bpe":
+        return BPETokenizer.train(texts, vocab_size)
+    if kind == "unigram":
+        return UnigramTokenizer.train(texts, vocab_size)
+    if kind == "sentencepiece":
+        return SentencePieceTokenizer.train(texts, vocab_size)
+    raise UserError(f"tokenizer {kind!r} is unknown{nearest(kind, KINDS)}")
+
+
+def save_tokenizer(tokenizer: Tokenizer, directory: str | os.PathLike[str]) -> Path:
+    """Write `tokenizer.model` (SentencePiece's own format) or `tokenizer.json`; return its path.
+
+    A folder holds one tokenizer: a file of the other name is removed.
+    """
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    ours, library = (Path(directory) / name for name in FILE_NAMES)
+    path, other = (library, ours) if tokenizer.kind == "sentencepiece" else (ours, library)
+    tokenizer.save(path)
+    other.unlink(missing_ok=True)
+    return path
+
+
+def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
+    """Load the tokenizer in a file or in a folder, of whichever kind it is.
+
+    A folder that holds GPT-2's two files instead, plain or `.gz`, gives GPT-2's tokenizer.
+
+    Raises:
+        UserError: there is none, or the file is damaged or of another program.
+    """
+    path = _tokenizer_file(Path(path))
+    if path.name in VOCABULARY:
+        return read_gpt2(path.parent)
+    if path.suffix == ".model":
+        return SentencePieceTokenizer.load(path)
+    kind = str(read_json(path)["kind"])
+    ours = {cls.kind: cls for cls in _OURS}
+    if kind not in ours:
+        raise UserError(f"{path} is of an unknown kind, {kind!r}{nearest(kind, ours)}")
+    return ours[kind].load(path)
+
+
+def _tokenizer_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    for name in (*FILE_NAMES, *VOCABULARY):
+        if (path / name).is_file():
+            return path / name
+    raise UserError(f"there is no {' or '.join(FILE_NAMES)} in {path}")

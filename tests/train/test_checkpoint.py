@@ -1,0 +1,110 @@
+import dataclasses
+import math
+import zipfile
+
+import pytest
+import torch
+from torch import nn
+
+from llmcourse.errors import UserError
+from llmcourse.models.gpt import GPT, modern_recipe
+from llmcourse.train.checkpoint import (
+    TrainState,
+    list_checkpoints,
+    load_checkpoint,
+    optimizer_tensors,
+    save_checkpoint,
+)
+from llmcourse.train.optimizers import build_optimizers, set_rates
+from llmcourse.train.settings import OptimizerSettings
+
+SIZES = {"vocab_size": 17, "context_length": 8, "d_model": 8, "n_layers": 1, "n_heads": 2}
+
+
+def machine(name: str = "muon", seed: int = 0):
+    torch.manual_seed(seed)
+    model = GPT(modern_recipe(**SIZES))
+    return model, build_optimizers(model, OptimizerSettings(name=name))
+
+
+def steps(model: nn.Module, optimizers, n: int) -> None:
+    for number in range(n):
+        ids = torch.arange(8).roll(number)[None]
+        model(ids).logits.square().mean().backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("name", ["muon", "adamw"])
+def test_a_restored_machine_takes_the_same_steps(tmp_path, name):
+    model, optimizers = machine(name)
+    steps(model, optimizers, 3)
+    path = save_checkpoint(tmp_path, model, optimizers, TrainState(step=3, best=1.5), keep=2)
+    other, others = machine(name, seed=1)
+    state = load_checkpoint(path, other, others)
+    assert (state.step, state.best) == (3, 1.5)
+    steps(model, optimizers, 2)
+    steps(other, others, 2)
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_rates_set_after_the_restart_are_kept(tmp_path):
+    model, optimizers = machine()
+    steps(model, optimizers, 1)
+    path = save_checkpoint(tmp_path, model, optimizers, TrainState(step=1), keep=2)
+    settings = OptimizerSettings(lr=0.5, weight_decay=0.25)
+    others = build_optimizers(model, settings)
+    load_checkpoint(path, model, others)
+    assert set_rates(others, 0.5) == 0.25
+    assert others[1].param_groups[0]["weight_decay"] == 0.25
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    model, optimizers = machine()
+    for step in (9, 10, 100):
+        save_checkpoint(tmp_path, model, optimizers, TrainState(step=step), keep=2)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000010", "step-00000100"]
+
+
+def test_a_checkpoint_holds_no_pickle(tmp_path):
+    model, optimizers = machine()
+    steps(model, optimizers, 1)
+    path = save_checkpoint(tmp_path, model, optimizers, TrainState(step=1), keep=1)
+    for file in path.iterdir():
+        assert file.suffix in {".json", ".safetensors"}
+        assert not zipfile.is_zipfile(file)  # which is what torch.save writes
+
+
+def test_memory_is_named_after_its_parameter():
+    model, optimizers = machine()
+    steps(model, optimizers, 1)
+    names = set(optimizer_tensors(optimizers))
+    assert {"0.0.momentum_buffer", "1.0.exp_avg", "1.0.step"} <= names
+
+
+def test_another_model_is_refused(tmp_path):
+    model, optimizers = machine()
+    steps(model, optimizers, 1)
+    path = save_checkpoint(tmp_path, model, optimizers, TrainState(step=1), keep=1)
+    wider = GPT(modern_recipe(**{**SIZES, "d_model": 16}))
+    with pytest.raises(UserError, match="another model"):
+        load_checkpoint(path, wider, build_optimizers(wider, OptimizerSettings()))
+
+
+def test_the_interval_survives_a_restart_exactly():
+    sums = [torch.tensor([0.1 * n, 3.0]) for n in range(1, 8)]
+    whole, first = TrainState(), TrainState()
+    for each in sums:
+        whole.took_step(each, tokens=3)
+    for each in sums[:4]:
+        first.took_step(each, tokens=3)
+    first.settle()
+    second = TrainState(**dataclasses.asdict(first))
+    for each in sums[4:]:
+        second.took_step(each, tokens=3)
+    assert second.end_interval() == whole.end_interval()
+    assert second.tokens == whole.tokens == 21
+    assert second.interval_loss == second.interval_count == 0.0
+    assert math.isclose(whole.settle(), 0.0)
