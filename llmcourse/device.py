@@ -4,6 +4,7 @@ Not here: several devices at once (`train/distributed.py`). Chapters 08 and 09 t
 """
 
 import contextlib
+import re
 
 import torch
 
@@ -14,6 +15,7 @@ from llmcourse.errors import UserError
 PEAK_FLOPS: dict[str, float] = {
     "B200": 2250e12,
     "H200": 989e12,
+    "H100 PCIe": 756e12,
     "H100": 989e12,
     "A100": 312e12,
     "L40S": 362e12,
@@ -54,7 +56,12 @@ def peak_flops(device: torch.device) -> float | None:
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
-    return next((flops for part, flops in PEAK_FLOPS.items() if part in name), None)
+    return next((flops for model, flops in PEAK_FLOPS.items() if _is_model(name, model)), None)
+
+
+def _is_model(name: str, model: str) -> bool:
+    """Whether a GPU's name says that model and no relative of it: an RTX A1000 is no A100."""
+    return bool(re.search(rf"\b{model}\b(?! (Ti|SUPER|D|Laptop)\b)", name))
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:

@@ -3,9 +3,9 @@
 A model returns never a loss, and never a type that depends on the arguments.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -26,9 +26,18 @@ class Sized:
 
     Attributes:
         config: what the model was built from.
+        generates: whether it goes on with a text, so that `llmcourse.generate` can use it.
     """
 
     config: Any
+    generates: ClassVar[bool] = False
+
+    def step_flops(self, ids: Int[Tensor, "B T"], **extras: Any) -> int:
+        """Floating-point operations of one forward and backward pass over these rows.
+
+        `extras` are the further arguments of `forward`: they count where they are text, too.
+        """
+        return 3 * len(ids) * self.config.forward_flops(ids.size(1))
 
     @property
     def n_parameters(self) -> int:

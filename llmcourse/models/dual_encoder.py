@@ -59,10 +59,12 @@ class DualEncoderConfig(BERTConfig):
 
         Each row is read twice, or has a second row beside it; the BERT's heads see the first.
         """
-        length = self.context_length
+        return 3 * self.pair_flops(self.context_length) / self.context_length
+
+    def pair_flops(self, length: int) -> int:
+        """Floating-point operations of a forward pass over two texts of one length."""
         projections = 4 * self.d_model**2 * self.projection
-        forward = self.forward_flops(length) + self.encoding_flops(length) + projections
-        return 3 * forward / length
+        return self.forward_flops(length) + self.encoding_flops(length) + projections
 
 
 def dual_encoder_recipe(**sizes: Any) -> DualEncoderConfig:
@@ -115,6 +117,15 @@ class DualEncoder(Sized, nn.Module):
         if config.projection:
             self.projection = nn.Linear(config.d_model, config.d_model, bias=config.bias)
             normal_(self.projection, std=config.d_model**-0.5)
+
+    def step_flops(self, ids: Int[Tensor, "B T"], **extras: Any) -> int:
+        """Floating-point operations of one forward and backward pass over these pairs.
+
+        The BERT's own heads are computed for the first texts, and nothing flows back from them.
+        """
+        config, length = self.config, ids.size(1)
+        heads = config.forward_flops(length) - config.encoding_flops(length)
+        return len(ids) * (3 * config.pair_flops(length) - 2 * heads)
 
     def forward(
         self,

@@ -254,6 +254,10 @@ class EncoderDecoder(Sized, nn.Module):
         if config.tie_embeddings:
             self.lm_head.weight = self.token_embedding.weight
 
+    def step_flops(self, ids: Int[Tensor, "B T"], **extras: Any) -> int:
+        """Floating-point operations of one forward and backward pass over these rows."""
+        return 3 * len(ids) * self.config.forward_flops(extras["source"].size(1), ids.size(1))
+
     def forward(
         self,
         source: Int[Tensor, "B S"],

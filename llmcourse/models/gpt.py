@@ -119,6 +119,8 @@ class GPT(Sized, nn.Module):
         lm_head: from hidden states to logits, `[V, D]`; the token embedding itself where tied.
     """
 
+    generates = True
+
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config

@@ -83,8 +83,9 @@ def main(arguments: list[str] | None = None) -> int:
 
         try:
             result = train(settings)
-        except KeyboardInterrupt:
-            print("stopped before the first step: nothing was kept", file=sys.stderr)
+        except KeyboardInterrupt as interrupt:
+            said = str(interrupt) or "stopped before the run began: nothing was kept"
+            print(said, file=sys.stderr)
             return 130
     if os.environ.get("RANK", "0") == "0":
         _conclude(result)

@@ -27,12 +27,12 @@ class Ranks:
 
     Attributes:
         rank: this process's number, from 0; number 0 writes the files and talks to the user.
-        world: how many processes there are.
+        world_size: how many processes there are.
         device: where this process's tensors live.
     """
 
     rank: int
-    world: int
+    world_size: int
     device: torch.device
 
     @classmethod
@@ -59,7 +59,7 @@ class Ranks:
         return cls(dist.get_rank(), world, chosen)
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes the files and talks to the user."""
         return self.rank == 0
 
@@ -69,51 +69,61 @@ class Ranks:
         What still holds on to it (a wrapped model in a circle of references) has to go first: the
         threads of a group that is alive when its process ends abort that process.
         """
-        if self.world > 1:
+        if self.world_size > 1:
             gc.collect()
             dist.destroy_process_group()
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model with its gradients averaged over all processes as they are computed."""
-        if self.world == 1:
+        if self.world_size == 1:
             return model
         ids = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=ids)
 
     def no_sync(self, model: nn.Module, last: bool) -> contextlib.AbstractContextManager:
-        """Where gradients stay at home: every micro-batch of a step but the last."""
+        """Skip the exchange of gradients in every micro-batch of a step but the last."""
         if isinstance(model, DistributedDataParallel) and not last:
             return model.no_sync()
         return contextlib.nullcontext()
 
-    def share(self, size: int) -> slice:
+    def rows_of(self, size: int) -> slice:
         """This process's rows of a global batch of `size` rows."""
-        each = size // self.world
+        each = size // self.world_size
         return slice(self.rank * each, (self.rank + 1) * each)
 
-    def sum(self, tensor: Tensor) -> Tensor:
+    def all_reduce(self, tensor: Tensor) -> Tensor:
         """The tensor summed over all processes, in place."""
-        if self.world > 1:
+        if self.world_size > 1:
             dist.all_reduce(tensor)
         return tensor
 
-    def from_first(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """The first process's value, in every process. Waits for all of them."""
-        if self.world == 1:
+        if self.world_size == 1:
             return value
         box = [value]
         dist.broadcast_object_list(box, src=0, device=self.device)
         return box[0]
 
-    def gather(self, value: Any) -> list[Any]:
+    def all_gather(self, value: Any) -> list[Any]:
         """Every process's value, by rank. Waits for all of them."""
-        if self.world == 1:
+        if self.world_size == 1:
             return [value]
-        values: list[Any] = [None] * self.world
+        values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value)
         return values
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait for all processes."""
-        if self.world > 1:
+        if self.world_size > 1:
             dist.barrier()
+
+    def __enter__(self) -> "Ranks":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+SINGLE = Ranks(0, 1, torch.device("cpu"))
+"""One process, on the CPU."""

@@ -14,47 +14,34 @@ import torch.nn.functional as F
 
 from llmcourse.device import autocast
 from llmcourse.evaluate.perplexity import Score, evaluate
-from llmcourse.objectives.base import Batch, Objective
+from llmcourse.objectives.base import Batch
 from llmcourse.randomness import numpy_rng
-from llmcourse.train.assemble import Model
-from llmcourse.train.corpus import Corpus
-from llmcourse.train.distributed import Ranks
-from llmcourse.train.settings import Settings
+from llmcourse.train.parts import Parts
 
 
-def score_model(
-    model: Model,
-    objective: Objective,
-    corpus: Corpus,
-    settings: Settings,
-    ranks: Ranks,
-    precision: str,
-    rows: int,
-) -> Score:
-    """The score on the validation windows, each process taking its share of them."""
-    lengths = torch.from_numpy(corpus.lengths).to(ranks.device)
-    lengths = F.pad(lengths, (0, len(objective.special_tokens)))  # which stand for no text
-    with autocast(ranks.device, precision):
-        batches = _batches(corpus, objective, settings, ranks, rows)
-        mine = evaluate(model, objective, batches, lengths)
-    return functools.reduce(operator.add, ranks.gather(mine))
+def score_model(parts: Parts) -> Score:
+    """The score on the validation windows, each process taking its rows of them."""
+    lengths = torch.from_numpy(parts.corpus.lengths).to(parts.ranks.device)
+    special = len(parts.objective.special_tokens)
+    lengths = F.pad(lengths, (0, special))  # which stand for no text
+    with autocast(parts.ranks.device, parts.precision):
+        mine = evaluate(parts.model, parts.objective, _batches(parts), lengths)
+    return functools.reduce(operator.add, parts.ranks.all_gather(mine))
 
 
-def _batches(
-    corpus: Corpus, objective: Objective, settings: Settings, ranks: Ranks, rows: int
-) -> Iterator[Batch]:
-    """This process's share of the validation windows, evenly spread over the text.
+def _batches(parts: Parts) -> Iterator[Batch]:
+    """This process's rows of the validation windows, evenly spread over the text.
 
     Every process corrupts whole batches and takes its rows of them: what is hidden depends neither
     on how many processes there are, nor on how many rows each takes at once.
     """
-    available = len(corpus.valid)
-    wanted = min(settings.evaluate_windows or available, available)
-    chosen = np.linspace(0, available - 1, wanted).round().astype(int)
+    settings, ranks, windows = parts.settings, parts.ranks, parts.corpus.valid
+    wanted = min(settings.evaluate_windows or len(windows), len(windows))
+    chosen = np.linspace(0, len(windows) - 1, wanted).round().astype(int)
     for start in range(0, wanted, settings.batch_size):
-        windows = [corpus.valid.window(int(i)) for i in chosen[start : start + settings.batch_size]]
+        some = [windows.window(int(i)) for i in chosen[start : start + settings.batch_size]]
         rng = numpy_rng(settings.seed, "evaluate", start)
-        whole = objective.prepare(torch.from_numpy(np.stack(windows)), rng)
-        mine = whole.rows(slice(ranks.rank, None, ranks.world))
-        for first in range(0, len(mine.ids), rows):
-            yield mine.rows(slice(first, first + rows)).to(ranks.device)
+        whole = parts.objective.prepare(torch.from_numpy(np.stack(some)), rng)
+        mine = whole.rows(slice(ranks.rank, None, ranks.world_size))
+        for first in range(0, len(mine.ids), parts.micro_batch_size):
+            yield mine.rows(slice(first, first + parts.micro_batch_size)).to(ranks.device)

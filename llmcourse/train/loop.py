@@ -1,12 +1,12 @@
 """The training loop, to be read once from top to bottom. Then you know training.
 
 `train(settings)` goes in the field's usual order: ranks, folder, data, model, optimizers, restore;
-then, step after step: save, evaluate, stop?, set the rate, accumulate, clip, step, log. There are
-no callbacks and no registry. A checkpoint is written *before* the evaluation of the same step, so
-that what may break an evaluation (memory, a signal) costs nothing. Chapter 08 takes it apart.
+then, step after step: save, evaluate, stop?, set the learning rate, forward and backward, clip,
+step, log. There are no callbacks and no registry. What a step consists of stands below it, in the
+order in which it is called. Chapter 08 takes it apart.
 
-Not here: what each part does. See `train/` for the corpus, the state and the record, `data/` for
-windows and the sampler, `objectives/` for the loss.
+Not here: how the parts are built (`parts.py`), what each of them does (`data/` for windows and the
+sampler, `objectives/` for the loss, `checkpoint.py`, `runs/` for what is left behind).
 """
 
 import contextlib
@@ -19,43 +19,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from llmcourse.data.loader import Sampler, batch_tokens
+from llmcourse.data.loader import batch_tokens
 from llmcourse.device import autocast
 from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import Score
 from llmcourse.models.files import save_model
-from llmcourse.models.gpt import GPT
-from llmcourse.randomness import (
-    global_state,
-    numpy_rng,
-    restore_global_state,
-    seed_all,
-    stream_seed,
-)
+from llmcourse.objectives.base import Batch, Objective
+from llmcourse.randomness import global_state, numpy_rng, restore_global_state
 from llmcourse.runs.directory import RunDirectory
-from llmcourse.tokenizers.registry import load_tokenizer
-from llmcourse.train.assemble import build_model, build_objective
-from llmcourse.train.build import choose_precision, compiled, gradient_scaler, rows_per_process
 from llmcourse.train.checkpoint import (
     TrainState,
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
 )
-from llmcourse.train.corpus import open_corpus, prepare_corpus
-from llmcourse.train.distributed import Ranks
+from llmcourse.train.distributed import SINGLE, Ranks
 from llmcourse.train.evaluation import score_model
 from llmcourse.train.monitor import Monitor
-from llmcourse.train.optimizers import build_optimizers, build_schedule, set_rates
+from llmcourse.train.optimizers import set_rates
+from llmcourse.train.parts import Parts, build_parts, write_settings
 from llmcourse.train.progress_bar import StopSignals, signal_name
 from llmcourse.train.samples import draw_sample
-from llmcourse.train.settings import Settings, to_dict
+from llmcourse.train.settings import Settings
 
 
 class Diverged(UserError):
     """The loss or the gradient is no longer a number. Every checkpoint is from before that."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A second signal: the run was left at once; the message says what is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,155 +88,118 @@ def train(settings: Settings) -> Result:
     Raises:
         UserError: something in the settings or in the data cannot be.
         Diverged: the loss or the gradient is no longer a number; the last checkpoint is kept.
+        Interrupted: a second signal came before the first had taken effect.
     """
-    ranks = Ranks.start(settings.device)
-    try:
-        with open_run(settings, ranks) as run:
-            return _train(settings, ranks, run)
-    finally:
-        ranks.stop()
-
-
-def _train(settings: Settings, ranks: Ranks, run: RunDirectory) -> Result:
-    # Data: text becomes two files of tokens, once; the objective says how long a window is.
-    if ranks.first:
-        prepare_corpus(settings, run.data, fresh=not settings.resume)
-    ranks.wait()
-    tokenizer = load_tokenizer(run.path)
-    objective = build_objective(settings, tokenizer)
-    context = settings.model.context_length
-    window = objective.window(context)
-    corpus = open_corpus(tokenizer, run.data, length=window, overlap=max(0, window - context))
-    sampler = Sampler(len(corpus.train), settings.seed)
-
-    # Model: the same weights in every process, then each its own chance in dropout.
-    seed_all(settings.seed)
-    vocab_size = tokenizer.vocab_size + len(objective.special_tokens)
-    model = build_model(settings, vocab_size).to(ranks.device)
-    seed_all(stream_seed(settings.seed, "dropout", ranks.rank))
-    runner = ranks.wrap(compiled(model, settings.compile, ranks.device))
-    precision = choose_precision(settings.precision, ranks.device)
-    share, micro = rows_per_process(settings, ranks, objective)
-
-    # Optimizers.
-    optimizers = build_optimizers(model, settings.optimizer)
-    schedule = build_schedule(settings.optimizer)
-    scaler = gradient_scaler(precision, ranks.device, micro * context)
-
-    # Restore.
-    state, saved_at = TrainState(), None
-    for path in list_checkpoints(run.checkpoints)[-1:]:
-        state = load_checkpoint(path, model, optimizers)
-        saved_at = state.step
-        sampler.restore(state.sampler)
-        scaler.load_state_dict(state.scaler)
-        restore_global_state(state.rng[min(ranks.rank, len(state.rng) - 1)])
-    if ranks.first:
-        run.write_config(to_dict(settings))
-        run.write_environment()
-
-    started, norm, score, sample = time.monotonic() - state.seconds, torch.zeros(()), None, ""
-    with (
-        StopSignals() as signals,
-        Monitor(settings, ranks, run, corpus, model, state, resumed_at=saved_at) as monitor,
-    ):
-        while True:
-            # Save, evaluate, stop?
-            state.seconds, signal = ranks.from_first((time.monotonic() - started, signals.received))
-            over = state.step >= settings.steps or state.seconds >= settings.seconds_allowed
-            stop = over or signal is not None
-            if (stop or state.step % settings.save_every == 0) and state.step not in (0, saved_at):
-                check_finite(state, norm, scaler, run)
-                state.sampler, state.scaler = sampler.state(), scaler.state_dict()
-                state.rng = ranks.gather(global_state())
-                if ranks.first:
-                    save_checkpoint(run.checkpoints, model, optimizers, state, settings.keep_last)
-                saved_at = state.step
-            if over or (state.step % settings.evaluate_every == 0 and signal is None):
-                score = score_model(model, objective, corpus, settings, ranks, precision, micro)
-                better = state.scored(score.headline)
-                if ranks.first:
-                    if better:
-                        save_model(model, run.model)
-                    sample = draw_sample(model, objective, corpus, settings, state.step)
-                    monitor.evaluated(score, sample)
-                if 0 < settings.patience <= state.stale:
-                    reason = f"finished: no better in {state.stale} evaluations"
+    with Ranks.start(settings.device) as ranks, open_run(settings, ranks) as run:
+        parts = build_parts(settings, ranks, run)  # data, model, optimizers
+        state, resumed_at = restore(parts)
+        write_settings(parts)  # from now on the folder holds a run
+        started, norm, score, sample = time.monotonic() - state.seconds, torch.zeros(()), None, ""
+        with StopSignals() as signals, Monitor(parts, state, resumed_at=resumed_at) as monitor:
+            while True:
+                # Save, evaluate, stop? A checkpoint comes before the evaluation of the same step,
+                # so that what may break an evaluation (memory, a signal) costs nothing.
+                clock = time.monotonic() - started, signals.received
+                state.seconds, signal = ranks.broadcast(clock)
+                over = is_over(state, settings)
+                ending = "finished" if over else signal and f"stopped by {signal_name(signal)}"
+                if ending or state.step % settings.save_every == 0:
+                    save(parts, state, norm, resumed_at)
+                if over or (not ending and state.step % settings.evaluate_every == 0):
+                    score, sample = evaluate(parts, state, monitor)
+                    ending = out_of_patience(state, settings) or ending
+                if ending:
                     break
-            if stop:
-                reason = "finished" if over else f"stopped by {signal_name(signal)}"
-                break
-            monitor.start_step()
 
-            # Set the rate: tied to the steps, or to the clock where there is a budget.
-            progress = max(
-                (state.step + 0.5) / settings.steps, state.seconds / settings.seconds_allowed
-            )
-            rate = set_rates(optimizers, schedule(progress))
+                monitor.start_step()
+                lr = set_rates(parts.optimizers, parts.schedule(progress(state, settings)))
+                batch = next_batch(parts, state.step)
+                sums = forward_backward(
+                    parts.wrapped_model,
+                    parts.objective,
+                    batch,
+                    micro_batch_size=parts.micro_batch_size,
+                    precision=parts.precision,
+                    scaler=parts.scaler,
+                    ranks=ranks,
+                )
+                for optimizer in parts.optimizers:
+                    parts.scaler.unscale_(optimizer)
+                # DDP has averaged the gradients over processes, so the count is averaged too.
+                count = sums[1] / ranks.world_size
+                norm = divide_and_clip(parts.model, count, settings.optimizer.clip)
+                step(parts.optimizers, parts.scaler)
+                state.took_step(sums, tokens=settings.batch_size * parts.corpus.train.stride)
+                monitor.end_step(batch)
 
-            # Accumulate: every process draws the whole batch, and takes its own rows of it.
-            tokens = torch.from_numpy(batch_tokens(corpus.train, sampler, settings.batch_size))
-            rng = numpy_rng(settings.seed, "objective", state.step)
-            batch = objective.prepare(tokens, rng).rows(ranks.share(settings.batch_size))
-            sums = torch.zeros(
-                2, device=ranks.device
-            )  # the loss, and how many positions it is over
-            for start in range(0, share, micro):
-                part = batch.rows(slice(start, start + micro)).to(ranks.device)
-                with ranks.no_sync(runner, last=start + micro == share):
-                    with autocast(ranks.device, precision):
-                        loss = objective.loss(runner(ids=part.ids, **part.extras), part)
-                    scaler.scale(loss.total).backward()
-                sums += torch.stack([loss.total.detach(), loss.count])
-            sums = ranks.sum(sums)
-
-            # Clip, after the one division by the global count.
-            for optimizer in optimizers:
-                scaler.unscale_(optimizer)
-            norm = divide_and_clip(model, sums[1] / ranks.world, settings.optimizer.clip)
-
-            # Step.
-            for optimizer in optimizers:
-                scaler.step(optimizer)
-                optimizer.zero_grad(set_to_none=True)
-            scaler.update()
-            state.took_step(sums, tokens=settings.batch_size * corpus.train.stride)
-
-            # Log.
-            monitor.end_step()
-            if state.step % settings.log_every == 0:
-                check_finite(state, norm, scaler, run)
-                monitor.trained(loss=state.end_interval(), rate=rate, norm=float(norm))
-        ranks.wait()  # nobody leaves while another still writes
-        monitor.ended(reason)
+                if state.step % settings.log_every == 0:
+                    check_finite(parts, state, norm)
+                    monitor.trained(loss=state.end_interval(), rate=lr, norm=float(norm))
+            ranks.barrier()  # nobody leaves while another still writes
+            monitor.ended(ending)
     return Result(
         run=run.path,
         steps=state.step,
         score=score,
-        uniform=corpus.uniform,
-        unigram=corpus.unigram,
+        uniform=parts.corpus.uniform,
+        unigram=parts.corpus.unigram,
         sample=sample,
         seconds=state.seconds,
         stopped_by=signal,
-        writes=isinstance(model, GPT),
+        writes=parts.model.generates,
     )
 
 
-@contextlib.contextmanager
-def open_run(settings: Settings, ranks: Ranks) -> Generator[RunDirectory]:
-    """The run's folder: locked by the first process, known to all, gone if nothing began in it."""
-    name = f"{settings.preset}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    path = Path(ranks.from_first(settings.out or str(Path("runs", name))))
-    if not ranks.first:
-        yield RunDirectory(path)
-        return
-    was_there = path.exists()
-    with RunDirectory.create(path, resume=settings.resume) as run:
-        try:
-            yield run
-        finally:
-            if not run.holds_a_run and not was_there:
-                shutil.rmtree(path, ignore_errors=True)
+# --- what a step consists of ----------------------------------------------------------------------
+
+
+def progress(state: TrainState, settings: Settings) -> float:
+    """How far through the run a step is, in [0, 1]: by the steps, or by the clock if that leads."""
+    return max((state.step + 0.5) / settings.steps, state.seconds / settings.seconds_allowed)
+
+
+def next_batch(parts: Parts, step: int) -> Batch:
+    """This process's rows of the global batch.
+
+    Every process draws all of it, so that a step's text and chance do not depend on how many
+    processes there are. The objective turns windows into questions and answers: for a causal
+    model `ids = tokens[:, :-1]` and `targets = tokens[:, 1:]`, the same text shifted by one.
+    """
+    settings = parts.settings
+    windows = batch_tokens(parts.corpus.train, parts.sampler, settings.batch_size)
+    rng = numpy_rng(settings.seed, "objective", step)
+    batch = parts.objective.prepare(torch.from_numpy(windows), rng)
+    return batch.rows(parts.ranks.rows_of(settings.batch_size))
+
+
+def forward_backward(
+    model: nn.Module,
+    objective: Objective,
+    batch: Batch,
+    *,
+    micro_batch_size: int | None = None,
+    precision: str = "fp32",
+    scaler: torch.amp.GradScaler | None = None,
+    ranks: Ranks = SINGLE,
+) -> Float[Tensor, " 2"]:
+    """Forward and backward pass over a batch, one micro-batch at a time; gradients add up.
+
+    The gradient is that of the *summed* loss. Returns that sum, in nats, and how many positions it
+    is over, from all processes: `divide_and_clip` divides by the count, once.
+    """
+    rows = len(batch.ids)
+    size = micro_batch_size or rows
+    sums = torch.zeros(2, device=ranks.device)
+    for start in range(0, rows, size):
+        micro_batch = batch.rows(slice(start, start + size)).to(ranks.device)
+        # Gradients are exchanged between processes once, with the last micro-batch.
+        with ranks.no_sync(model, last=start + size >= rows):
+            with autocast(ranks.device, precision):
+                output = model(ids=micro_batch.ids, **micro_batch.extras)
+                loss = objective.loss(output, micro_batch)
+            (loss.total if scaler is None else scaler.scale(loss.total)).backward()
+        sums += torch.stack([loss.total.detach(), loss.count])
+    return ranks.all_reduce(sums)
 
 
 def divide_and_clip(model: nn.Module, count: Tensor, clip: float) -> Tensor:
@@ -252,9 +212,71 @@ def divide_and_clip(model: nn.Module, count: Tensor, clip: float) -> Tensor:
     return nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf)
 
 
-def check_finite(
-    state: TrainState, norm: Tensor, scaler: torch.amp.GradScaler, run: RunDirectory
-) -> None:
+def step(optimizers: list[Optimizer], scaler: torch.amp.GradScaler) -> None:
+    """Let the optimizers move the parameters (in fp16: unless a gradient overflowed), and reset."""
+    for optimizer in optimizers:
+        scaler.step(optimizer)
+        optimizer.zero_grad(set_to_none=True)
+    scaler.update()
+
+
+# --- between steps --------------------------------------------------------------------------------
+
+
+def is_over(state: TrainState, settings: Settings) -> bool:
+    """Whether the steps are taken, or the budget's seconds used."""
+    return state.step >= settings.steps or state.seconds >= settings.seconds_allowed
+
+
+def out_of_patience(state: TrainState, settings: Settings) -> str | None:
+    """Why to stop early, once so many evaluations brought no better score; else None."""
+    if 0 < settings.patience <= state.stale:
+        return f"finished: no better in {state.stale} evaluations"
+    return None
+
+
+def evaluate(parts: Parts, state: TrainState, monitor: Monitor) -> tuple[Score, str]:
+    """Score the validation text, keep the model if it is the best so far, and draw a sample."""
+    score, sample = score_model(parts), ""
+    better = state.scored(score.headline)
+    if parts.ranks.is_main:
+        if better:
+            save_model(parts.model, parts.run.model)
+        sample = draw_sample(parts.model, parts.objective, parts.corpus, parts.settings, state.step)
+        monitor.evaluated(score, sample)
+    return score, sample
+
+
+def save(parts: Parts, state: TrainState, norm: Tensor, resumed_at: int | None) -> None:
+    """Write a checkpoint of everything that a restart needs, but for a step that has one.
+
+    Raises:
+        Diverged: there is a number in it that is none.
+    """
+    if state.step in (0, resumed_at):
+        return
+    check_finite(parts, state, norm)
+    state.sampler, state.scaler = parts.sampler.state(), parts.scaler.state_dict()
+    state.rng = parts.ranks.all_gather(global_state())
+    if parts.ranks.is_main:
+        save_checkpoint(
+            parts.run.checkpoints, parts.model, parts.optimizers, state, parts.settings.keep_last
+        )
+
+
+def restore(parts: Parts) -> tuple[TrainState, int | None]:
+    """The state of the newest checkpoint, put back into all parts, and its step; or a fresh one."""
+    checkpoints = list_checkpoints(parts.run.checkpoints)
+    if not checkpoints:
+        return TrainState(), None
+    state = load_checkpoint(checkpoints[-1], parts.model, parts.optimizers)
+    parts.sampler.restore(state.sampler)
+    parts.scaler.load_state_dict(state.scaler)
+    restore_global_state(state.rng[min(parts.ranks.rank, len(state.rng) - 1)])
+    return state, state.step
+
+
+def check_finite(parts: Parts, state: TrainState, norm: Tensor) -> None:
     """Stop a run whose numbers have become none, before they reach a checkpoint.
 
     With fp16 an infinite gradient is the scaler's business: it skips the step and halves the scale.
@@ -263,15 +285,48 @@ def check_finite(
         Diverged: says when, what is left, and what to look at.
     """
     loss = state.settle()
-    if math.isfinite(loss) and (scaler.is_enabled() or math.isfinite(float(norm))):
+    if math.isfinite(loss) and (parts.scaler.is_enabled() or math.isfinite(float(norm))):
         return
     what = "the loss" if not math.isfinite(loss) else "the gradient"
-    saved = list_checkpoints(run.checkpoints)
+    saved = list_checkpoints(parts.run.checkpoints)
     left = (
         f"checkpoint {saved[-1].name} is from before that" if saved else "no checkpoint was due yet"
     )
     raise Diverged(
         f"{what} is no longer a number by step {state.step}; {left}. Look at the learning rate "
         "first (--optimizer.lr and --optimizer.matrix-lr, try a third), then at --optimizer.clip, "
-        f"--optimizer.warmup and --precision; go on with --out {run.path} --resume"
+        f"--optimizer.warmup and --precision; go on with --out {parts.run.path} --resume"
+    )
+
+
+# --- the run's folder -----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def open_run(settings: Settings, ranks: Ranks) -> Generator[RunDirectory]:
+    """The run's folder: locked by the first process, known to all, gone if nothing began in it."""
+    name = f"{settings.preset}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    path = Path(ranks.broadcast(settings.out or str(Path("runs", name))))
+    if not ranks.is_main:
+        yield RunDirectory(path)
+        return
+    was_there = path.exists()
+    with RunDirectory.create(path, resume=settings.resume) as run:
+        try:
+            yield run
+        except KeyboardInterrupt:
+            raise Interrupted(what_is_kept(run)) from None
+        finally:
+            if not run.holds_a_run and not was_there:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def what_is_kept(run: RunDirectory) -> str:
+    """What a run that was left at once leaves behind, and how to go on."""
+    saved = list_checkpoints(run.checkpoints)
+    if not saved:
+        return "stopped before the first checkpoint: nothing was kept"
+    return (
+        f"stopped at once: checkpoint {saved[-1].name} is kept; go on with: "
+        f"python -m llmcourse.train --out {run.path} --resume"
     )

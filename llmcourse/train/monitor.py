@@ -8,15 +8,15 @@ import time
 
 from llmcourse.device import peak_flops
 from llmcourse.evaluate.perplexity import Score
+from llmcourse.objectives.base import Batch
 from llmcourse.runs.diagnosis import bad_end
-from llmcourse.runs.directory import MetricsLog, RunDirectory, read_metrics
+from llmcourse.runs.directory import MetricsLog, read_metrics
 from llmcourse.runs.report import write_report
 from llmcourse.train.assemble import Model
 from llmcourse.train.checkpoint import TrainState
 from llmcourse.train.corpus import Corpus
-from llmcourse.train.distributed import Ranks
+from llmcourse.train.parts import Parts
 from llmcourse.train.progress_bar import Console
-from llmcourse.train.settings import Settings
 
 
 class Monitor:
@@ -24,24 +24,22 @@ class Monitor:
 
     def __init__(
         self,
-        settings: Settings,
-        ranks: Ranks,
-        run: RunDirectory,
-        corpus: Corpus,
-        model: Model,
+        parts: Parts,
         state: TrainState,
         *,
         resumed_at: int | None,
     ) -> None:
+        settings, ranks, run = parts.settings, parts.ranks, parts.run
         self.settings, self.ranks, self.run, self.state = settings, ranks, run, state
+        self.model = parts.model
         self.reason = "unknown"
-        self.seconds_in_steps, self.tokens_in_steps, self.step_began = 0.0, 0, 0.0
-        self.tokens_per_window = corpus.train.stride
-        peak = peak_flops(ranks.device)
-        self.mfu_of_rate = model.flops_per_token / (peak * ranks.world) if peak else None
+        self.seconds_in_steps, self.step_began = 0.0, 0.0
+        self.tokens_in_steps, self.flops_in_steps = 0, 0
+        self.tokens_per_window = parts.corpus.train.stride
+        self.peak_flops = peak_flops(ranks.device)
         self.log = (
             MetricsLog(run, tensorboard=settings.tensorboard, keep_until_step=resumed_at)
-            if ranks.first
+            if ranks.is_main
             else None
         )
         by_clock = settings.budget is not None
@@ -49,9 +47,9 @@ class Monitor:
             total=settings.seconds_allowed if by_clock else settings.steps,
             done=state.seconds if by_clock else state.step,
             unit="s" if by_clock else "step",
-            speak=ranks.first,
+            speak=ranks.is_main,
         )
-        self._introduce(corpus, model, resumed_at)
+        self._introduce(parts.corpus, parts.model, resumed_at)
 
     def _introduce(self, corpus: Corpus, model: Model, resumed_at: int | None) -> None:
         """Say what is about to happen, and put the baselines into the log."""
@@ -60,7 +58,7 @@ class Monitor:
         say(
             f"model           {type(model).__name__}, {model.n_parameters:,} parameters on "
             f"{self.ranks.device} "
-            f"({self.ranks.world} process{'es' if self.ranks.world > 1 else ''})"
+            f"({self.ranks.world_size} process{'es' if self.ranks.world_size > 1 else ''})"
         )
         say(
             f"text            {len(corpus.train.tokens):,} tokens to learn from, "
@@ -88,19 +86,23 @@ class Monitor:
         """A step begins."""
         self.step_began = time.monotonic()
 
-    def end_step(self) -> None:
-        """A step is over."""
+    def end_step(self, batch: Batch) -> None:
+        """A step over this process's rows is over."""
         self.seconds_in_steps += time.monotonic() - self.step_began
         self.tokens_in_steps += self.settings.batch_size * self.tokens_per_window
+        self.flops_in_steps += self.model.step_flops(batch.ids, **batch.extras)
 
     def trained(self, *, loss: float, rate: float, norm: float) -> None:
         """Log an interval of steps: the mean loss, the rate and the gradient's norm of the last."""
         speed = self.tokens_in_steps / max(self.seconds_in_steps, 1e-9)
-        self.seconds_in_steps, self.tokens_in_steps = 0.0, 0
+        mfu = {}
+        if self.peak_flops is not None:  # of one device: every process has rows of one shape
+            achieved = self.flops_in_steps / max(self.seconds_in_steps, 1e-9)
+            mfu = {"mfu": achieved / self.peak_flops}
+        self.seconds_in_steps, self.tokens_in_steps, self.flops_in_steps = 0.0, 0, 0
         done = self.state.seconds if self.settings.budget else self.state.step
         self.console.update(done, loss=loss, tokens_per_second=speed)
         if self.log:
-            mfu = {} if self.mfu_of_rate is None else {"mfu": speed * self.mfu_of_rate}
             self.log.log(
                 "train",
                 self.state.step,
@@ -157,7 +159,7 @@ class Monitor:
         if self.log is None:
             return
         if error is not None:
-            self.reason = f"failed: {error}"
+            self.reason = f"failed: {str(error) or type(error).__name__}"
         with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
             self.log.log(
                 "end", self.state.step, seconds=round(self.state.seconds, 3), reason=self.reason

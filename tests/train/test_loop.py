@@ -10,11 +10,14 @@ import time
 import pytest
 import torch
 from small_runs import flags, log_of, run, small
+from torch.utils.flop_counter import FlopCounterMode
 
 from llmcourse.errors import UserError
 from llmcourse.models.files import load_model
 from llmcourse.runs.directory import read_metrics
+from llmcourse.train import loop
 from llmcourse.train.loop import divide_and_clip
+from llmcourse.train.monitor import Monitor
 from llmcourse.train.progress_bar import StopSignals, signal_name
 
 
@@ -165,8 +168,55 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(tmp_path):
     command = [sys.executable, "-c", code, *flags(small(out))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 130
-    assert done.stderr.strip() == "stopped before the first step: nothing was kept"
+    assert done.stderr.strip() == "stopped before the first checkpoint: nothing was kept"
     assert not out.exists()
+
+
+def test_a_second_ctrl_c_says_what_is_kept(tmp_path):
+    """The first asks the run to stop; the second comes while the last checkpoint is evaluated."""
+    out = tmp_path / "run"
+    code = (
+        "import os, signal, sys, llmcourse.train.loop as loop, llmcourse.train.__main__ as m\n"
+        "begin = loop.next_batch\n"
+        "def interrupt(parts, step):\n"
+        "    if step == 12:\n"
+        "        for _ in range(2): os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return begin(parts, step)\n"
+        "loop.next_batch = interrupt\n"
+        "sys.exit(m.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, *flags(small(out))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 130
+    saved = sorted(path.name for path in (out / "checkpoints").iterdir())
+    assert saved
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.startswith(f"stopped at once: checkpoint {saved[-1]} is kept")
+    assert f"--out {out} --resume" in said
+    assert run(out, resume=True).steps == 20
+
+
+@pytest.mark.parametrize("objective", ["clm", "span-corruption", "contrastive"])
+def test_mfu_counts_what_is_computed(objective, tmp_path, monkeypatch):
+    """The operations that the monitor counts are those that torch sees in a step."""
+    counted, seen = [], []
+    end_step, both_ways = Monitor.end_step, loop.forward_backward
+
+    def watch(*arguments, **named):
+        with FlopCounterMode(display=False) as counter:
+            sums = both_ways(*arguments, **named)
+        seen.append(counter.get_total_flops())
+        return sums
+
+    def note(self, batch):
+        end_step(self, batch)
+        counted.append(self.flops_in_steps)
+
+    monkeypatch.setattr(loop, "forward_backward", watch)
+    monkeypatch.setattr(Monitor, "end_step", note)
+    run(tmp_path / "run", steps=1, objective=objective)
+    # attention's scores are counted whole; a first layer's inputs need no gradient
+    assert counted[0] == pytest.approx(seen[0], rel=0.1)
 
 
 def test_the_sample_goes_to_stdout_and_the_rest_to_stderr(tmp_path):
