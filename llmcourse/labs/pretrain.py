@@ -1,7 +1,7 @@
 """Objectives side by side: each trained from scratch on the same text, for as many tokens read.
 
 A run in miniature for experiments that train ten models in a minute: the task and model that
-`families.py` gives a name, the optimizers of a real run, a stream of ids in memory. Not here: what
+`train/assemble.py` gives a name, the optimizers of a real run, a stream of ids in memory. Not here: what
 a real run needs besides, such as evaluation, checkpoints, devices, precision (`loop.py`); what the
 models are then asked (`evaluate/probe_tasks.py`). Chapter 07 and `benchmarks/objectives.py` use it.
 """
@@ -21,6 +21,7 @@ from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.randomness import numpy_rng, seed_all
 from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.train.assemble import build_model, build_objective
+from llmcourse.train.loop import divide_and_clip, forward_backward
 from llmcourse.train.optimizers import build_optimizers, build_schedule, set_rates
 from llmcourse.train.settings import Settings
 
@@ -99,14 +100,13 @@ def pretrain(
     for step in range(steps):
         set_rates(optimizers, schedule(step / steps))
         batch = objective.prepare(draw_windows(stream, window, settings.batch_size, rng), chance)
-        loss = objective.loss(model(ids=batch.ids, **batch.extras), batch)
-        (loss.total / loss.count).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), settings.optimizer.clip)
+        total, count = forward_backward(model, objective, batch)
+        divide_and_clip(model, count, settings.optimizer.clip)
         for optimizer in optimizers:
             optimizer.step()
         model.zero_grad(set_to_none=True)
-        losses.append(loss.total.item() / loss.count.item())
-        n_scored += int(loss.count)
+        losses.append(total.item() / count.item())
+        n_scored += int(count)
         if say is not None:
             say(step + 1, losses[-1])
     return Pretrained(objective, model.eval(), losses, n_scored)

@@ -37,11 +37,11 @@ from llmcourse.train.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from llmcourse.train.distributed import SINGLE, Ranks
+from llmcourse.train.distributed import Ranks
 from llmcourse.train.evaluation import score_model
 from llmcourse.train.monitor import Monitor
 from llmcourse.train.optimizers import set_rates
-from llmcourse.train.parts import Parts, build_parts, write_settings
+from llmcourse.train.parts import Parts, Passes, build_parts, write_settings
 from llmcourse.train.progress_bar import StopSignals, signal_name
 from llmcourse.train.samples import draw_sample
 from llmcourse.train.settings import Settings
@@ -114,15 +114,7 @@ def train(settings: Settings) -> Result:
                 monitor.start_step()
                 lr = set_rates(parts.optimizers, parts.schedule(progress(state, settings)))
                 batch = next_batch(parts, state.step)
-                sums = forward_backward(
-                    parts.wrapped_model,
-                    parts.objective,
-                    batch,
-                    micro_batch_size=parts.micro_batch_size,
-                    precision=parts.precision,
-                    scaler=parts.scaler,
-                    ranks=ranks,
-                )
+                sums = forward_backward(parts.wrapped_model, parts.objective, batch, parts.passes)
                 for optimizer in parts.optimizers:
                     parts.scaler.unscale_(optimizer)
                 # DDP has averaged the gradients over processes, so the count is averaged too.
@@ -137,17 +129,9 @@ def train(settings: Settings) -> Result:
                     monitor.trained(loss=state.end_interval(), rate=lr, norm=float(norm))
             ranks.barrier()  # nobody leaves while another still writes
             monitor.ended(ending)
-    return Result(
-        run=run.path,
-        steps=state.step,
-        score=score,
-        uniform=parts.corpus.uniform,
-        unigram=parts.corpus.unigram,
-        sample=sample,
-        seconds=state.seconds,
-        stopped_by=signal,
-        writes=parts.model.generates,
-    )
+        result = conclude(parts, state, score, sample, signal)
+        del parts  # the processes' group ends once nothing holds the wrapped model any more
+    return result
 
 
 # --- what a step consists of ----------------------------------------------------------------------
@@ -176,11 +160,7 @@ def forward_backward(
     model: nn.Module,
     objective: Objective,
     batch: Batch,
-    *,
-    micro_batch_size: int | None = None,
-    precision: str = "fp32",
-    scaler: torch.amp.GradScaler | None = None,
-    ranks: Ranks = SINGLE,
+    passes: Passes = Passes(),  # noqa: B008 - frozen
 ) -> Float[Tensor, " 2"]:
     """Forward and backward pass over a batch, one micro-batch at a time; gradients add up.
 
@@ -188,13 +168,13 @@ def forward_backward(
     is over, from all processes: `divide_and_clip` divides by the count, once.
     """
     rows = len(batch.ids)
-    size = micro_batch_size or rows
+    size, ranks, scaler = passes.micro_batch_size or rows, passes.ranks, passes.scaler
     sums = torch.zeros(2, device=ranks.device)
     for start in range(0, rows, size):
         micro_batch = batch.rows(slice(start, start + size)).to(ranks.device)
         # Gradients are exchanged between processes once, with the last micro-batch.
         with ranks.no_sync(model, last=start + size >= rows):
-            with autocast(ranks.device, precision):
+            with autocast(ranks.device, passes.precision):
                 output = model(ids=micro_batch.ids, **micro_batch.extras)
                 loss = objective.loss(output, micro_batch)
             (loss.total if scaler is None else scaler.scale(loss.total)).backward()
@@ -274,6 +254,23 @@ def restore(parts: Parts) -> tuple[TrainState, int | None]:
     parts.scaler.load_state_dict(state.scaler)
     restore_global_state(state.rng[min(parts.ranks.rank, len(state.rng) - 1)])
     return state, state.step
+
+
+def conclude(
+    parts: Parts, state: TrainState, score: Score | None, sample: str, signal: int | None
+) -> Result:
+    """What `train` returns."""
+    return Result(
+        run=parts.run.path,
+        steps=state.step,
+        score=score,
+        uniform=parts.corpus.uniform,
+        unigram=parts.corpus.unigram,
+        sample=sample,
+        seconds=state.seconds,
+        stopped_by=signal,
+        writes=parts.model.generates,
+    )
 
 
 def check_finite(parts: Parts, state: TrainState, norm: Tensor) -> None:

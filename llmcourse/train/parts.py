@@ -18,10 +18,27 @@ from llmcourse.runs.directory import RunDirectory
 from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.assemble import Model, build_model, build_objective
 from llmcourse.train.corpus import Corpus, open_corpus, prepare_corpus
-from llmcourse.train.distributed import Ranks
+from llmcourse.train.distributed import SINGLE, Ranks
 from llmcourse.train.optimizers import build_optimizers, build_schedule
 from llmcourse.train.precision import choose_precision, compiled, gradient_scaler
 from llmcourse.train.settings import Settings, to_dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passes:
+    """How forward and backward passes over a batch are run; unless given, whole, in fp32, alone.
+
+    Attributes:
+        micro_batch_size: rows in one forward pass; all unless given.
+        precision: the number format of matrix products.
+        scaler: keeps fp16 gradients from vanishing.
+        ranks: the processes whose gradients and losses are summed.
+    """
+
+    micro_batch_size: int | None = None
+    precision: str = "fp32"
+    scaler: torch.amp.GradScaler | None = None
+    ranks: Ranks = SINGLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +74,16 @@ class Parts:
     scaler: torch.amp.GradScaler
     precision: str
     micro_batch_size: int
+
+    @property
+    def passes(self) -> Passes:
+        """How this run's forward and backward passes are run."""
+        return Passes(
+            micro_batch_size=self.micro_batch_size,
+            precision=self.precision,
+            scaler=self.scaler,
+            ranks=self.ranks,
+        )
 
 
 def build_parts(settings: Settings, ranks: Ranks, run: RunDirectory) -> Parts:
