@@ -22,7 +22,8 @@ from llmcourse.evaluate.intervals import Interval, bootstrap
 from llmcourse.models.gpt import GPT
 from llmcourse.models.xlnet import XLNet
 from llmcourse.objectives.base import Objective
-from llmcourse.objectives.denoising import SpanCorruption, TextInfilling
+from llmcourse.objectives.span_corruption import SpanCorruption
+from llmcourse.objectives.text_infilling import TextInfilling
 from llmcourse.tokenizers.base import Tokenizer, byte_lengths
 
 Rows = Int[Tensor, "B T"]

@@ -2,7 +2,7 @@
 
 The objective of BERT (Devlin et al., 2018), with its three ways to choose what is hidden: token by
 token, word by word, span by span. Not here: the same beside a question about two sentences
-(`sentence_pair.py`), and spans that are cut out and written down elsewhere (`denoising.py`).
+(`sentence_pair.py`), and spans that are cut out and written down elsewhere (`span_corruption.py`).
 Chapter 07 teaches this.
 """
 
