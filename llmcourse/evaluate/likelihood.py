@@ -46,8 +46,8 @@ def scorer_of(objective: Objective, model: nn.Module, start_id: int) -> Scorer |
         return behind(start_id, rows)[:, :-1]
 
     def from_left_to_right(rows: Rows) -> Logits:
-        order = torch.arange(rows.size(1) + 1).expand(len(rows), -1)
-        return asks(behind(start_id, rows), order=order).logits[:, 1:]
+        permutation = torch.arange(rows.size(1) + 1).expand(len(rows), -1)
+        return asks(behind(start_id, rows), permutation=permutation).logits[:, 1:]
 
     def fills_one_gap(rows: Rows) -> Logits:
         return asks(torch.full_like(rows[:, :1], first_own_id), shifted(rows)).logits

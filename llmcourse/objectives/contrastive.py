@@ -86,7 +86,7 @@ class Contrastive(Objective):
         total = F.cross_entropy(scores, right, reduction="sum")
         return LossSum(total, torch.tensor(len(scores), device=scores.device))
 
-    def figures(self, output: DualOutput, batch: Batch) -> dict[str, LossSum]:
+    def metrics(self, output: DualOutput, batch: Batch) -> dict[str, LossSum]:
         """`pair accuracy`: how many first views are nearest to their own second view."""
         scores = similarities(output.anchors, output.others)
         right = scores.argmax(dim=1) == torch.arange(len(scores), device=scores.device)

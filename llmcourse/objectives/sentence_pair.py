@@ -141,14 +141,14 @@ class SentencePairs(Objective):
             return self.pair_weight or 1
         return max(1, round(self.masking.rate * (length - N_EXTRA)))
 
-    def figures(self, output: BERTOutput, batch: Batch) -> dict[str, LossSum]:
+    def metrics(self, output: BERTOutput, batch: Batch) -> dict[str, LossSum]:
         """The two parts of the loss, and the share of pairs that were told right."""
         pairs = pair_loss(output.pair_logits, labels_of(batch))
         right = (output.pair_logits.argmax(-1) == labels_of(batch)).sum().float()
-        figures = {"pair loss": pairs, "pair accuracy": LossSum(right, pairs.count)}
+        metrics = {"pair loss": pairs, "pair accuracy": LossSum(right, pairs.count)}
         if self.masking is not None:
-            figures = {"token loss": token_loss(output.logits, batch.targets), **figures}
-        return figures
+            metrics = {"token loss": token_loss(output.logits, batch.targets), **metrics}
+        return metrics
 
     def _cut(self, ends: np.ndarray, text: np.ndarray) -> Cut:
         """One window's cut; a place `p` lies between tokens `p - 1` and `p`."""

@@ -157,7 +157,7 @@ def _train(settings: Settings, ranks: Ranks, run: RunDirectory) -> Result:
                 saved_at = state.step
             if over or (state.step % settings.evaluate_every == 0 and signal is None):
                 score = score_model(model, objective, corpus, settings, ranks, precision, micro)
-                better = state.scored(score.headline)
+                better = state.scored(score.selection_metric)
                 if ranks.first:
                     if better:
                         save_model(model, run.model)
