@@ -234,6 +234,7 @@ class BERT(CountsFromConfig, nn.Module):
         """
         hidden = self.encode(ids, segments=segments, mask=mask)
         logits = self.lm_head(self.mlm_transform(hidden))
+        # The first token of a row stands for the whole of it: B T D -> B D.
         pooled = self.pooler(hidden[:, 0])
         labels = pooled[:, :0] if self.pair_head is None else self.pair_head(pooled)
         return BERTOutput(logits, hidden, pooled, labels)
@@ -262,6 +263,7 @@ class BERT(CountsFromConfig, nn.Module):
         """The sum of what the token, its segment and its position say."""
         hidden = self.token_embedding(ids)
         if self.segment_embedding is not None:
+            # One vector, broadcast: no need to look up a zero for each token.
             first = self.segment_embedding.weight[0]
             hidden = hidden + (first if segments is None else self.segment_embedding(segments))
         elif segments is not None:

@@ -142,6 +142,7 @@ class DualEncoder(CountsFromConfig, nn.Module):
                     "without dropout both views of a text are the same: "
                     "build the model with dropout=0.1, or give it other texts"
                 )
+            # Another pass through dropout makes another view of the same text.
             others, others_mask = ids, mask
         first = self.encoder(ids, mask=mask)
         return DualOutput(

@@ -190,6 +190,7 @@ class XLNet(CountsFromConfig, nn.Module):
         query = self._place(self.query_seed.expand_as(content))
         for block in self.blocks:
             content, query = self._step(block, content, query, seen)
+        # Predictions come from the queries alone: the contents have read what is to be predicted.
         query = self.norm(query)
         return Output(self.lm_head(query), self.norm(content))
 

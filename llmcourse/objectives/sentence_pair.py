@@ -156,9 +156,12 @@ class SentencePairs(Objective):
         half = length // 2
         end = np.r_[False, ends]
         behind, ahead = np.r_[True, text], np.r_[text, True]  # what is beyond the window is text
+        # A sentence starts before text, behind an end or a special token; it stops behind text, at
+        # an end or before a special token. In the middle both halves have to be text.
         starts = np.flatnonzero(ahead & (end | ~behind))
         stops = np.flatnonzero(behind & (end | ~ahead))
         middles = np.flatnonzero(end & behind & ahead)
+        # The nearest to the middle that leaves whole sentences on both sides wins.
         for middle in sorted(middles, key=lambda place: abs(2 * place - length)):
             before = starts[(middle - half <= starts) & (starts < middle)]
             after = stops[(middle < stops) & (stops <= middle + half)]

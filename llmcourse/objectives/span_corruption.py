@@ -138,6 +138,7 @@ def spans_to_hide(
     text = pieces(n_rows, length - counts.hidden, counts.spans, rng)
     spans = pieces(n_rows, counts.hidden, counts.spans, rng)
     ends = torch.stack([text, spans], dim=2).flatten(1).cumsum(dim=1)  # B 2R
+    # Pieces 0, 2, 4, ... are text, 1, 3, 5, ... spans.
     piece = torch.searchsorted(ends, torch.arange(length).repeat(n_rows, 1), right=True)
     return piece % 2 == 1
 
@@ -159,6 +160,7 @@ def replace_runs(
 
     The rows have to shrink by the same number of tokens.
     """
+    # A run begins at a hidden token behind one that is not; the sum so far numbers the runs.
     begins = hidden.clone()
     begins[:, 1:] &= ~hidden[:, :-1]
     sentinels = first_sentinel + begins.cumsum(dim=1) - 1
@@ -168,7 +170,7 @@ def replace_runs(
 
 
 def fill_in(source: list[int], target: list[int], first_sentinel: int) -> list[int]:
-    """The text that a source and an answer to it make together: the way back from the task.
+    """Text that a source and an answer to it make together: the inverse of the corruption.
 
     A span that the answer lacks stays open: its sentinel stands where it belongs.
     """

@@ -74,6 +74,7 @@ class TextInfilling(Objective):
 
     def damage(self, row: Int[Tensor, " T"], rng: np.random.Generator) -> Int[Tensor, " S"]:
         """Shuffle and hide, between one special token and the next. It never gets longer."""
+        # Special tokens end documents: nothing is moved across one, nor is it hidden.
         special = torch.nonzero(~self.vocabulary.is_text(row[None])[0]).flatten().tolist()
         sentence_ends = self.vocabulary.sentence_ends(row[None])[0]
         parts, start = [], 0
@@ -117,9 +118,12 @@ def infill(
     """
     budget = int(rate * len(row) + rng.random())
     spans = rng.poisson(mean_span, size=budget)
+    # Keep as many as it takes to hold the budget, and cut the last one to fit it exactly.
     spans = spans[: np.searchsorted(spans.cumsum(), budget) + 1]
     spans[-1:] -= max(0, spans.sum() - budget)
+    # Each empty span adds a [MASK]: drop those that would make the row longer than it was.
     spans = np.delete(spans, np.flatnonzero(spans == 0)[: max(0, len(spans) - spans.sum())])
+    # Each span is one item, and so is each token left; which items are spans is drawn evenly.
     n_items = len(row) - spans.sum() + len(spans)
     is_span = np.zeros(n_items, dtype=bool)
     is_span[rng.permutation(n_items)[: len(spans)]] = True
