@@ -1,8 +1,8 @@
 """Where the memory of training goes: predicted by arithmetic, and measured to the byte.
 
 Four parts: the weights, a gradient for each, what the optimizer remembers of each, and the
-activations that the forward pass keeps for the backward pass. The first three depend on the model, the
-last on the batch as well. Not here: time (`throughput.py`). Chapter 08 teaches this.
+activations that the forward pass keeps for the backward pass. The first three depend on the model,
+the last on the batch as well. Not here: time (`throughput.py`). Chapter 08 teaches this.
 """
 
 import contextlib
@@ -121,7 +121,7 @@ def measured(model: nn.Module, optimizer: Optimizer, loss_of: Callable[[], Tenso
 
 @contextlib.contextmanager
 def kept_tensors(model: nn.Module) -> Generator[dict[int, int]]:
-    """Within the block, note what is kept for the backward pass: bytes, by where they lie in memory.
+    """Tensors kept for the backward pass within the block: bytes, by where they lie in memory.
 
     A storage that several operations keep counts once; the weights, which are there anyway, do not
     count. The kept tensors are held on to by the graph as long as the loss is, so no address is
