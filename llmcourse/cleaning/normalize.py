@@ -2,7 +2,7 @@
 
 A model that meets `é` as one code point here and as two there, or a blank of seven different kinds,
 learns the same thing seven times. Nothing that a reader can see is lost. Not here: text that was
-decoded wrongly, or that is not worth reading (`clean`, `quality`). Chapter 01 teaches this.
+decoded wrongly, or that is not worth reading (`repair`, `quality`). Chapter 01 teaches this.
 """
 
 import re

@@ -3,7 +3,7 @@
 The statistics are those by which Gopher's training text was chosen (Rae et al., 2021, table A1),
 and one after C4's (Raffel et al., 2020). They were made for English web pages; here a Chinese
 character counts as a word, rules about blanks do not apply to it, and the shortest length is that
-of a poem. Not here: mending a text (`clean`), and comparing it with others (`dedup`). Chapter 01
+of a poem. Not here: mending a text (`repair`), and comparing it with others (`dedup`). Chapter 01
 teaches this.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64, UInt64
 
-from llmcourse.cleaning.clean import language
+from llmcourse.cleaning.language import language
 from llmcourse.cleaning.words import n_unspaced, words
 
 STOP_WORDS = frozenset(["the", "be", "to", "of", "and", "that", "have", "with"])

@@ -22,7 +22,8 @@ from llmcourse.evaluate.intervals import Interval, bootstrap
 from llmcourse.models.gpt import GPT
 from llmcourse.models.xlnet import XLNet
 from llmcourse.objectives.base import Objective
-from llmcourse.objectives.denoising import SpanCorruption, TextInfilling
+from llmcourse.objectives.span_corruption import SpanCorruption
+from llmcourse.objectives.text_infilling import TextInfilling
 from llmcourse.tokenizers.base import Tokenizer, byte_lengths
 
 Rows = Int[Tensor, "B T"]
@@ -45,8 +46,8 @@ def scorer_of(objective: Objective, model: nn.Module, start_id: int) -> Scorer |
         return behind(start_id, rows)[:, :-1]
 
     def from_left_to_right(rows: Rows) -> Logits:
-        order = torch.arange(rows.size(1) + 1).expand(len(rows), -1)
-        return asks(behind(start_id, rows), order=order).logits[:, 1:]
+        permutation = torch.arange(rows.size(1) + 1).expand(len(rows), -1)
+        return asks(behind(start_id, rows), permutation=permutation).logits[:, 1:]
 
     def fills_one_gap(rows: Rows) -> Logits:
         return asks(torch.full_like(rows[:, :1], first_own_id), shifted(rows)).logits

@@ -18,8 +18,8 @@ from llmcourse.errors import UserError
 from llmcourse.objectives.base import IGNORE, Batch, Objective
 
 
-class Figure(NamedTuple):
-    """One more thing that an evaluation measured: a sum, and over how many."""
+class Metric(NamedTuple):
+    """Metric beside the loss, such as an accuracy: a sum, and over how many."""
 
     total: float
     count: float
@@ -39,25 +39,25 @@ class Score:
         tokens: how many tokens, or rows, were scored.
         bytes: how many bytes of UTF-8 text the scored tokens stand for; 0 where the task is not
             to predict text.
-        figures: what else the objective measures, by name.
+        metrics: what else the objective measures, by name.
     """
 
     nats: float
     tokens: int
     bytes: int
-    figures: dict[str, Figure] = field(default_factory=dict)
+    metrics: dict[str, Metric] = field(default_factory=dict)
 
     def __add__(self, other: "Score") -> "Score":
         """The score of both texts together."""
-        figures = dict(self.figures)
-        for name, figure in other.figures.items():
-            known = figures.get(name, Figure(0.0, 0.0))
-            figures[name] = Figure(known.total + figure.total, known.count + figure.count)
+        metrics = dict(self.metrics)
+        for name, metric in other.metrics.items():
+            known = metrics.get(name, Metric(0.0, 0.0))
+            metrics[name] = Metric(known.total + metric.total, known.count + metric.count)
         return Score(
             nats=self.nats + other.nats,
             tokens=self.tokens + other.tokens,
             bytes=self.bytes + other.bytes,
-            figures=figures,
+            metrics=metrics,
         )
 
     @property
@@ -71,9 +71,9 @@ class Score:
         return self.nats / self.tokens
 
     @property
-    def text(self) -> Figure:
+    def text(self) -> Metric:
         """The part of the loss that was paid for tokens, and how many those were."""
-        return self.figures.get("token loss", Figure(self.nats, self.tokens))
+        return self.metrics.get("token loss", Metric(self.nats, self.tokens))
 
     @property
     def perplexity(self) -> float:
@@ -98,8 +98,8 @@ class Score:
         return self.text.total / math.log(2) / self.bytes
 
     @property
-    def headline(self) -> float:
-        """The figure by which a run chooses its best model; lower is better.
+    def selection_metric(self) -> float:
+        """Metric by which a run chooses its best model; lower is better.
 
         Bits per byte where text is predicted, else the loss.
 
@@ -122,6 +122,7 @@ def evaluate(
     tokens: predicting where a document ends costs bits, but is not text). Without batches the score
     is empty, and adds nothing to those of other processes.
     """
+    # Sums, not means: batches, and processes, may score different numbers of tokens.
     score = Score(nats=0.0, tokens=0, bytes=0)
     training = model.training
     model.eval()
@@ -129,14 +130,14 @@ def evaluate(
         for batch in batches:
             output = model(ids=batch.ids, **batch.extras)
             loss = objective.loss(output, batch)
-            figures = objective.figures(output, batch)
+            metrics = objective.metrics(output, batch)
             score += Score(
                 nats=loss.total.item(),
                 tokens=int(loss.count),
                 bytes=int(byte_lengths[batch.targets[batch.targets != IGNORE]].sum()),
-                figures={
-                    name: Figure(float(figure.total), float(figure.count))
-                    for name, figure in figures.items()
+                metrics={
+                    name: Metric(float(metric.total), float(metric.count))
+                    for name, metric in metrics.items()
                 },
             )
     finally:

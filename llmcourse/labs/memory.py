@@ -1,8 +1,8 @@
 """Where the memory of training goes: predicted by arithmetic, and measured to the byte.
 
 Four parts: the weights, a gradient for each, what the optimizer remembers of each, and the
-activations that the way forward keeps for the way back. The first three depend on the model, the
-last on the batch as well. Not here: time (`throughput.py`). Chapter 08 teaches this.
+activations that the forward pass keeps for the backward pass. The first three depend on the model,
+the last on the batch as well. Not here: time (`throughput.py`). Chapter 08 teaches this.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ MLP_KEEPS = {
     "swiglu": 4,
     "geglu": 4,
 }
-"""How many tensors of the feed-forward width an MLP keeps for the way back."""
+"""How many tensors of the feed-forward width an MLP keeps for the backward pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Memory:
         weights: the model's parameters.
         gradients: one for each trained parameter.
         optimizer: what the optimizer remembers.
-        activations: what the way forward keeps for the way back.
+        activations: what the forward pass keeps for the backward pass.
     """
 
     weights: int
@@ -75,7 +75,7 @@ def predicted(config: GPTConfig, batch_size: int, optimizer: str = "adamw") -> M
 
 
 def kept_per_token(config: GPTConfig) -> int:
-    """How many numbers the way forward keeps of each token.
+    """Number of activations that the forward pass keeps of each token.
 
     In each layer, of the width D: what both norms read and give (RMSNorm keeps its quotient too),
     queries, keys, values and their mixture; of the feed-forward width F what `MLP_KEEPS` says; and
@@ -98,7 +98,7 @@ def measured(model: nn.Module, optimizer: Optimizer, loss_of: Callable[[], Tenso
     Args:
         model: what is trained.
         optimizer: takes one step.
-        loss_of: the way forward, up to the loss.
+        loss_of: the forward pass, up to the loss.
     """
     with kept_tensors(model) as kept:
         loss = loss_of()
@@ -121,7 +121,7 @@ def measured(model: nn.Module, optimizer: Optimizer, loss_of: Callable[[], Tenso
 
 @contextlib.contextmanager
 def kept_tensors(model: nn.Module) -> Generator[dict[int, int]]:
-    """Within the block, note what is kept for the way back: bytes, by where they lie in memory.
+    """Tensors kept for the backward pass within the block: bytes, by where they lie in memory.
 
     A storage that several operations keep counts once; the weights, which are there anyway, do not
     count. The kept tensors are held on to by the graph as long as the loss is, so no address is

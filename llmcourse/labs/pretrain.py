@@ -1,9 +1,10 @@
 """Objectives side by side: each trained from scratch on the same text, for as many tokens read.
 
 A run in miniature for experiments that train ten models in a minute: the task and model that
-`train/assemble.py` gives a name, the optimizers of a real run, a stream of ids in memory. Not here: what
-a real run needs besides, such as evaluation, checkpoints, devices, precision (`loop.py`); what the
-models are then asked (`evaluate/probe_tasks.py`). Chapter 07 and `benchmarks/objectives.py` use it.
+`train/assemble.py` gives a name, the step and the optimizers of a real run, a stream of ids in
+memory. Not here: what a real run needs besides, such as evaluation, checkpoints, devices, precision
+(`loop.py`); what the models are then asked (`evaluate/probe_tasks.py`). Chapter 07 and
+`benchmarks/objectives.py` use it.
 """
 
 from collections.abc import Callable, Iterable

@@ -21,8 +21,8 @@ class Output(NamedTuple):
     hidden: Float[Tensor, "B T D"]
 
 
-class Sized:
-    """A model whose config counts for it: its numbers, and the work that a token makes.
+class CountsFromConfig:
+    """Mixin of models whose config counts for them: parameters, and operations for each token.
 
     Attributes:
         config: what the model was built from.
@@ -41,7 +41,7 @@ class Sized:
 
     @property
     def n_parameters(self) -> int:
-        """How many trained numbers there are, tied or shared matrices counted once."""
+        """Number of parameters, tied or shared matrices counted once."""
         return self.config.n_parameters
 
     @property

@@ -14,15 +14,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError
-from llmcourse.models.base import Sized
-from llmcourse.models.config import (
-    BlockConfig,
-    at_least,
-    block_of,
-    check_length,
-    final_norm_of,
-    norm_of,
-    order_of,
+from llmcourse.models.assemble import build_block, build_final_norm, build_norm, build_positions
+from llmcourse.models.base import CountsFromConfig
+from llmcourse.models.config import BlockConfig, at_least, check_length
+from llmcourse.models.counts import (
+    attention_flops,
+    attention_parameters,
+    mlp_parameters,
+    norm_parameters,
+    position_parameters,
 )
 from llmcourse.nn.init import normal_, zero_residual_outputs_
 
@@ -72,15 +72,15 @@ class BERTConfig(BlockConfig):
 
     @property
     def n_parameters(self) -> int:
-        """How many trained numbers there are, tied matrices counted once."""
-        norm, square = self.norm_width, self.d_model * (self.d_model + self.bias)
-        blocks = self.n_layers * (sum(self.attention) + sum(self.feed_forward) + 2 * norm)
+        """Number of parameters, tied matrices counted once."""
+        norm, square = norm_parameters(self), self.d_model * (self.d_model + self.bias)
+        block = sum(attention_parameters(self)) + sum(mlp_parameters(self)) + 2 * norm
         norms = norm * (1 + (self.residual == "pre"))  # of the embeddings, and the final one
         n_tokens = self.vocab_size * (2 - self.tie_embeddings)
-        tables = (n_tokens + self.n_segments) * self.d_model + self.position_parameters
+        tables = (n_tokens + self.n_segments) * self.d_model + position_parameters(self)
         head = (square + norm) * self.mlm_transform + self.vocab_size * self.bias
         pairs = self.n_pair_labels * (self.d_model + self.bias)
-        return blocks + norms + tables + head + square * self.pooler + pairs
+        return self.n_layers * block + norms + tables + head + square * self.pooler + pairs
 
     def forward_flops(self, length: int) -> int:
         """Floating-point operations to read one row of so many tokens, and to score every place.
@@ -94,8 +94,8 @@ class BERTConfig(BlockConfig):
 
     def encoding_flops(self, length: int) -> int:
         """The part of `forward_flops` that the blocks take."""
-        matrices = self.attention.matrices + self.feed_forward.matrices
-        block = 2 * length * matrices + self.looking_flops(length, length)
+        matrices = attention_parameters(self).matrices + mlp_parameters(self).matrices
+        block = 2 * length * matrices + attention_flops(self, length, length)
         return self.n_layers * block
 
     @property
@@ -164,20 +164,20 @@ class MLMTransform(nn.Module):
     def __init__(self, config: BERTConfig) -> None:
         super().__init__()
         self.proj = nn.Linear(config.d_model, config.d_model, bias=config.bias)
-        self.norm = norm_of(config)
+        self.norm = build_norm(config)
 
     def forward(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Transform each position."""
         return self.norm(F.gelu(self.proj(hidden)))
 
 
-class BERT(Sized, nn.Module):
+class BERT(CountsFromConfig, nn.Module):
     """An encoder with heads for words and for pairs, initialised from the global generator.
 
     Attributes:
         config: what it was built from.
         token_embedding: a vector for each token, `[V, D]`.
-        position_embedding: what adds order to the embeddings, or None where attention does.
+        position_embedding: what adds positions to the embeddings, or None where attention does.
         segment_embedding: a vector for each kind of segment, or None.
         embedding_norm: normalises the sum of the embeddings.
         blocks: the L layers.
@@ -191,16 +191,16 @@ class BERT(Sized, nn.Module):
     def __init__(self, config: BERTConfig) -> None:
         super().__init__()
         self.config = config
-        order = order_of(config, bidirectional=True)
+        positions = build_positions(config, bidirectional=True)
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.position_embedding = order.embedding
+        self.position_embedding = positions.embedding
         self.segment_embedding = (
             nn.Embedding(config.n_segments, config.d_model) if config.n_segments else None
         )
-        self.embedding_norm = norm_of(config)
+        self.embedding_norm = build_norm(config)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(block_of(config, order) for _ in range(config.n_layers))
-        self.norm = final_norm_of(config)
+        self.blocks = nn.ModuleList(build_block(config, positions) for _ in range(config.n_layers))
+        self.norm = build_final_norm(config)
         self.pooler = Pooler(config) if config.pooler else nn.Identity()
         self.mlm_transform = MLMTransform(config) if config.mlm_transform else nn.Identity()
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=config.bias)
@@ -234,6 +234,7 @@ class BERT(Sized, nn.Module):
         """
         hidden = self.encode(ids, segments=segments, mask=mask)
         logits = self.lm_head(self.mlm_transform(hidden))
+        # The first token of a row stands for the whole of it: B T D -> B D.
         pooled = self.pooler(hidden[:, 0])
         labels = pooled[:, :0] if self.pair_head is None else self.pair_head(pooled)
         return BERTOutput(logits, hidden, pooled, labels)
@@ -262,6 +263,7 @@ class BERT(Sized, nn.Module):
         """The sum of what the token, its segment and its position say."""
         hidden = self.token_embedding(ids)
         if self.segment_embedding is not None:
+            # One vector, broadcast: no need to look up a zero for each token.
             first = self.segment_embedding.weight[0]
             hidden = hidden + (first if segments is None else self.segment_embedding(segments))
         elif segments is not None:

@@ -1,51 +1,18 @@
-"""What the transformers' configs share: a block's sizes and the names of its parts.
+"""Config shared by the transformers: a block's sizes and the names of its parts, checked.
 
-Checked at the door, counted, and built. What sets a family apart stands in its own file (`gpt.py`,
-`bert.py`, `encoder_decoder.py`). Not here: the parts (`nn/`), and the tables of their names
-(`nn/parts.py`). Chapter 05 teaches this.
+What sets a family apart stands in its own file (`gpt.py`, `bert.py`, `encoder_decoder.py`,
+`xlnet.py`). Not here: how a config becomes modules (`assemble.py`), what it counts (`counts.py`),
+and the tables of parts by name (`nn/parts.py`). Chapter 05 teaches this.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
-
-from torch import nn
+from typing import ClassVar
 
 from llmcourse.errors import UserError, nearest
-from llmcourse.nn.attention import Attention, check_heads
-from llmcourse.nn.blocks import Block, DecoderBlock
-from llmcourse.nn.norms import RMSNorm
+from llmcourse.nn.attention import check_heads
 from llmcourse.nn.parts import MLPS, NORMS, RESIDUALS
-from llmcourse.nn.positions import (
-    ALiBi,
-    LearnedPositions,
-    RelativeBias,
-    RoPE,
-    SinusoidalPositions,
-    offsets,
-    relative_buckets,
-    sinusoids,
-)
+from llmcourse.nn.positions import offsets, relative_buckets, sinusoids
 from llmcourse.nn.rope_scaling import SCALINGS, scaling_of
-
-
-class Count(NamedTuple):
-    """Trained numbers.
-
-    Attributes:
-        matrices: weights that a token is multiplied with.
-        vectors: the rest: biases and the weights of norms.
-    """
-
-    matrices: int
-    vectors: int
-
-
-class Order(NamedTuple):
-    """How order gets into a stack of blocks: by one of these at the most."""
-
-    embedding: LearnedPositions | SinusoidalPositions | None
-    rotary: RoPE | None
-    bias: RelativeBias | ALiBi | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,49 +151,6 @@ class BlockConfig:
         derived = round(self.context_length / max(self.rope_factor, 1))
         return derived if self.rope_original_length is None else self.rope_original_length
 
-    @property
-    def query_matrices(self) -> int:
-        """How many weights what asks is multiplied with in attention: `q_proj` and `o_proj`."""
-        return 2 * self.d_model * self.n_heads * self.head_width
-
-    @property
-    def key_matrices(self) -> int:
-        """How many weights what is looked at is multiplied with: `k_proj` and `v_proj`."""
-        return 2 * self.d_model * self.kv_heads * self.head_width
-
-    @property
-    def attention(self) -> Count:
-        """The trained numbers of one attention."""
-        biases = self.head_width * (self.n_heads + 2 * self.kv_heads) + self.d_model
-        norms = 2 * self.head_width * self.qk_norm
-        return Count(self.query_matrices + self.key_matrices, biases * self.bias + norms)
-
-    @property
-    def feed_forward(self) -> Count:
-        """The trained numbers of one feed-forward part."""
-        n_matrices = MLPS[self.mlp].n_matrices
-        biases = (n_matrices - 1) * self.ff_width + self.d_model
-        return Count(n_matrices * self.d_model * self.ff_width, biases * self.bias)
-
-    @property
-    def norm_width(self) -> int:
-        """The trained numbers of one norm."""
-        return self.d_model * (1 + (self.norm == "layernorm" and self.bias))
-
-    @property
-    def position_parameters(self) -> int:
-        """The trained numbers that bring order into one stack of blocks."""
-        learned = self.context_length * self.d_model * (self.positions == "learned")
-        return learned + self.relative_buckets * self.n_heads * (self.positions == "relative")
-
-    def looking_flops(self, n_queries: int, n_keys: int) -> int:
-        """Floating-point operations of one attention but for its projections: `4 T S H K`.
-
-        A multiplication and an addition for the scores, and as many to mix the values. All of the
-        rectangle counts, also what a mask hides.
-        """
-        return 4 * n_queries * n_keys * self.n_heads * self.head_width
-
 
 def at_least(least: int, name: str, value: int | None) -> None:
     """Refuse a size that is too small; None, which is derived, passes.
@@ -249,89 +173,3 @@ def check_length(length: int, context_length: int) -> None:
             f"{length} tokens do not fit into the context_length of {context_length}: "
             f"give {context_length} at the most"
         )
-
-
-def norm_of(config: BlockConfig) -> nn.Module:
-    """A norm over the model's width."""
-    return NORMS[config.norm](config.d_model, config.norm_eps, config.bias)
-
-
-def final_norm_of(config: BlockConfig) -> nn.Module:
-    """What stands after the last block: with post-norm nothing, for it has normalised already."""
-    return norm_of(config) if config.residual == "pre" else nn.Identity()
-
-
-def attention_of(config: BlockConfig, order: Order | None = None) -> Attention:
-    """An attention; one that looks at another text has no `order`."""
-    q_norm, k_norm = None, None
-    if config.qk_norm:
-        q_norm = RMSNorm(config.head_width, eps=config.norm_eps)
-        k_norm = RMSNorm(config.head_width, eps=config.norm_eps)
-    return Attention(
-        d_model=config.d_model,
-        n_heads=config.n_heads,
-        n_kv_heads=config.n_kv_heads,
-        head_dim=config.head_dim,
-        bias=config.bias,
-        dropout=config.dropout,
-        q_norm=q_norm,
-        k_norm=k_norm,
-        rotary=None if order is None else order.rotary,
-        position_bias=None if order is None else order.bias,
-    )
-
-
-def feed_forward_of(config: BlockConfig) -> nn.Module:
-    """A feed-forward part."""
-    return MLPS[config.mlp](config.d_model, config.ff_width, bias=config.bias)
-
-
-def block_of(config: BlockConfig, order: Order) -> Block:
-    """A layer that reads one text."""
-    return Block(
-        norm_of(config),
-        attention_of(config, order),
-        norm_of(config),
-        feed_forward_of(config),
-        config.dropout,
-        RESIDUALS[config.residual],
-    )
-
-
-def decoder_block_of(config: BlockConfig, order: Order) -> DecoderBlock:
-    """A layer that also reads another text."""
-    return DecoderBlock(
-        norm_of(config),
-        attention_of(config, order),
-        norm_of(config),
-        attention_of(config),
-        norm_of(config),
-        feed_forward_of(config),
-        config.dropout,
-        RESIDUALS[config.residual],
-    )
-
-
-def order_of(config: BlockConfig, *, bidirectional: bool) -> Order:
-    """How order gets into one stack; its blocks share it, as in T5 (Raffel et al., 2020)."""
-    embedding, rotary, bias = None, None, None
-    match config.positions:
-        case "learned":
-            embedding = LearnedPositions(config.context_length, config.d_model)
-        case "sinusoidal":
-            embedding = SinusoidalPositions(config.context_length, config.d_model)
-        case "rope":
-            rotary = RoPE(
-                config.head_width,
-                theta=config.rope_theta,
-                context_length=config.context_length,
-                scaling=scaling_of(
-                    config.rope_scaling, config.rope_factor, config.rope_trained_length
-                ),
-            )
-        case "alibi":
-            bias = ALiBi(config.n_heads)
-        case "relative":
-            sizes = config.n_heads, config.relative_buckets, config.relative_distance
-            bias = RelativeBias(*sizes, bidirectional=bidirectional)
-    return Order(embedding, rotary, bias)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError
-from llmcourse.models.base import Sized
+from llmcourse.models.base import CountsFromConfig
 from llmcourse.models.bert import BERT, BERTConfig
 from llmcourse.nn.init import normal_
 
@@ -50,7 +50,7 @@ class DualEncoderConfig(BERTConfig):
 
     @property
     def n_parameters(self) -> int:
-        """How many trained numbers there are, the BERT's heads among them, tied ones once."""
+        """Number of parameters, the BERT's heads among them, tied ones once."""
         return super().n_parameters + self.projection * self.d_model * (self.d_model + self.bias)
 
     @property
@@ -100,7 +100,7 @@ def mean_pool(
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
-class DualEncoder(Sized, nn.Module):
+class DualEncoder(CountsFromConfig, nn.Module):
     """A vector for each text, initialised from the global generator.
 
     Attributes:
@@ -153,6 +153,7 @@ class DualEncoder(Sized, nn.Module):
                     "without dropout both views of a text are the same: "
                     "build the model with dropout=0.1, or give it other texts"
                 )
+            # Another pass through dropout makes another view of the same text.
             others, others_mask = ids, mask
         first = self.encoder(ids, mask=mask)
         return DualOutput(

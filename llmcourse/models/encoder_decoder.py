@@ -12,15 +12,22 @@ from typing import Any
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from llmcourse.models.base import Output, Sized
-from llmcourse.models.config import (
-    BlockConfig,
-    at_least,
-    block_of,
-    check_length,
-    decoder_block_of,
-    final_norm_of,
-    order_of,
+from llmcourse.models.assemble import (
+    build_block,
+    build_decoder_block,
+    build_final_norm,
+    build_positions,
+)
+from llmcourse.models.base import CountsFromConfig, Output
+from llmcourse.models.config import BlockConfig, at_least, check_length
+from llmcourse.models.counts import (
+    attention_flops,
+    attention_parameters,
+    key_matrices,
+    mlp_parameters,
+    norm_parameters,
+    position_parameters,
+    query_matrices,
 )
 from llmcourse.nn.cache import KVCache
 from llmcourse.nn.init import xavier_uniform_, zero_residual_outputs_
@@ -58,13 +65,14 @@ class EncoderDecoderConfig(BlockConfig):
 
     @property
     def n_parameters(self) -> int:
-        """How many trained numbers there are, shared and tied matrices counted once."""
-        attention, mlp, norm = sum(self.attention), sum(self.feed_forward), self.norm_width
+        """Number of parameters, shared and tied matrices counted once."""
+        attention, mlp = sum(attention_parameters(self)), sum(mlp_parameters(self))
+        norm = norm_parameters(self)
         encoder = self.n_layers * (attention + mlp + 2 * norm)
         decoder = self.decoder_layers * (2 * attention + mlp + 3 * norm)
         final_norms = 2 * norm * (self.residual == "pre")
         n_tokens = self.vocab_size * (2 - self.tie_embeddings) + (self.source_vocab_size or 0)
-        tables = n_tokens * self.d_model + 2 * self.position_parameters
+        tables = n_tokens * self.d_model + 2 * position_parameters(self)
         return encoder + decoder + final_norms + tables
 
     def forward_flops(self, source_length: int, target_length: int) -> int:
@@ -74,11 +82,11 @@ class EncoderDecoderConfig(BlockConfig):
         key. The memory passes through the cross-attentions' `k_proj` and `v_proj`, the target
         through the rest of the decoder. Training takes three times as many.
         """
-        matrices = self.attention.matrices + self.feed_forward.matrices
-        encoder = 2 * source_length * matrices + self.looking_flops(source_length, source_length)
-        decoder = 2 * target_length * (matrices + self.query_matrices)
-        decoder += 2 * source_length * self.key_matrices
-        decoder += self.looking_flops(target_length, target_length + source_length)
+        matrices = attention_parameters(self).matrices + mlp_parameters(self).matrices
+        encoder = 2 * source_length * matrices + attention_flops(self, source_length, source_length)
+        decoder = 2 * target_length * (matrices + query_matrices(self))
+        decoder += 2 * source_length * key_matrices(self)
+        decoder += attention_flops(self, target_length, target_length + source_length)
         head = 2 * target_length * self.vocab_size * self.d_model
         return self.n_layers * encoder + self.decoder_layers * decoder + head
 
@@ -157,18 +165,18 @@ class Encoder(nn.Module):
     """The stack that reads: every position looks at every other.
 
     Attributes:
-        position_embedding: what adds order to the embeddings, or None where attention does.
+        position_embedding: what adds positions to the embeddings, or None where attention does.
         blocks: the layers.
         norm: the final norm; with post-norm the identity.
     """
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
-        order = order_of(config, bidirectional=True)
-        self.position_embedding = order.embedding
+        positions = build_positions(config, bidirectional=True)
+        self.position_embedding = positions.embedding
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(block_of(config, order) for _ in range(config.n_layers))
-        self.norm = final_norm_of(config)
+        self.blocks = nn.ModuleList(build_block(config, positions) for _ in range(config.n_layers))
+        self.norm = build_final_norm(config)
 
     def forward(
         self, hidden: Float[Tensor, "B S D"], mask: Bool[Tensor, "#B #H #S #S"] | None = None
@@ -186,20 +194,20 @@ class Decoder(nn.Module):
     """The stack that writes: every position looks back, and at the encoder's memory.
 
     Attributes:
-        position_embedding: what adds order to the embeddings, or None where attention does.
+        position_embedding: what adds positions to the embeddings, or None where attention does.
         blocks: the layers.
         norm: the final norm; with post-norm the identity.
     """
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
-        order = order_of(config, bidirectional=False)
-        self.position_embedding = order.embedding
+        positions = build_positions(config, bidirectional=False)
+        self.position_embedding = positions.embedding
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(
-            decoder_block_of(config, order) for _ in range(config.decoder_layers)
+            build_decoder_block(config, positions) for _ in range(config.decoder_layers)
         )
-        self.norm = final_norm_of(config)
+        self.norm = build_final_norm(config)
 
     def forward(
         self,
@@ -217,14 +225,22 @@ class Decoder(nn.Module):
             start = 0 if cache is None else cache.length
             hidden = self.position_embedding(hidden, positions, start)
         hidden = self.dropout(hidden)
-        reading: dict[str, Any] = {"memory_mask": memory_mask, "memory_cache": memory_cache}
-        looking: dict[str, Any] = {"mask": mask, "positions": positions, "cache": cache}
         for layer, block in enumerate(self.blocks):
-            hidden = block(hidden, memory, is_causal=True, layer=layer, **reading, **looking)
+            hidden = block(
+                hidden,
+                memory,
+                memory_mask=memory_mask,
+                memory_cache=memory_cache,
+                mask=mask,
+                is_causal=True,
+                positions=positions,
+                cache=cache,
+                layer=layer,
+            )
         return self.norm(hidden)
 
 
-class EncoderDecoder(Sized, nn.Module):
+class EncoderDecoder(CountsFromConfig, nn.Module):
     """A transformer with two stacks, initialised from the global generator.
 
     Attributes:
@@ -246,6 +262,7 @@ class EncoderDecoder(Sized, nn.Module):
             if config.source_vocab_size is None
             else nn.Embedding(config.source_vocab_size, config.d_model)
         )
+        # For embedding alone: where the matrix is tied, the output head uses it unscaled.
         self.embedding_scale = config.d_model**0.5 if config.scale_embeddings else 1.0
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)

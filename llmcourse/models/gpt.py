@@ -1,10 +1,10 @@
 """GPT: a stack of causal blocks that says which token comes next, from GPT-2's recipe to today's.
 
 One module spans both recipes (and what lies between): the config names the parts, and
-`nn/parts.py` is where a name becomes a part. Not here: what it shares with other families
-(`models/config.py`), training (`train/`), the loss (`objectives/clm.py`), generation (`generate/`),
-files (`models/files.py`), other libraries' formats (`export/`). Chapter 05 builds it, chapter 09
-trains it.
+`models/assemble.py` is where a name becomes a part. Not here: what it shares with other families
+(`models/config.py`, `models/counts.py`), training (`train/`), the loss (`objectives/clm.py`),
+generation (`generate/`), files (`models/files.py`), other libraries' formats (`export/`). Chapter
+05 builds it, chapter 09 trains it.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,21 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError
-from llmcourse.models.base import Output, Sized
-from llmcourse.models.config import BlockConfig, block_of, final_norm_of, order_of
+from llmcourse.models.assemble import build_block, build_final_norm, build_positions
+from llmcourse.models.base import CountsFromConfig, Output
+from llmcourse.models.config import BlockConfig
+from llmcourse.models.counts import (
+    attention_flops,
+    attention_parameters,
+    mlp_parameters,
+    norm_parameters,
+    position_parameters,
+)
 from llmcourse.nn.cache import KVCache
 from llmcourse.nn.init import normal_, scale_residual_outputs_, zero_residual_outputs_
 
 POSITIONS = ("none", "sinusoidal", "learned", "relative", "alibi", "rope")
-"""What can bring order into a stack that looks back."""
+"""Position encodings that a causal stack can have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +51,17 @@ class GPTConfig(BlockConfig):
     @property
     def n_matrix_parameters(self) -> int:
         """How many weights a token is multiplied with: all matrices, the output head among them."""
-        matrices = self.attention.matrices + self.feed_forward.matrices
+        matrices = attention_parameters(self).matrices + mlp_parameters(self).matrices
         return self.n_layers * matrices + self.vocab_size * self.d_model
 
     @property
     def n_parameters(self) -> int:
-        """How many trained numbers there are, tied matrices counted once."""
-        vectors = self.attention.vectors + self.feed_forward.vectors + 2 * self.norm_width
-        final_norm = self.norm_width * (self.residual == "pre")
+        """Number of parameters, tied matrices counted once."""
+        norm = norm_parameters(self)
+        vectors = attention_parameters(self).vectors + mlp_parameters(self).vectors + 2 * norm
+        final_norm = norm * (self.residual == "pre")
         token_table = self.vocab_size * self.d_model * (not self.tie_embeddings)
-        tables = token_table + self.position_parameters
+        tables = token_table + position_parameters(self)
         return self.n_matrix_parameters + self.n_layers * vectors + final_norm + tables
 
     def forward_flops(self, length: int) -> int:
@@ -62,8 +71,8 @@ class GPTConfig(BlockConfig):
         and for each key and value that is looked at. All of attention's square counts, though half
         is masked (Chowdhery et al., 2022, appendix B).
         """
-        looking = self.n_layers * self.looking_flops(length, length)
-        return 2 * length * self.n_matrix_parameters + looking
+        attention = self.n_layers * attention_flops(self, length, length)
+        return 2 * length * self.n_matrix_parameters + attention
 
     @property
     def flops_per_token(self) -> int:
@@ -106,7 +115,7 @@ def modern_recipe(**sizes: Any) -> GPTConfig:
     return GPTConfig(**sizes)
 
 
-class GPT(Sized, nn.Module):
+class GPT(CountsFromConfig, nn.Module):
     """A decoder-only transformer, initialised from the global generator.
 
     Attributes:
@@ -114,6 +123,7 @@ class GPT(Sized, nn.Module):
         token_embedding: a vector for each token, `[V, D]`.
         position_embedding: adds a vector for each position, learned or sinusoidal; or None.
         position_bias: what all layers add to their scores, relative bias or ALiBi; or None.
+        dropout: on the embeddings; the blocks have their own.
         blocks: the L layers.
         norm: the final norm; with post-norm the identity.
         lm_head: from hidden states to logits, `[V, D]`; the token embedding itself where tied.
@@ -125,23 +135,26 @@ class GPT(Sized, nn.Module):
         super().__init__()
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
-        order = order_of(config, bidirectional=False)
-        self.position_embedding = order.embedding
-        self.position_bias = order.bias
+        # One at the most: an embedding, a rotation of queries and keys, or a bias on the scores.
+        positions = build_positions(config, bidirectional=False)
+        self.position_embedding = positions.embedding
+        self.position_bias = positions.bias
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(block_of(config, order) for _ in range(config.n_layers))
-        self.norm = final_norm_of(config)
+        self.blocks = nn.ModuleList(build_block(config, positions) for _ in range(config.n_layers))
+        self.norm = build_final_norm(config)
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         normal_(self)
+        # Each block adds to the residual stream: nothing at first, or little, so that L of them
+        # together do not drown the embeddings.
         if config.zero_init_outputs:
             zero_residual_outputs_(self)
         else:
             scale_residual_outputs_(self, config.n_layers)
-        if config.tie_embeddings:
+        if config.tie_embeddings:  # one matrix, whose row embeds a token and scores it
             self.lm_head.weight = self.token_embedding.weight
 
     def new_cache(self) -> KVCache:
-        """A cache of nothing."""
+        """Cache of keys and values, empty, with a place for each layer."""
         return KVCache(self.config.n_layers)
 
     def forward(
@@ -171,14 +184,18 @@ class GPT(Sized, nn.Module):
                 f"{start + ids.size(1)} tokens do not fit into the context_length of "
                 f"{self.config.context_length}: give the last {self.config.context_length}"
             )
-        hidden = self.token_embedding(ids)  # B T D
-        if self.config.positions == "sinusoidal":  # or sinusoids would drown the tokens
+        hidden = self.token_embedding(ids)  # B T -> B T D
+        if self.config.positions == "sinusoidal":
+            # Sinusoids have entries near 1, embeddings near 0.02: unscaled, tokens would drown.
             hidden = hidden * self.config.d_model**0.5
         if self.position_embedding is not None:
             hidden = self.position_embedding(hidden, positions, start)
         hidden = self.dropout(hidden)
-        looking: dict[str, Any] = {"mask": mask, "positions": positions, "cache": cache}
+        # Each block reads the residual stream and adds to it. Within its attention
+        # B T (H K) -> B H T K and back; outside it the stream stays B T D.
         for layer, block in enumerate(self.blocks):
-            hidden = block(hidden, is_causal=True, layer=layer, **looking)
+            hidden = block(
+                hidden, mask=mask, is_causal=True, positions=positions, cache=cache, layer=layer
+            )
         hidden = self.norm(hidden)
-        return Output(self.lm_head(hidden), hidden)
+        return Output(self.lm_head(hidden), hidden)  # B T D -> B T V

@@ -43,7 +43,7 @@ class MLPLMConfig:
 
     @property
     def n_parameters(self) -> int:
-        """How many trained numbers there are."""
+        """Number of parameters."""
         hidden = self.context_length * self.d_model * self.d_ff + self.d_ff
         return self.vocab_size * self.d_model + hidden + (self.d_ff + 1) * self.vocab_size
 
@@ -69,7 +69,7 @@ class MLPLM(nn.Module):
 
     @property
     def n_parameters(self) -> int:
-        """How many trained numbers there are."""
+        """Number of parameters."""
         return self.config.n_parameters
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Output:

@@ -50,7 +50,7 @@ class RNNLMConfig:
 
     @property
     def n_parameters(self) -> int:
-        """How many trained numbers there are."""
+        """Number of parameters."""
         tables = (2 * self.d_model + 1) * self.vocab_size
         layer = 2 * CELLS[self.cell].n_gates * self.d_model * (self.d_model + 1)
         return tables + self.n_layers * layer
@@ -79,7 +79,7 @@ class RNNLM(nn.Module):
 
     @property
     def n_parameters(self) -> int:
-        """How many trained numbers there are."""
+        """Number of parameters."""
         return self.config.n_parameters
 
     def new_cache(self) -> StateCache:

@@ -74,7 +74,7 @@ def split_heads(x: Float[Tensor, "B T HK"], n_heads: int) -> Float[Tensor, "B H 
 
 
 def merge_heads(x: Float[Tensor, "B H T K"]) -> Float[Tensor, "B T HK"]:
-    """The way back from `split_heads`: `B H T K -> B T (H K)`."""
+    """Inverse of `split_heads`: `B H T K -> B T (H K)`."""
     return x.transpose(1, 2).flatten(2)
 
 
@@ -183,23 +183,26 @@ class Attention(nn.Module):
             layer: which of the cache's layers is this one's.
         """
         start = 0 if cache is None else cache.length_of(layer)
-        q = split_heads(self.q_proj(hidden), self.n_heads)
+        q = split_heads(self.q_proj(hidden), self.n_heads)  # B T (H K) -> B H T K
         if self.q_norm is not None:
             q = self.q_norm(q)
         if self.rotary is not None:
             q = self.rotary(q, positions, start)
+        # A context is the same at every call: its keys and values are computed once, then read.
         if context is not None and cache is not None and start:
             k, v = cache.get(layer)
         else:
             k, v = self._keys_and_values(hidden if context is None else context, positions, start)
             if cache is not None:
                 k, v = cache.update(layer, k, v)
-        return self.o_proj(merge_heads(self._attend(q, k, v, mask, is_causal)))
+        mixed = self._attend(q, k, v, mask, is_causal)
+        return self.o_proj(merge_heads(mixed))  # B H T K -> B T (H K) -> B T D
 
     def _keys_and_values(
         self, source: Float[Tensor, "B S D"], positions: Int[Tensor, "#B S"] | None, start: int
     ) -> tuple[Float[Tensor, "B G S K"], Float[Tensor, "B G S K"]]:
         """What `source` offers to be looked at, standing at `positions`, or from `start` on."""
+        # B S (G K) -> B G S K: with fewer key/value heads than query heads, the cache is smaller.
         k = split_heads(self.k_proj(source), self.n_kv_heads)
         v = split_heads(self.v_proj(source), self.n_kv_heads)
         if self.k_norm is not None:
@@ -220,6 +223,8 @@ class Attention(nn.Module):
         n_queries, n_keys = q.size(-2), k.size(-2)
         dropout = self.dropout if self.training else 0.0
         bias = None if self.position_bias is None else self.position_bias(n_queries, n_keys)
+        # The fused kernel never holds the weights, so whoever taps them needs them written out;
+        # both ways give the same output.
         explicit = is_watched(self.weights) or _explicit_is_faster(q) or bias is not None
         is_causal = is_causal and n_queries > 1  # the last query sees every key as it is
         if is_causal and (explicit or mask is not None or n_queries != n_keys):
@@ -227,6 +232,7 @@ class Attention(nn.Module):
             past = causal(n_queries, n_keys, q.device)
             mask, is_causal = past if mask is None else mask & past, False
         if not explicit:
+            # With `enable_gqa` each group's keys and values serve H / G query heads.
             return F.scaled_dot_product_attention(
                 q, k, v, mask, dropout, is_causal, enable_gqa=self.n_heads != self.n_kv_heads
             )

@@ -5,9 +5,8 @@ themselves, which are passed in, and the stack of blocks (`models/`). Chapter 05
 """
 
 from collections.abc import Callable
-from typing import Any
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from llmcourse.nn.attention import Attention
@@ -68,11 +67,37 @@ class Block(nn.Module):
         self.residual = residual
         self.hidden = nn.Identity()
 
-    def forward(self, hidden: Float[Tensor, "B T D"], **looking: Any) -> Float[Tensor, "B T D"]:
-        """Transform the residual stream; `looking` is what `Attention.forward` takes by keyword."""
-        attend: Branch = lambda x: self.dropout(self.attention(x, **looking))  # noqa: E731
+    def forward(
+        self,
+        hidden: Float[Tensor, "B T D"],
+        *,
+        context: Float[Tensor, "B S D"] | None = None,
+        mask: Bool[Tensor, "#B #H #T #N"] | Bool[Tensor, "#T #N"] | None = None,
+        is_causal: bool = False,
+        positions: Int[Tensor, "#B T"] | None = None,
+        cache: KVCache | None = None,
+        layer: int = 0,
+    ) -> Float[Tensor, "B T D"]:
+        """Transform the residual stream; the keyword arguments are `Attention.forward`'s."""
+
+        def attend(x: Tensor) -> Tensor:
+            mixed = self.attention(
+                x,
+                context=context,
+                mask=mask,
+                is_causal=is_causal,
+                positions=positions,
+                cache=cache,
+                layer=layer,
+            )
+            return self.dropout(mixed)
+
+        def transform(x: Tensor) -> Tensor:
+            return self.dropout(self.mlp(x))
+
+        # Where the norm stands is up to `residual`, which calls the branch.
         hidden = self.residual(hidden, self.norm1, attend)
-        hidden = self.residual(hidden, self.norm2, lambda x: self.dropout(self.mlp(x)))
+        hidden = self.residual(hidden, self.norm2, transform)
         return self.hidden(hidden)
 
 
@@ -121,8 +146,11 @@ class DecoderBlock(nn.Module):
         *,
         memory_mask: Bool[Tensor, "#B #H #T #S"] | None = None,
         memory_cache: KVCache | None = None,
+        mask: Bool[Tensor, "#B #H #T #N"] | Bool[Tensor, "#T #N"] | None = None,
+        is_causal: bool = False,
+        positions: Int[Tensor, "#B T"] | None = None,
+        cache: KVCache | None = None,
         layer: int = 0,
-        **looking: Any,
     ) -> Float[Tensor, "B T D"]:
         """Transform the residual stream, reading `memory` on the way.
 
@@ -131,18 +159,31 @@ class DecoderBlock(nn.Module):
             memory: what the encoder made of the text being read.
             memory_mask: True where a position may look at the memory.
             memory_cache: the memory's keys and values, computed at the first call and then kept.
+            mask: `Attention.forward`'s, for the self-attention, like those that follow.
+            is_causal: whether a position sees itself and what came before.
+            positions: where `hidden` stands.
+            cache: past keys and values of the self-attention.
             layer: which of the caches' layers is this one's.
-            looking: what else `Attention.forward` takes by keyword, for the self-attention.
         """
-        reading: dict[str, Any] = {"mask": memory_mask, "cache": memory_cache, "layer": layer}
 
         def attend(x: Tensor) -> Tensor:
-            return self.dropout(self.attention(x, layer=layer, **looking))
+            mixed = self.attention(
+                x, mask=mask, is_causal=is_causal, positions=positions, cache=cache, layer=layer
+            )
+            return self.dropout(mixed)
 
         def read(x: Tensor) -> Tensor:
-            return self.dropout(self.cross_attention(x, context=memory, **reading))
+            # Queries from the text being written, keys and values from the memory; nothing is
+            # hidden but padding, for the text being read is there as a whole.
+            mixed = self.cross_attention(
+                x, context=memory, mask=memory_mask, cache=memory_cache, layer=layer
+            )
+            return self.dropout(mixed)
+
+        def transform(x: Tensor) -> Tensor:
+            return self.dropout(self.mlp(x))
 
         hidden = self.residual(hidden, self.norm1, attend)
         hidden = self.residual(hidden, self.norm2, read)
-        hidden = self.residual(hidden, self.norm3, lambda x: self.dropout(self.mlp(x)))
+        hidden = self.residual(hidden, self.norm3, transform)
         return self.hidden(hidden)

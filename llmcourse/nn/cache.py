@@ -20,6 +20,7 @@ class KVCache:
     @property
     def length(self) -> int:
         """How many positions have passed through the whole model."""
+        # The last layer's: it is the last to be updated within a forward pass.
         return self.length_of(len(self._layers) - 1)
 
     def length_of(self, layer: int) -> int:
@@ -39,6 +40,7 @@ class KVCache:
         """Append the new positions' keys and values; returns all that the layer now holds."""
         held = self._layers[layer]
         if held is not None:
+            # B G S K and B G T K -> B G (S + T) K
             k, v = torch.cat([held[0], k], dim=-2), torch.cat([held[1], v], dim=-2)
         self._layers[layer] = (k, v)
         return k, v

@@ -35,6 +35,7 @@ def gain(activation: Callable[[Tensor], Tensor]) -> float:
     Raises:
         UserError: the activation leaves nothing, or no finite number.
     """
+    # Beyond 10 standard deviations the density is below 1e-22.
     z = torch.linspace(-10, 10, 20_001, dtype=torch.float64)
     density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
     mean_square = torch.trapezoid(activation(z).square() * density, z).item()

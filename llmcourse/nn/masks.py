@@ -27,6 +27,7 @@ def causal(
         raise UserError(
             f"a causal mask of {n_queries} queries needs at least as many keys, not {n_keys}"
         )
+    # Shifted right by S - T: the queries are the last T of the S positions.
     whole = torch.ones(n_queries, n_keys, dtype=torch.bool, device=device)
     return whole.tril(n_keys - n_queries)
 

@@ -158,6 +158,7 @@ class RoPE(nn.Module):
             raise UserError(
                 f"head_dim={head_dim} is odd: rotary positions turn pairs, so make it even"
             )
+        # Not persistent: the tables follow from the config, so no checkpoint has to hold them.
         cosines, sines = rope_tables(head_dim, theta, context_length, scaling)
         self.register_buffer("cosines", cosines, persistent=False)
         self.register_buffer("sines", sines, persistent=False)
@@ -213,6 +214,7 @@ def relative_buckets(
     distances = offsets.abs() if bidirectional else (-offsets).clamp(min=0)
     # In single precision, as T5: on borders between buckets the rounding decides, so it must agree.
     growth = torch.log(distances.clamp(min=1).float() / exact) / math.log(max_distance / exact)
+    # From `exact` on, borders grow like a geometric series: even steps of the logarithm.
     far = exact + (growth * (n_buckets - exact)).long()
     found = torch.where(distances < exact, distances, far.clamp(max=n_buckets - 1))
     return found + n_buckets * (offsets > 0) if bidirectional else found
@@ -254,7 +256,7 @@ class RelativeBias(nn.Module):
     def forward(self, n_queries: int, n_keys: int) -> Float[Tensor, "H T S"]:
         """The biases of all heads; the last query stands at the last key."""
         ahead = offsets(n_queries, n_keys, self.weight.device)
-        return self.weight[self._buckets(ahead)].permute(2, 0, 1)  # H T S
+        return self.weight[self._buckets(ahead)].permute(2, 0, 1)  # T S H -> H T S
 
 
 def alibi_slopes(n_heads: int) -> Float[Tensor, " H"]:
@@ -285,7 +287,7 @@ class ALiBi(nn.Module):
     def forward(self, n_queries: int, n_keys: int) -> Float[Tensor, "H T S"]:
         """The biases of all heads; the last query stands at the last key."""
         distances = offsets(n_queries, n_keys, self.slopes.device).abs()
-        return -self.slopes[:, None, None] * distances
+        return -self.slopes[:, None, None] * distances  # H 1 1, T S -> H T S
 
 
 def _rows(

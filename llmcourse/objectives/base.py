@@ -88,8 +88,8 @@ class Objective(ABC):
     def loss(self, output: Any, batch: Batch) -> LossSum:
         """Compare what the model said with the targets."""
 
-    def figures(self, output: Any, batch: Batch) -> dict[str, LossSum]:
-        """What an evaluation reports besides the loss, by name, each a sum and a count.
+    def metrics(self, output: Any, batch: Batch) -> dict[str, LossSum]:
+        """Metrics that an evaluation reports besides the loss, by name, each a sum and a count.
 
         `token loss` is the part of the loss that was paid for text, where the loss holds another
         part too; it is what bits per byte are made of.

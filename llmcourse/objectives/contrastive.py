@@ -82,11 +82,12 @@ class Contrastive(Objective):
     def loss(self, output: DualOutput, batch: Batch) -> LossSum:
         """The nats that it takes to name the second view of each text, summed over the texts."""
         scores = similarities(output.anchors, output.others) / self.temperature
+        # Text i belongs to text i: the right answers are the diagonal of B x B scores.
         right = torch.arange(len(scores), device=scores.device)
         total = F.cross_entropy(scores, right, reduction="sum")
         return LossSum(total, torch.tensor(len(scores), device=scores.device))
 
-    def figures(self, output: DualOutput, batch: Batch) -> dict[str, LossSum]:
+    def metrics(self, output: DualOutput, batch: Batch) -> dict[str, LossSum]:
         """`pair accuracy`: how many first views are nearest to their own second view."""
         scores = similarities(output.anchors, output.others)
         right = scores.argmax(dim=1) == torch.arange(len(scores), device=scores.device)
@@ -119,11 +120,13 @@ def draw_crop(
     that, rounded up. A row without text gives one without.
     """
     begins = is_text.int().argmax(dim=1)
+    # argmax finds the first True: of the row, and of the row read backwards.
     lengths = tokens.size(1) - is_text.flip(1).int().argmax(dim=1) - begins
     kept = (lengths * share).ceil().long()
     starts = begins + torch.from_numpy(rng.integers(0, (lengths - kept + 1).numpy()))
     steps = torch.arange(int(np.ceil(tokens.size(1) * share)))
     shown = steps < kept[:, None]
+    # B 1 + M -> B M; what is clamped lies behind the stretch, and is blanked out below.
     places = (starts[:, None] + steps).clamp(max=tokens.size(1) - 1)
     return View(
         tokens=tokens.gather(1, places).masked_fill(~shown, blank_id),

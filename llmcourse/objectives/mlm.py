@@ -2,7 +2,7 @@
 
 The objective of BERT (Devlin et al., 2018), with its three ways to choose what is hidden: token by
 token, word by word, span by span. Not here: the same beside a question about two sentences
-(`sentence_pair.py`), and spans that are cut out and written down elsewhere (`denoising.py`).
+(`sentence_pair.py`), and spans that are cut out and written down elsewhere (`span_corruption.py`).
 Chapter 07 teaches this.
 """
 
@@ -111,6 +111,8 @@ class MaskedLM(Objective):
         random tokens of a unit are drawn one by one, and may be the right ones.
         """
         masked, random, _ = self.replace
+        # A number for each place, of which all tokens of a unit take that of the same place: so one
+        # draw decides about a whole word or span.
         draws = torch.from_numpy(rng.random(tokens.shape)).gather(1, self._units(tokens, chosen))
         noise = self.vocabulary.random_tokens(tuple(tokens.shape), rng)
         corrupted = torch.where(draws < masked + random, noise, tokens)
@@ -127,6 +129,7 @@ class MaskedLM(Objective):
             return torch.arange(tokens.size(1)).expand_as(tokens)
         if self.unit == "word":
             return self.vocabulary.words(tokens)
+        # Spans: a unit begins where a chosen token follows one that is not.
         begins = chosen.clone()
         begins[:, 1:] &= ~chosen[:, :-1]
         return begins.cumsum(dim=1)
@@ -139,8 +142,10 @@ class MaskedLM(Objective):
         hidden or special.
         """
         seen = text.copy()
+        # Rounded up or down by chance, so that the mean is the share asked for.
         missing = math.floor(self.rate * text.sum() + rng.random())
         while missing:
+            # From a token, not from a word: long words are as likely to be hit as they are long.
             word = words[rng.choice(np.flatnonzero(seen))]
             n_words = min(rng.geometric(1 / self.mean_span), LONGEST_SPAN)
             start, end = words.searchsorted([word, word + n_words])
@@ -148,5 +153,5 @@ class MaskedLM(Objective):
             run = seen[start : min(end, start + missing)]
             run = run[: run.argmin()] if not run.all() else run
             missing -= len(run)
-            run[:] = False
+            run[:] = False  # `run` is a view: this hides its tokens in `seen`
         return text & ~seen

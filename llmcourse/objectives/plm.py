@@ -1,4 +1,4 @@
-"""Permutation language modelling: say the tokens of a row one after another, in any order.
+"""Permutation language modelling: predict the tokens of a row one after another, in any order.
 
 XLNet (Yang et al., 2019). Left to right is one of `T!` orders in which a text's probability can be
 taken apart. Over many orders each token is predicted from every side, as BERT does it, yet no
@@ -18,16 +18,16 @@ from llmcourse.objectives.vocabulary import Vocabulary
 
 
 class PermutationLM(Objective):
-    """A random order a row, of which only the end is predicted.
+    """A random permutation of each row, of which only the end is predicted.
 
         loss = -sum_i log p(x_{z_i} | x_{z_1}, ..., x_{z_{i-1}}),   i > T - T / predict
 
-    for an order z of the T positions.
+    for a permutation z of the T positions.
 
-    The first tokens of an order have little to go by, and would teach little (Yang et al., 2019,
-    section 2.3, where `predict` is K = 6, and neighbours are predicted together; here each token
-    stands for itself). Special tokens come first in every order: all may see them, and nobody has
-    to guess them.
+    The first tokens of a permutation have little to go by, and would teach little (Yang et al.,
+    2019, section 2.3, where `predict` is K = 6, and neighbours are predicted together; here each
+    token stands for itself). Special tokens come first in every permutation: all may see them, and
+    nobody has to guess them.
 
     Args:
         vocabulary: the tokens.
@@ -44,29 +44,31 @@ class PermutationLM(Objective):
         self.predict = predict
 
     def prepare(self, tokens: Int[Tensor, "B T"], rng: np.random.Generator) -> Batch:
-        """Draw an order for each row; the text stays as it is.
+        """Draw a permutation for each row; the text stays as it is.
 
-        `extras["order"]` holds the rank of each position, 0 for the one that is seen by all others.
+        `extras["permutation"]` holds the rank of each position, 0 for the one that is seen by all
+        others.
         """
         is_text = self.vocabulary.is_text(tokens)
+        # Text from [1, 2), special tokens from [0, 1): so these come first in every permutation.
         draws = torch.from_numpy(rng.random(tokens.shape)) + is_text
-        order = ranks(draws)
+        permutation = ranks(draws)
         first_target = tokens.size(1) - max(1, tokens.size(1) // self.predict)
-        scored = (order >= first_target) & is_text
+        scored = (permutation >= first_target) & is_text
         return Batch(
             ids=tokens,
             targets=torch.where(scored, tokens, IGNORE),
-            extras={"order": order},
+            extras={"permutation": permutation},
         )
 
     def loss(self, output: Output, batch: Batch) -> LossSum:
-        """The cross-entropy in nats, summed over the end of each order."""
+        """The cross-entropy in nats, summed over the end of each permutation."""
         return token_loss(output.logits, batch.targets)
 
 
 def ranks(draws: Tensor) -> Int[Tensor, "B T"]:
-    """The place of each number in its row's order: 0 for the smallest, `[.3, .9, .1] -> [1, 2, 0]`.
+    """Rank of each number within its row: 0 for the smallest, `[.3, .9, .1] -> [1, 2, 0]`.
 
-    Ranks of independent draws are an even choice among all orders.
+    Ranks of independent draws are an even choice among all permutations.
     """
     return draws.argsort(dim=1).argsort(dim=1)

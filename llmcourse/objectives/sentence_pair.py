@@ -141,14 +141,14 @@ class SentencePairs(Objective):
             return self.pair_weight or 1
         return max(1, round(self.masking.rate * (length - N_EXTRA)))
 
-    def figures(self, output: BERTOutput, batch: Batch) -> dict[str, LossSum]:
+    def metrics(self, output: BERTOutput, batch: Batch) -> dict[str, LossSum]:
         """The two parts of the loss, and the share of pairs that were told right."""
         pairs = pair_loss(output.pair_logits, labels_of(batch))
         right = (output.pair_logits.argmax(-1) == labels_of(batch)).sum().float()
-        figures = {"pair loss": pairs, "pair accuracy": LossSum(right, pairs.count)}
+        metrics = {"pair loss": pairs, "pair accuracy": LossSum(right, pairs.count)}
         if self.masking is not None:
-            figures = {"token loss": token_loss(output.logits, batch.targets), **figures}
-        return figures
+            metrics = {"token loss": token_loss(output.logits, batch.targets), **metrics}
+        return metrics
 
     def _cut(self, ends: np.ndarray, text: np.ndarray) -> Cut:
         """One window's cut; a place `p` lies between tokens `p - 1` and `p`."""
@@ -156,9 +156,12 @@ class SentencePairs(Objective):
         half = length // 2
         end = np.r_[False, ends]
         behind, ahead = np.r_[True, text], np.r_[text, True]  # what is beyond the window is text
+        # A sentence starts before text, behind an end or a special token; it stops behind text, at
+        # an end or before a special token. In the middle both halves have to be text.
         starts = np.flatnonzero(ahead & (end | ~behind))
         stops = np.flatnonzero(behind & (end | ~ahead))
         middles = np.flatnonzero(end & behind & ahead)
+        # The nearest to the middle that leaves whole sentences on both sides wins.
         for middle in sorted(middles, key=lambda place: abs(2 * place - length)):
             before = starts[(middle - half <= starts) & (starts < middle)]
             after = stops[(middle < stops) & (stops <= middle + half)]

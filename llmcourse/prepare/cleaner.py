@@ -6,11 +6,14 @@ Not here: what a step does (`text/`), and what becomes of what is kept (`pipelin
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from llmcourse.cleaning.clean import drop_boilerplate, language, mask_personal_data, repair
+from llmcourse.cleaning.boilerplate import drop_boilerplate
 from llmcourse.cleaning.dedup import Deduplicator
 from llmcourse.cleaning.dedup_index import DiskIndex
+from llmcourse.cleaning.language import language
 from llmcourse.cleaning.normalize import normalize
+from llmcourse.cleaning.personal_data import mask_personal_data
 from llmcourse.cleaning.quality import complaint, garbage_share
+from llmcourse.cleaning.repair import repair
 from llmcourse.data.documents import DOCUMENT_LENGTH, Document, gather
 from llmcourse.prepare.report import Report
 from llmcourse.prepare.settings import Settings

@@ -114,8 +114,8 @@ def _conclude(result: "Result") -> None:
     print(f"{result.steps} steps in {minutes}; {unit} on held-out text:", file=sys.stderr)
     for name, figure in rows.items():
         print(f"  {name:<14} {figure:.3f}", file=sys.stderr)
-    if score is not None and score.figures:
-        besides = ", ".join(f"{name} {figure.mean:.3f}" for name, figure in score.figures.items())
+    if score is not None and score.metrics:
+        besides = ", ".join(f"{name} {figure.mean:.3f}" for name, figure in score.metrics.items())
         print(f"besides, with losses in nats: {besides}", file=sys.stderr)
     print(f"report   {result.run / 'report.html'}", file=sys.stderr)
     if result.writes:

@@ -26,10 +26,11 @@ from llmcourse.models.xlnet import XLNet, XLNetConfig
 from llmcourse.objectives.base import Objective
 from llmcourse.objectives.clm import CausalLM
 from llmcourse.objectives.contrastive import Contrastive
-from llmcourse.objectives.denoising import SpanCorruption, TextInfilling
 from llmcourse.objectives.mlm import MaskedLM
 from llmcourse.objectives.plm import PermutationLM
 from llmcourse.objectives.sentence_pair import SentencePairs
+from llmcourse.objectives.span_corruption import SpanCorruption
+from llmcourse.objectives.text_infilling import TextInfilling
 from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.train.settings import ObjectiveName, Settings

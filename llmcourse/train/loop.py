@@ -218,7 +218,7 @@ def out_of_patience(state: TrainState, settings: Settings) -> str | None:
 def evaluate(parts: Parts, state: TrainState, monitor: Monitor) -> tuple[Score, str]:
     """Score the validation text, keep the model if it is the best so far, and draw a sample."""
     score, sample = score_model(parts), ""
-    better = state.scored(score.headline)
+    better = state.scored(score.selection_metric)
     if parts.ranks.is_main:
         if better:
             save_model(parts.model, parts.run.model)

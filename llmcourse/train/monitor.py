@@ -118,7 +118,7 @@ class Monitor:
     def evaluated(self, score: Score, sample: str) -> None:
         """Log an evaluation and its sample."""
         state = self.state
-        figures = {name: figure.mean for name, figure in score.figures.items()}
+        figures = {name: figure.mean for name, figure in score.metrics.items()}
         said = [f"loss {score.loss:.3f}", *(f"{name} {mean:.3f}" for name, mean in figures.items())]
         if score.bytes:
             said.insert(0, f"{score.bits_per_byte:.3f} bits per byte")

@@ -14,9 +14,10 @@ from llmcourse.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfi
 from llmcourse.models.gpt import GPT, GPTConfig
 from llmcourse.models.xlnet import XLNet, XLNetConfig
 from llmcourse.objectives.clm import CausalLM
-from llmcourse.objectives.denoising import SpanCorruption, TextInfilling
 from llmcourse.objectives.mlm import MaskedLM
 from llmcourse.objectives.plm import PermutationLM
+from llmcourse.objectives.span_corruption import SpanCorruption
+from llmcourse.objectives.text_infilling import TextInfilling
 from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.randomness import numpy_rng
 from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer

@@ -7,7 +7,7 @@ from torch import nn
 
 from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import (
-    Figure,
+    Metric,
     Score,
     evaluate,
     uniform_bits_per_byte,
@@ -191,34 +191,34 @@ def test_no_text_no_baseline(tokens):
 
 
 def test_figures_add_up_by_name():
-    one = Score(nats=1.0, tokens=2, bytes=3, figures={"pair accuracy": Figure(1.0, 2.0)})
+    one = Score(nats=1.0, tokens=2, bytes=3, metrics={"pair accuracy": Metric(1.0, 2.0)})
     other = Score(
         nats=4.0,
         tokens=5,
         bytes=6,
-        figures={"pair accuracy": Figure(2.0, 2.0), "token loss": Figure(1.0, 4.0)},
+        metrics={"pair accuracy": Metric(2.0, 2.0), "token loss": Metric(1.0, 4.0)},
     )
     both = one + other
     assert (both.nats, both.tokens, both.bytes) == (5.0, 7, 9)
-    assert both.figures == {"pair accuracy": Figure(3.0, 4.0), "token loss": Figure(1.0, 4.0)}
-    assert both.figures["pair accuracy"].mean == 0.75
+    assert both.metrics == {"pair accuracy": Metric(3.0, 4.0), "token loss": Metric(1.0, 4.0)}
+    assert both.metrics["pair accuracy"].mean == 0.75
 
 
 def test_bits_per_byte_are_those_of_the_text_alone():
     """A loss that was also paid for pairs says nothing of the text."""
-    score = Score(nats=100.0, tokens=20, bytes=8, figures={"token loss": Figure(8 * LN2, 4)})
+    score = Score(nats=100.0, tokens=20, bytes=8, metrics={"token loss": Metric(8 * LN2, 4)})
     assert score.bits_per_byte == pytest.approx(1.0)
     assert score.perplexity == pytest.approx(4.0)
     assert score.loss == 5.0
-    assert score.headline == score.bits_per_byte
+    assert score.selection_metric == score.bits_per_byte
 
 
-def test_without_text_the_loss_is_the_headline():
+def test_without_text_the_loss_is_the_selection_metric():
     score = Score(nats=6.0, tokens=3, bytes=0)
-    assert score.headline == score.loss == 2.0
+    assert score.selection_metric == score.loss == 2.0
     with pytest.raises(UserError, match="nothing to score: 3 tokens of 0 bytes"):
         _ = score.bits_per_byte
 
 
 def test_a_figure_over_nothing_is_no_number():
-    assert math.isnan(Figure(0.0, 0.0).mean)
+    assert math.isnan(Metric(0.0, 0.0).mean)

@@ -112,11 +112,11 @@ def influence(model, ids, of, **arguments):
 
 class TestNothingLeaks:
     def test_logits_see_what_came_before_in_the_order_and_nothing_else(self, model, ids, order):
-        seen = influence(model, ids, "logits", order=order)
+        seen = influence(model, ids, "logits", permutation=order)
         assert torch.equal(seen, order[:, None, :] < order[:, :, None])
 
     def test_hidden_states_see_their_own_token_too(self, model, ids, order):
-        seen = influence(model, ids, "hidden", order=order)
+        seen = influence(model, ids, "hidden", permutation=order)
         assert torch.equal(seen, order[:, None, :] <= order[:, :, None])
 
     def test_without_an_order_states_see_all_and_nothing_is_predicted(self, model, ids):
@@ -125,7 +125,7 @@ class TestNothingLeaks:
 
     def test_one_token_from_all_others(self, model, ids):
         order = (torch.arange(C) == 3).long().expand(2, C)
-        seen = influence(model, ids, "logits", order=order)[:, 3]
+        seen = influence(model, ids, "logits", permutation=order)[:, 3]
         assert torch.equal(seen, (torch.arange(C) != 3).expand(2, C))
 
     def test_all_tokens_from_all_others_at_once_would_leak(self, ids, monkeypatch):
@@ -143,21 +143,21 @@ class TestNothingLeaks:
 
     @pytest.mark.parametrize("place", [0, 3, C - 1])
     def test_another_token_changes_nothing_before_it_bit_for_bit(self, model, ids, order, place):
-        before = model(ids, order=order)
+        before = model(ids, permutation=order)
         ids[:, place] = (ids[:, place] + 1) % V
-        after = model(ids, order=order)
+        after = model(ids, permutation=order)
         kept = order <= order[:, place, None]  # its own query among them
         assert torch.equal(before.logits[kept], after.logits[kept])
         assert not torch.isclose(before.logits[~kept], after.logits[~kept]).all(-1).any()
 
     def test_rows_do_not_see_each_other(self, model, ids, order):
-        together = model(ids, order=order)
-        close(model(ids[1:], order=order[1:]).logits, together.logits[1:])
+        together = model(ids, permutation=order)
+        close(model(ids[1:], permutation=order[1:]).logits, together.logits[1:])
 
     def test_the_first_of_an_order_sees_nothing_and_is_finite(self, model, ids):
         """All of its attention is masked, forward and backward."""
         order = torch.arange(C).flip(0).expand(2, C)
-        logits = model(ids, order=order).logits
+        logits = model(ids, permutation=order).logits
         assert torch.equal(logits[0, -1], logits[1, -1])
         logits.square().sum().backward()
         assert logits.isfinite().all()
@@ -166,11 +166,11 @@ class TestNothingLeaks:
     def test_padding_is_invisible(self, model, ids, order):
         order[0] = torch.tensor([5, 1, 7, 2, 4, 0, 3, 6])  # the last three are padding
         mask = masks.padding(torch.tensor([5, C]), C)
-        padded = model(ids, order=order, mask=mask)
-        alone = model(ids[:1, :5], order=order[:1, :5])
+        padded = model(ids, permutation=order, mask=mask)
+        alone = model(ids[:1, :5], permutation=order[:1, :5])
         close(padded.logits[:1, :5], alone.logits)
         close(padded.hidden[:1, :5], alone.hidden)
-        close(padded.logits[1], model(ids, order=order).logits[1])
+        close(padded.logits[1], model(ids, permutation=order).logits[1])
         close(model(ids, mask=mask).hidden[:1, :5], model(ids[:1, :5]).hidden)
 
 
@@ -203,7 +203,7 @@ class TestAsOneLongerText:
         seeds = (model.query_seed + places).expand(2, C, 32)
         hidden_from = ~stacked_mask(order).repeat_interleave(4, dim=0)  # a mask for each head
         both = model.norm(theirs(torch.cat([contents, seeds], dim=1), mask=hidden_from))
-        output = model(ids, order=order)
+        output = model(ids, permutation=order)
         first = order == 0  # its query sees nothing at all, of which torch makes NaN
         close(output.hidden, both[:, :C])
         close(output.logits[~first], model.lm_head(both[:, C:])[~first])
@@ -215,14 +215,14 @@ class TestAsOneLongerText:
         for block in model.blocks:
             both = block(both, mask=stacked_mask(order)[:, None], positions=positions)
         both = model.norm(both)
-        output = model(ids, order=order)
+        output = model(ids, permutation=order)
         close(output.hidden, both[:, :C])
         close(output.logits, model.lm_head(both[:, C:]))
 
     @pytest.mark.parametrize("name", ["xlnet", "between"])
     def test_our_own_blocks_with_relative_biases(self, name, ids, order):
         model = double(CONFIGS[name])
-        output = model(ids, order=order)
+        output = model(ids, permutation=order)
         both = torch.cat([model.token_embedding(ids), model.query_seed.expand(2, C, 32)], dim=1)
         tiled = model.blocks[0].attention.position_bias(C, C).repeat(1, 2, 2)
         for block in copy.deepcopy(model).blocks:
@@ -254,7 +254,7 @@ class TestOrders:
         del weights["query_seed"]
         gpt.load_state_dict(weights)
         order = torch.arange(C).expand(2, C)
-        close(model(ids, order=order).hidden, gpt(ids).hidden)
+        close(model(ids, permutation=order).hidden, gpt(ids).hidden)
 
     def test_every_factor_can_be_had_by_itself(self, config):
         """One pass scores all factors of an order; alone, each sees garbage where it may not look.
@@ -265,25 +265,28 @@ class TestOrders:
         ids = torch.tensor([[7, 11, 13]])
         for places in itertools.permutations(range(3)):
             order = torch.tensor([places]).argsort(dim=1)
-            logs = model(ids, order=order).logits.log_softmax(-1)
+            logs = model(ids, permutation=order).logits.log_softmax(-1)
             at_once = logs[0, torch.arange(3), ids[0]].sum()
             chain = torch.zeros((), dtype=torch.float64)
             for step, place in enumerate(places):
                 known = torch.full_like(ids, 29)
                 known[0, list(places[:step])] = ids[0, list(places[:step])]
-                said = model(known, order=order).logits[0, place].log_softmax(-1)
+                said = model(known, permutation=order).logits[0, place].log_softmax(-1)
                 chain += said[ids[0, place]]
             close(at_once, chain)
 
     def test_orders_differ(self, model, ids):
         forward, backward = torch.arange(C).expand(2, C), torch.arange(C).flip(0).expand(2, C)
-        ahead, back = model(ids, order=forward).logits, model(ids, order=backward).logits
+        ahead, back = (
+            model(ids, permutation=forward).logits,
+            model(ids, permutation=backward).logits,
+        )
         assert not torch.isclose(ahead, back).all(-1).any()
 
     def test_queries_know_where_they_stand(self, model, ids):
         """Two words are missing, seen by nobody: what is said differs from place to place."""
         order = torch.tensor([[0, 0, 1, 0, 0, 1, 0, 0]]).expand(2, C)
-        logits = model(ids, order=order).logits
+        logits = model(ids, permutation=order).logits
         assert not torch.isclose(logits[:, 2], logits[:, 5]).all(-1).any()
 
     def test_positions_are_a_must(self):
@@ -296,7 +299,7 @@ class TestOrders:
 
 class TestForward:
     def test_shapes(self, model, ids, order):
-        output = model(ids, order=order)
+        output = model(ids, permutation=order)
         assert output.logits.shape == (2, C, V)
         assert output.hidden.shape == (2, C, 32)
 
@@ -306,27 +309,31 @@ class TestForward:
 
     def test_looking_inside_changes_nothing(self, model, ids, order):
         with capture(model, "*") as seen:
-            looked_at = model(ids, order=order).logits
-        close(looked_at, model(ids, order=order).logits)
+            looked_at = model(ids, permutation=order).logits
+        close(looked_at, model(ids, permutation=order).logits)
         assert seen["blocks.1.attention.weights"].shape == (2, 4, C, C)
 
     def test_dropout_only_in_training(self, ids, order):
         model = XLNet(xlnet_recipe(**SIZES, dropout=0.3))
-        assert not torch.equal(model(ids, order=order).logits, model(ids, order=order).logits)
+        assert not torch.equal(
+            model(ids, permutation=order).logits, model(ids, permutation=order).logits
+        )
         model.eval()
-        assert torch.equal(model(ids, order=order).logits, model(ids, order=order).logits)
+        assert torch.equal(
+            model(ids, permutation=order).logits, model(ids, permutation=order).logits
+        )
 
 
 class TestTraining:
     def test_the_first_loss_is_that_of_guessing(self, config, ids, order):
         torch.manual_seed(0)
-        logits = XLNet(config)(ids, order=order).logits
+        logits = XLNet(config)(ids, permutation=order).logits
         targets = torch.randint(V, (2 * C,))
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets)
         assert loss.item() == pytest.approx(math.log(V), abs=0.1)
 
     def test_everything_learns(self, model, ids, order):
-        model(ids, order=order).logits.square().sum().backward()
+        model(ids, permutation=order).logits.square().sum().backward()
         still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
         # A constant added to all keys shifts all of a query's scores alike, which softmax ignores.
         assert all(name.endswith("k_proj.bias") for name in still), still
@@ -338,7 +345,7 @@ class TestTraining:
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
         order = torch.tensor([[0, 1, 2, C - 1, 3, 4, 5, 6]]).expand(2, C)
         for _ in range(60):
-            logits = model(ids, order=order).logits[:, 3]
+            logits = model(ids, permutation=order).logits[:, 3]
             loss = nn.functional.cross_entropy(logits, ids[:, 3])
             optimizer.zero_grad()
             loss.backward()

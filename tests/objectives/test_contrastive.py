@@ -118,7 +118,7 @@ class TestLoss:
     def test_accuracy(self, batch):
         anchors = torch.eye(5)
         others = anchors[[0, 1, 3, 2, 4]]
-        total, count = Contrastive(VOCABULARY).figures(output_of(anchors, others), batch)[
+        total, count = Contrastive(VOCABULARY).metrics(output_of(anchors, others), batch)[
             "pair accuracy"
         ]
         assert (total.item(), count.item()) == (3, 5)
@@ -127,8 +127,8 @@ class TestLoss:
         """At 10 degrees 0 is nearer than 40; at 40, 10 is nearer than 0 or 90."""
         first, second = (torch.tensor(angles).deg2rad() for angles in ([0, 10, 90], [0, 40, 90]))
         output = output_of(*(torch.stack([a.cos(), a.sin()], dim=1) for a in (first, second)))
-        figures = Contrastive(VOCABULARY).figures(output, batch.rows(slice(3)))
-        assert figures["pair accuracy"].total == 2
+        metrics = Contrastive(VOCABULARY).metrics(output, batch.rows(slice(3)))
+        assert metrics["pair accuracy"].total == 2
 
 
 # --- the views ------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ class TestPrepare:
         draws = Draws([[0.3, 0.9, 0.1, 0.5, 0.8, 0.2]])
         batch = PermutationLM(PLAIN, predict=3).prepare(torch.tensor([[5, 6, 7, 8, 9, 4]]), draws)
         assert batch.ids.tolist() == [[5, 6, 7, 8, 9, 4]]
-        assert batch.extras["order"].tolist() == [[2, 5, 0, 3, 4, 1]]
+        assert batch.extras["permutation"].tolist() == [[2, 5, 0, 3, 4, 1]]
         assert batch.targets.tolist() == [[IGNORE, 6, IGNORE, IGNORE, 9, IGNORE]]
         assert batch.labels is None
 
@@ -57,7 +57,7 @@ class TestPrepare:
         draws = Draws([[0.3, 0.9, 0.1, 0.5, 0.8, 0.2]])
         tokens = torch.tensor([[5, 10, 7, 8, 10, 4]])
         batch = PermutationLM(WITH_END, predict=1).prepare(tokens, draws)
-        assert batch.extras["order"].tolist() == [[4, 1, 2, 5, 0, 3]]
+        assert batch.extras["permutation"].tolist() == [[4, 1, 2, 5, 0, 3]]
         assert batch.targets.tolist() == [[5, IGNORE, 7, 8, IGNORE, 4]]
 
     def test_a_row_of_nothing_but_special_tokens(self):
@@ -76,7 +76,9 @@ class TestPrepare:
     def test_every_order_is_as_likely(self):
         """24 orders of 4 tokens, each within five standard deviations of its share."""
         n = 24_000
-        order = PermutationLM(PLAIN).prepare(tokens_of(1, 4).expand(n, 4), rng()).extras["order"]
+        order = (
+            PermutationLM(PLAIN).prepare(tokens_of(1, 4).expand(n, 4), rng()).extras["permutation"]
+        )
         found = dict.fromkeys(itertools.permutations(range(4)), 0)
         for z, count in zip(*torch.unique(order, dim=0, return_counts=True), strict=True):
             found[tuple(z.tolist())] = int(count)
@@ -93,9 +95,9 @@ class TestPrepare:
     def test_chance_is_the_callers(self):
         tokens = tokens_of(4, 12)
         first, second, third = (PermutationLM(PLAIN).prepare(tokens, rng(s)) for s in (3, 3, 4))
-        assert torch.equal(first.extras["order"], second.extras["order"])
+        assert torch.equal(first.extras["permutation"], second.extras["permutation"])
         assert torch.equal(first.targets, second.targets)
-        assert not torch.equal(first.extras["order"], third.extras["order"])
+        assert not torch.equal(first.extras["permutation"], third.extras["permutation"])
 
     def test_the_input_is_left_as_it_was(self):
         tokens = tokens_of(4, 12)
@@ -122,7 +124,7 @@ class TestLoss:
         generator = torch.Generator().manual_seed(1)
         logits = torch.randn(3, 6, V, dtype=torch.float64, generator=generator)
         loss = PermutationLM(PLAIN).loss(Output(logits, torch.zeros(3, 6, 4)), batch)
-        wanted, order = 0.0, batch.extras["order"]
+        wanted, order = 0.0, batch.extras["permutation"]
         for b, t in itertools.product(range(3), range(6)):
             if order[b, t] >= 4:
                 p = logits[b, t].exp() / logits[b, t].exp().sum()
@@ -139,7 +141,7 @@ class TestLoss:
             for step, place in enumerate(places):
                 known = torch.full_like(tokens, 9)
                 known[0, list(places[:step])] = tokens[0, list(places[:step])]
-                logs = model(known, order=order).logits[0, place].log_softmax(-1)
+                logs = model(known, permutation=order).logits[0, place].log_softmax(-1)
                 chain -= logs[tokens[0, place]].item()
             wanted[tuple(order[0].tolist())] = chain
         draws = rng()
@@ -147,7 +149,7 @@ class TestLoss:
             batch = objective.prepare(tokens, draws)
             loss = objective.loss(model(ids=batch.ids, **batch.extras), batch)
             assert loss.count == 3
-            seen[tuple(batch.extras["order"][0].tolist())] = loss.total.item()
+            seen[tuple(batch.extras["permutation"][0].tolist())] = loss.total.item()
         assert seen == pytest.approx(wanted, abs=1e-10)
 
     def test_micro_batches_add_up(self, model):
@@ -165,7 +167,7 @@ class TestLoss:
         """The token that comes last changes nothing but what it costs; the first changes all."""
         objective = PermutationLM(PLAIN)
         batch = objective.prepare(tokens_of(1, 12), rng())
-        order = batch.extras["order"]
+        order = batch.extras["permutation"]
         asked = batch.targets != IGNORE
         before = model(ids=batch.ids, **batch.extras).logits[asked]
         for rank, changes in ((11, [False, False]), (10, [False, True]), (0, [True, True])):

@@ -410,18 +410,18 @@ class TestLoss:
         task = SentencePairs(vocabulary, "sop", MaskedLM(vocabulary))
         batch = task.prepare(rows, seed())
         output = read(model_of(vocabulary, 64), batch)
-        figures = task.figures(output, batch)
+        metrics = task.metrics(output, batch)
         tokens, n, pairs, _ = self.by_hand(output, batch)
-        assert list(figures) == ["token loss", "pair loss", "pair accuracy"]
-        assert [figure.count for figure in figures.values()] == [n, 6, 6]
-        assert figures["token loss"].total.item() == pytest.approx(tokens, abs=1e-9)
-        assert figures["pair loss"].total.item() == pytest.approx(pairs, abs=1e-9)
+        assert list(metrics) == ["token loss", "pair loss", "pair accuracy"]
+        assert [metric.count for metric in metrics.values()] == [n, 6, 6]
+        assert metrics["token loss"].total.item() == pytest.approx(tokens, abs=1e-9)
+        assert metrics["pair loss"].total.item() == pytest.approx(pairs, abs=1e-9)
         right = sum(
             scores[label] > scores[1 - label]
             for scores, label in zip(output.pair_logits.tolist(), batch.labels, strict=True)
         )
-        assert figures["pair accuracy"].total == right
-        alone = SentencePairs(vocabulary, "sop").figures(output, batch)
+        assert metrics["pair accuracy"].total == right
+        alone = SentencePairs(vocabulary, "sop").metrics(output, batch)
         assert list(alone) == ["pair loss", "pair accuracy"]
 
     @pytest.mark.parametrize("hides", [True, False])
@@ -467,8 +467,8 @@ def trained(task, rows, n_steps):
         optimizer.step()
         optimizer.zero_grad()
     batch = task.prepare(valid, seed())
-    figures = task.figures(read(model, batch), batch)
-    return (figures["pair accuracy"].total / figures["pair accuracy"].count).item()
+    metrics = task.metrics(read(model, batch), batch)
+    return (metrics["pair accuracy"].total / metrics["pair accuracy"].count).item()
 
 
 class TestLearning:

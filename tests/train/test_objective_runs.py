@@ -61,7 +61,7 @@ def test_an_evaluation_speaks_of_what_the_task_asks(finished):
     last = [r for r in log_of(result.run) if r["kind"] == "evaluate"][-1]
     assert ("bits_per_byte" in last) == (name in PREDICTS_TEXT)
     assert ("pair_accuracy" in last) == (name in TELLS_PAIRS)
-    assert result.score.headline == last.get("bits_per_byte", last["loss"])
+    assert result.score.selection_metric == last.get("bits_per_byte", last["loss"])
 
 
 def test_the_report_is_whole_and_offers_no_writing(finished):

@@ -56,7 +56,7 @@ class Says(Attention):
         super().__init__(d_model=1, n_heads=1)
         self.answer = answer
 
-    def forward(self, hidden, **looking):
+    def forward(self, hidden, **arguments):
         return torch.full_like(hidden, self.answer)
 
 
