@@ -29,6 +29,8 @@ TORCHLESS = {"tokenizers", "cleaning"}
 """Parts that work on text alone."""
 LONGEST_FILE = 400
 """Lines. A file that grows past this usually holds two ideas."""
+LONGEST_BODY = 45
+"""Lines of a function without its signature and docstring; `train` itself included."""
 LONGER = {"checks": 800, "tinytown": 600}
 """Parts whose files may be longer: a bank of mistakes, and a plot, are data."""
 
@@ -130,6 +132,19 @@ def long_files(root: Path) -> list[str]:
     ]
 
 
+def long_bodies(root: Path) -> list[str]:
+    """Functions that no longer fit on a screen, docstring aside."""
+    found = []
+    for module, path in source_files(root).items():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                if length > LONGEST_BODY:
+                    found.append(f"{module}.{node.name}: {length} lines")
+    return found
+
+
 RULES = [
     unknown_parts,
     upward_imports,
@@ -139,6 +154,7 @@ RULES = [
     init_files_with_code,
     undocumented,
     long_files,
+    long_bodies,
 ]
 
 
@@ -310,6 +326,11 @@ BROKEN = {
         long_files,
         {"nn/mlp.py": "x = 1\n" * LONGEST_FILE},
         [f"fake.nn.mlp: {LONGEST_FILE + 1} lines"],
+    ),
+    "a function longer than a screen": (
+        long_bodies,
+        {"nn/mlp.py": "def f():\n    'Says.'\n" + "    x = 1\n" * (LONGEST_BODY + 1)},
+        [f"fake.nn.mlp.f: {LONGEST_BODY + 1} lines"],
     ),
 }
 

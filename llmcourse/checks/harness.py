@@ -17,7 +17,7 @@ module a concept holds the checks themselves (`attention.py`, ...):
         return weights.mT @ values
 
 Not here: exercises that are no function, such as a number or a choice (`answers.py`); one call
-(`trials.py`); running it safely (`sandbox.py`); comparing (`compare.py`). No chapter teaches this.
+(`cases.py`); running it safely (`sandbox.py`); comparing (`compare.py`). No chapter teaches this.
 """
 
 import contextlib
@@ -28,8 +28,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from llmcourse import learner
-from llmcourse.checks import cases as trials
-from llmcourse.checks import sandbox
+from llmcourse.checks import cases, sandbox
 from llmcourse.checks.cases import Call, Case, Gradients
 from llmcourse.checks.compare import Axes, a_kind, difference
 from llmcourse.checks.sandbox import Outcome
@@ -129,7 +128,7 @@ class FunctionCheck(Check):
         self.__doc__ = oracle.__doc__
         self._axes, self._tolerance, self._seconds = axes, tolerance, seconds
         self._variants = variants
-        self._call = call or trials.plainly
+        self._call = call or cases.plainly
         self._signature, self._skip = (call, 1) if call else (oracle, 0)
         self._generate: Cases | None = None
 
@@ -206,7 +205,7 @@ class FunctionCheck(Check):
     def _outcome(self, trial: Case, answer: Any) -> Outcome:
         named = trial.named(self._signature, self._skip)
         sandbox.seed()
-        return trials.run(trial, answer, self._call, named, self._seconds)
+        return cases.run(trial, answer, self._call, named, self._seconds)
 
     def _problem(self, truth: Outcome, outcome: Outcome) -> str | None:
         """What is wrong with one outcome, in words; None if nothing is."""

@@ -10,7 +10,7 @@ from typing import Any
 from llmcourse.evaluate.features import Text
 from llmcourse.evaluate.probe_tasks import ProbeTask, make_task
 from llmcourse.tinytown import stories as tinytown
-from llmcourse.tinytown import tasks as tinytown_tasks
+from llmcourse.tinytown import tasks
 from llmcourse.tokenizers.base import Tokenizer
 
 AMBIGUOUS = ("to", "home", "one", "out", "that")
@@ -44,15 +44,15 @@ def tinytown_probes(
                     yield word_span(tokenizer, sentence.text, token.start, token.end), token.tag
 
     def sentiment() -> Iterator[tuple[Any, int]]:
-        for text, label in tinytown_tasks.sentiment_sentences(n_stories, seed):
+        for text, label in tasks.sentiment_sentences(n_stories, seed):
             yield ids(text), label
 
     def order() -> Iterator[tuple[Any, bool]]:
-        for pair in tinytown_tasks.sentence_order_pairs(n_stories, seed):
+        for pair in tasks.sentence_order_pairs(n_stories, seed):
             yield (ids(pair.first), ids(" " + pair.second)), pair.label
 
     def similarity() -> Iterator[tuple[Any, bool]]:
-        for number, triple in enumerate(tinytown_tasks.paraphrase_triples(n_test + 2, seed)):
+        for number, triple in enumerate(tasks.paraphrase_triples(n_test + 2, seed)):
             text, same, near_miss = map(ids, triple)
             first = number % 2 == 0
             yield (text, same, near_miss) if first else (text, near_miss, same), first

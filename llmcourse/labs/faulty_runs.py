@@ -28,8 +28,8 @@ from llmcourse.optim.clip import clip_by_global_norm
 from llmcourse.optim.loss_scaling import LossScaler
 from llmcourse.optim.schedules import linear
 from llmcourse.randomness import numpy_rng, seed_all
-from llmcourse.tinytown import numbers as tinytown_numbers
 from llmcourse.tinytown import stories as tinytown
+from llmcourse.tinytown.numbers import number_pairs
 from llmcourse.tokenizers.base import byte_lengths
 from llmcourse.tokenizers.registry import train_tokenizer
 
@@ -110,7 +110,7 @@ def read(text: str) -> Text:
     """A text as windows; its tokenizer is trained on it."""
     documents = [story.text for story in tinytown.stories(800)]
     if text != "stories":
-        numbers = [pair.english + "." for pair in tinytown_numbers.number_pairs(4000)]
+        numbers = [pair.english + "." for pair in number_pairs(4000)]
         documents = documents[:300] + [" ".join(numbers[i : i + 10]) for i in range(0, 4000, 10)]
     tokenizer = train_tokenizer("bpe", documents, 400)
     ids = [i for document in documents for i in (*tokenizer.encode(document), tokenizer.eot_id)]

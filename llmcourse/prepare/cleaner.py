@@ -1,6 +1,6 @@
 """The steps that a document goes through before it is kept, in order, each of which may drop it.
 
-Not here: what a step does (`text/`), and what becomes of what is kept (`pipeline.py`).
+Not here: what a step does (`cleaning/`), and what becomes of what is kept (`pipeline.py`).
 """
 
 from collections.abc import Callable, Iterator

@@ -4,8 +4,8 @@ Pieces are found by merging, again and again, the two neighbours that stand side
 (Sennrich et al., 2016), starting from bytes, so that no text is unknown (Radford et al., 2019).
 Merges never cross the border of a pre-token, roughly a word with the space before it.
 
-Not here: the cut into pre-tokens (`pretokens`), encoding word by word (`wordwise`), the files of
-GPT-2 (`gpt2`), and the library that real runs use (`sentencepiece`). Chapter 01 teaches this.
+Not here: the cut into pre-tokens (`pretokenize`), encoding word by word (`word_cache`), the files
+of GPT-2 (`gpt2`), and the library that real runs use (`sentencepiece`). Chapter 01 teaches this.
 """
 
 import heapq

@@ -1,7 +1,7 @@
 """What a model in training can be asked to show: it writes, or fills in what the task took away.
 
 Nothing here draws from the generators that training draws from, so looking changes nothing. Not
-here: how text is drawn (`generate/`), and how good it is (`measure.py`).
+here: how text is drawn (`generate/`), and how good it is (`evaluation.py`).
 """
 
 import numpy as np

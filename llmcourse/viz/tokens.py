@@ -2,7 +2,7 @@
 
 Boxes have borders and neighbours have different tints, so that the cuts are seen without colour
 too. Not here: several tokenizers on one text, and a line to type in (`playground`); the tokenizers
-themselves (`text/`). Chapters 00 and 01 teach what they do.
+themselves (`tokenizers/`). Chapters 00 and 01 teach what they do.
 """
 
 import html

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from llmcourse.data import pydocs
 from llmcourse.errors import UserError
-from llmcourse.tokenizers import word_cache as wordwise
+from llmcourse.tokenizers import word_cache
 from llmcourse.tokenizers.base import END_OF_TEXT, to_bytes
 from llmcourse.tokenizers.bpe import BPETokenizer
 from llmcourse.tokenizers.pretokenize import pre_tokens
@@ -226,8 +226,8 @@ def test_many_distinct_words_do_not_change_the_ids(monkeypatch):
     text = "one two three four five six seven one two three " * 3
     tokenizer = largest_training([text], 10)
     expected = tokenizer.encode(text)
-    monkeypatch.setattr(wordwise, "MAX_CACHED_WORDS", 2)
-    monkeypatch.setattr(wordwise, "MAX_CACHED_LENGTH", 4)
+    monkeypatch.setattr(word_cache, "MAX_CACHED_WORDS", 2)
+    monkeypatch.setattr(word_cache, "MAX_CACHED_LENGTH", 4)
     assert BPETokenizer(tokenizer.merges).encode(text) == expected
 
 

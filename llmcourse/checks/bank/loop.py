@@ -1,8 +1,8 @@
 """The exercises on the training loop: sums, packing, samplers, searching.
 
 Not here: the exercises on number formats and speed (`precision.py`) and on diagnosing a run
-(`bedside.py`), the exercises' texts (`solutions/`), and how checking works (`harness.py`). Chapter
-08 teaches this.
+(`diagnosis.py`), the exercises' texts (`solutions/`), and how checking works (`harness.py`).
+Chapter 08 teaches this.
 """
 
 from collections.abc import Callable, Iterator
