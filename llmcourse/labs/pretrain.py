@@ -21,7 +21,7 @@ from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.randomness import numpy_rng, seed_all
 from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.train.assemble import build_model, build_objective
-from llmcourse.train.optimizers import build_optimizers, build_schedule, set_rates
+from llmcourse.train.optimizers import build_optimizers, build_schedule, set_lr
 from llmcourse.train.settings import Settings
 
 
@@ -97,7 +97,7 @@ def pretrain(
     losses, n_scored = [], 0
     model.train()
     for step in range(steps):
-        set_rates(optimizers, schedule(step / steps))
+        set_lr(optimizers, schedule(step / steps))
         batch = objective.prepare(draw_windows(stream, window, settings.batch_size, rng), chance)
         loss = objective.loss(model(ids=batch.ids, **batch.extras), batch)
         (loss.total / loss.count).backward()

@@ -48,7 +48,7 @@ from llmcourse.train.corpus import open_corpus, prepare_corpus
 from llmcourse.train.distributed import Ranks
 from llmcourse.train.evaluation import score_model
 from llmcourse.train.monitor import Monitor
-from llmcourse.train.optimizers import build_optimizers, build_schedule, set_rates
+from llmcourse.train.optimizers import build_optimizers, build_schedule, set_lr
 from llmcourse.train.progress_bar import StopSignals, signal_name
 from llmcourse.train.samples import draw_sample
 from llmcourse.train.settings import Settings, to_dict
@@ -175,7 +175,7 @@ def _train(settings: Settings, ranks: Ranks, run: RunDirectory) -> Result:
             progress = max(
                 (state.step + 0.5) / settings.steps, state.seconds / settings.seconds_allowed
             )
-            rate = set_rates(optimizers, schedule(progress))
+            rate = set_lr(optimizers, schedule(progress))
 
             # Accumulate: every process draws the whole batch, and takes its own rows of it.
             tokens = torch.from_numpy(batch_tokens(corpus.train, sampler, settings.batch_size))

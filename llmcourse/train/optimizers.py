@@ -53,10 +53,10 @@ def build_schedule(settings: OptimizerSettings) -> Callable[[float], float]:
     return schedules[settings.schedule]()
 
 
-def set_rates(optimizers: list[Optimizer], multiplier: float) -> float:
-    """Set every group's rate; returns the last group's, which is AdamW's."""
-    rate = 0.0
+def set_lr(optimizers: list[Optimizer], multiplier: float) -> float:
+    """Set every group's learning rate; returns the last group's, which is AdamW's."""
+    lr = 0.0
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            rate = group["lr"] = group["peak_lr"] * multiplier
-    return rate
+            lr = group["lr"] = group["peak_lr"] * multiplier
+    return lr
