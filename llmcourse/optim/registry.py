@@ -1,4 +1,4 @@
-"""Every optimizer that a run can choose, one entry each; to add one, write a module and a line here.
+"""Every optimizer that a run can choose, one entry each: a new one is a module and a line here.
 
 Settings and their checks (`train/settings.py`), what a run builds (`train/optimizers.py`) and the
 estimate of its memory (`labs/memory.py`) all read this table. It names classes instead of importing
