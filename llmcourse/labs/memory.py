@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from llmcourse.errors import UserError
-from llmcourse.models.gpt import GPTConfig
-
-MEMORIES = {"sgd": 0, "momentum": 1, "lion": 1, "adam": 2, "adamw": 2}
-"""How many numbers an optimizer remembers of each weight."""
+from llmcourse.errors import UserError, nearest
+from llmcourse.models.gpt import GPT, GPTConfig
+from llmcourse.optim.groups import split_for_muon
+from llmcourse.optim.registry import OPTIMIZERS
 
 MLP_KEEPS = {
     "relu": 1,
@@ -60,18 +59,37 @@ def predicted(config: GPTConfig, batch_size: int, optimizer: str = "adamw") -> M
     on the scores, and masks keep more.
 
     Raises:
-        UserError: the optimizer is not in `MEMORIES`.
+        UserError: the optimizer is not in `OPTIMIZERS`.
     """
-    if optimizer not in MEMORIES:
-        raise UserError(f"unknown optimizer {optimizer!r}; known are {', '.join(MEMORIES)}")
     weights = 4 * config.n_parameters
     activations = 4 * batch_size * config.context_length * kept_per_token(config)
     return Memory(
         weights=weights,
         gradients=weights,
-        optimizer=MEMORIES[optimizer] * weights,
+        optimizer=4 * state_numbers(config, optimizer),
         activations=activations,
     )
+
+
+def state_numbers(config: GPTConfig, optimizer: str) -> int:
+    """How many numbers an optimizer's state holds for a GPT, step counts apart.
+
+    Raises:
+        UserError: the optimizer is not in `OPTIMIZERS`.
+    """
+    if optimizer not in OPTIMIZERS:
+        raise UserError(f"unknown optimizer {optimizer!r}{nearest(optimizer, OPTIMIZERS)}")
+    entry = OPTIMIZERS[optimizer]
+    if entry.matrices is None:
+        return entry.state_tensors * config.n_parameters
+    with torch.device("meta"):  # shapes without memory
+        hidden, rest = split_for_muon(GPT(config))
+    matrix_tensors = entry.matrices.state_tensors
+    return matrix_tensors * _numbers(hidden) + entry.state_tensors * _numbers(rest)
+
+
+def _numbers(parameters: list[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
 
 
 def kept_per_token(config: GPTConfig) -> int:

@@ -23,7 +23,7 @@ from llmcourse.randomness import numpy_rng, seed_all
 from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.train.assemble import build_model, build_objective
 from llmcourse.train.loop import divide_and_clip, forward_backward
-from llmcourse.train.optimizers import build_optimizers, build_schedule, set_rates
+from llmcourse.train.optimizers import build_optimizers, build_schedule, set_lr
 from llmcourse.train.settings import Settings
 
 
@@ -99,7 +99,7 @@ def pretrain(
     losses, n_scored = [], 0
     model.train()
     for step in range(steps):
-        set_rates(optimizers, schedule(step / steps))
+        set_lr(optimizers, schedule(step / steps))
         batch = objective.prepare(draw_windows(stream, window, settings.batch_size, rng), chance)
         total, count = forward_backward(model, objective, batch)
         divide_and_clip(model, count, settings.optimizer.clip)

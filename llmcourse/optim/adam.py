@@ -9,10 +9,15 @@ from typing import Any
 
 from torch import Tensor
 
-from llmcourse.optim.base import OneByOne, Parameters, require_at_least_zero, require_memories
+from llmcourse.optim.base import (
+    Parameters,
+    PerParameterOptimizer,
+    require_at_least_zero,
+    require_betas,
+)
 
 
-class Adam(OneByOne):
+class Adam(PerParameterOptimizer):
     """Steps of a size that does not depend on the gradient's (Kingma and Ba, 2015, algorithm 1).
 
     With gradient `g` at step `t`, which decay turns into `g + λ θ`, all elementwise:
@@ -48,21 +53,20 @@ class Adam(OneByOne):
         super().__init__(params, defaults)
         for group in self.param_groups:
             require_at_least_zero(group, "lr", "eps", "weight_decay")
-            require_memories(group)
+            require_betas(group)
 
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         gradient = gradient.add(parameter, alpha=group["weight_decay"])
         self._adapt(parameter, gradient, group)
 
     def _adapt(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         """Remember the gradient, and step by what is remembered."""
         beta1, beta2 = group["betas"]
-        mean = self._memory(parameter, "mean").mul_(beta1)
+        mean = self._state(parameter, "mean").mul_(beta1)
         mean.add_(gradient, alpha=1 - beta1)
-        mean_square = self._memory(parameter, "mean_square").mul_(beta2)
+        mean_square = self._state(parameter, "mean_square").mul_(beta2)
         mean_square.addcmul_(gradient, gradient, value=1 - beta2)
-        state = self.state[parameter]
-        t = state["step"] = state.get("step", 0) + 1
+        t = self._count_step(parameter)
         size = (mean_square / (1 - beta2**t)).sqrt_().add_(group["eps"])
         parameter.addcdiv_(mean / (1 - beta1**t), size, value=-group["lr"])
 
@@ -97,6 +101,6 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
 
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         self._adapt(parameter, gradient, group)

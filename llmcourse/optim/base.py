@@ -19,8 +19,11 @@ Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
 """Parameters, or groups of them: dicts with `params` and whatever options differ in the group."""
 
 
-class OneByOne(Optimizer, ABC):
-    """An optimizer that moves each parameter by itself: a subclass says how, in `_move`."""
+class PerParameterOptimizer(Optimizer, ABC):
+    """An optimizer that updates each parameter by itself: a subclass says how, in `_update`.
+
+    What it keeps of a parameter is tensors alone, so that a checkpoint can hold it.
+    """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -32,19 +35,25 @@ class OneByOne(Optimizer, ABC):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._move(parameter, parameter.grad, group)
+                    self._update(parameter, parameter.grad, group)
         return loss
 
     @abstractmethod
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         """Take one step with one parameter; the gradient is left as it is."""
 
-    def _memory(self, parameter: Tensor, name: str) -> Tensor:
-        """What the optimizer remembers of a parameter under a name; zeros at first."""
+    def _state(self, parameter: Tensor, name: str) -> Tensor:
+        """The state of a parameter under a name, of the parameter's shape; zeros at first."""
         state = self.state[parameter]
         if name not in state:
             state[name] = torch.zeros_like(parameter)
         return state[name]
+
+    def _count_step(self, parameter: Tensor) -> int:
+        """How many updates the parameter has had, this one included."""
+        # A tensor, for it goes into the checkpoint; of the CPU, for a GPU would have to be awaited.
+        count = self.state[parameter].setdefault("step", torch.zeros((), dtype=torch.int64))
+        return int(count.add_(1))
 
 
 def require_at_least_zero(group: dict[str, Any], *names: str) -> None:
@@ -58,12 +67,12 @@ def require_at_least_zero(group: dict[str, Any], *names: str) -> None:
             raise UserError(f"{name}={group[name]} must be a number of at least 0")
 
 
-def require_memories(group: dict[str, Any], name: str = "betas") -> None:
-    """Check the option that says how long an optimizer remembers: one share, or several.
+def require_betas(group: dict[str, Any], name: str = "betas") -> None:
+    """Check the decay rates of an optimizer's running means: one number, or several.
 
     Raises:
         UserError: one of them is not in [0, 1).
     """
-    shares = group[name] if isinstance(group[name], tuple | list) else (group[name],)
-    if not all(0 <= share < 1 for share in shares):
+    betas = group[name] if isinstance(group[name], tuple | list) else (group[name],)
+    if not all(0 <= beta < 1 for beta in betas):
         raise UserError(f"{name}={group[name]} must be at least 0 and below 1")

@@ -8,10 +8,15 @@ from typing import Any
 
 from torch import Tensor
 
-from llmcourse.optim.base import OneByOne, Parameters, require_at_least_zero, require_memories
+from llmcourse.optim.base import (
+    Parameters,
+    PerParameterOptimizer,
+    require_at_least_zero,
+    require_betas,
+)
 
 
-class Lion(OneByOne):
+class Lion(PerParameterOptimizer):
     """Every weight moves by exactly the rate, up or down (Chen et al., 2023, algorithm 2).
 
     With gradient `g`, all elementwise:
@@ -44,11 +49,11 @@ class Lion(OneByOne):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
         for group in self.param_groups:
             require_at_least_zero(group, "lr", "weight_decay")
-            require_memories(group)
+            require_betas(group)
 
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         lr, (beta1, beta2) = group["lr"], group["betas"]
-        mean = self._memory(parameter, "mean")
+        mean = self._state(parameter, "mean")
         direction = mean.lerp(gradient, 1 - beta1).sign_()
         parameter.mul_(1 - lr * group["weight_decay"])
         parameter.add_(direction, alpha=-lr)

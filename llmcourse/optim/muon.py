@@ -13,7 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from llmcourse.errors import UserError
-from llmcourse.optim.base import OneByOne, Parameters, require_at_least_zero, require_memories
+from llmcourse.optim.base import (
+    Parameters,
+    PerParameterOptimizer,
+    require_at_least_zero,
+    require_betas,
+)
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic `a s + b s³ + c s⁵`: as steep at zero as it can be while it stays near one."""
@@ -51,7 +56,7 @@ def orthogonalize(
     return (x.mT if wide is not matrix else x).to(matrix.dtype)
 
 
-class Muon(OneByOne):
+class Muon(PerParameterOptimizer):
     """Momentum, orthogonalised (Jordan et al., 2024). For matrices between hidden states alone.
 
     With gradient `G` of a matrix of shape `[M, N]`:
@@ -92,7 +97,7 @@ class Muon(OneByOne):
         super().__init__(params, defaults)
         for group in self.param_groups:
             require_at_least_zero(group, "lr", "weight_decay", "steps")
-            require_memories(group, "momentum")
+            require_betas(group, "momentum")
             for parameter in group["params"]:
                 if parameter.ndim != 2:
                     raise UserError(
@@ -100,11 +105,11 @@ class Muon(OneByOne):
                         "give it to AdamW (optim.groups.split_for_muon tells them apart)"
                     )
 
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         lr, momentum = group["lr"], group["momentum"]
         # Written with lerp, whose rounding is the library's: a last bit lost here is a whole digit
         # after the iteration in bfloat16.
-        mean = self._memory(parameter, "momentum").lerp_(gradient, 1 - momentum)
+        mean = self._state(parameter, "momentum").lerp_(gradient, 1 - momentum)
         update = orthogonalize(gradient.lerp(mean, momentum), group["steps"])
         tall = max(1, parameter.size(0) / parameter.size(1))
         parameter.mul_(1 - lr * group["weight_decay"])

@@ -8,10 +8,15 @@ from typing import Any
 
 from torch import Tensor
 
-from llmcourse.optim.base import OneByOne, Parameters, require_at_least_zero, require_memories
+from llmcourse.optim.base import (
+    Parameters,
+    PerParameterOptimizer,
+    require_at_least_zero,
+    require_betas,
+)
 
 
-class RMSProp(OneByOne):
+class RMSProp(PerParameterOptimizer):
     """A step of about the same size for every weight (Tieleman and Hinton, 2012, lecture 6e).
 
     With gradient `g`, which decay turns into `g + λ θ`, all elementwise:
@@ -45,11 +50,11 @@ class RMSProp(OneByOne):
         super().__init__(params, defaults)
         for group in self.param_groups:
             require_at_least_zero(group, "lr", "eps", "weight_decay")
-            require_memories(group, "alpha")
+            require_betas(group, "alpha")
 
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         gradient = gradient.add(parameter, alpha=group["weight_decay"])
         alpha = group["alpha"]
-        mean_square = self._memory(parameter, "mean_square").mul_(alpha)
+        mean_square = self._state(parameter, "mean_square").mul_(alpha)
         mean_square.addcmul_(gradient, gradient, value=1 - alpha)
         parameter.addcdiv_(gradient, mean_square.sqrt().add_(group["eps"]), value=-group["lr"])

@@ -6,10 +6,12 @@ and a warm-up begins at zero: a loop that asks at the middle of each step wastes
 calls them (`train/optimizers.py`). Chapter 06 teaches this.
 """
 
+import inspect
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
-from llmcourse.errors import UserError
+from llmcourse.errors import UserError, nearest
 
 Schedule = Callable[[float], float]
 
@@ -86,7 +88,24 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "wsd": wsd,
     "one_cycle": one_cycle,
 }
-"""Every schedule by the name that settings call it."""
+"""Every schedule by the name that settings call it: the one table, for runs and for pictures."""
+
+if TYPE_CHECKING:
+    ScheduleName = str
+else:
+    ScheduleName = Literal[tuple(SCHEDULES)]
+
+
+def named_schedule(name: str, **options: float) -> Schedule:
+    """The schedule of a name, with those of the options that it has.
+
+    Raises:
+        UserError: no schedule of this name, or options that do not go together.
+    """
+    if name not in SCHEDULES:
+        raise UserError(f"no schedule is called {name!r}{nearest(name, SCHEDULES)}")
+    known = inspect.signature(SCHEDULES[name]).parameters
+    return SCHEDULES[name](**{key: value for key, value in options.items() if key in known})
 
 
 def _check(*, warmup: float = 0.0, final: float = 0.0) -> None:

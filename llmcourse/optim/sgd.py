@@ -9,10 +9,15 @@ from typing import Any
 from torch import Tensor
 
 from llmcourse.errors import UserError
-from llmcourse.optim.base import OneByOne, Parameters, require_at_least_zero, require_memories
+from llmcourse.optim.base import (
+    Parameters,
+    PerParameterOptimizer,
+    require_at_least_zero,
+    require_betas,
+)
 
 
-class SGD(OneByOne):
+class SGD(PerParameterOptimizer):
     """Stochastic gradient descent (Robbins and Monro, 1951).
 
     With gradient `g`, which decay turns into `g + λ θ`:
@@ -51,15 +56,15 @@ class SGD(OneByOne):
         super().__init__(params, defaults)
         for group in self.param_groups:
             require_at_least_zero(group, "lr", "weight_decay")
-            require_memories(group, "momentum")
+            require_betas(group, "momentum")
             if group["nesterov"] and not group["momentum"]:
                 raise UserError("nesterov=True looks ahead along the momentum: give momentum=0.9")
 
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         momentum = group["momentum"]
         step = gradient = gradient.add(parameter, alpha=group["weight_decay"])
         if momentum:
-            step = self._memory(parameter, "momentum").mul_(momentum).add_(gradient)
+            step = self._state(parameter, "momentum").mul_(momentum).add_(gradient)
             if group["nesterov"]:
                 step = gradient.add(step, alpha=momentum)
         parameter.add_(step, alpha=-group["lr"])

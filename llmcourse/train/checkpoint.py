@@ -27,7 +27,7 @@ FORMAT = "llmcourse-checkpoint-1"
 
 @dataclass
 class TrainState:
-    """Where a run stands, beside the weights and the optimizers' own memory.
+    """Where a run stands, beside the weights and the optimizers' state.
 
     Attributes:
         step: optimizer steps taken.
@@ -107,8 +107,8 @@ def save_checkpoint(
     path = checkpoint_path(folder, state.step)
     with atomic_directory(path) as unfinished:
         save_model(model, unfinished)
-        memory = save(optimizer_tensors(optimizers))  # not save_file: it hides a full disk
-        atomic_write_bytes(unfinished / "optimizer.safetensors", memory)
+        saved = save(optimizer_tensors(optimizers))  # not save_file: it hides a full disk
+        atomic_write_bytes(unfinished / "optimizer.safetensors", saved)
         values = {"format": FORMAT, **dataclasses.asdict(state)}
         atomic_write_text(unfinished / "state.json", json.dumps(values))
     for old in list_checkpoints(folder)[:-keep]:
@@ -117,7 +117,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, model: Model, optimizers: list[Optimizer]) -> TrainState:
-    """Put a checkpoint's weights and memory into a model and its optimizers.
+    """Put a checkpoint's weights and state into a model and its optimizers.
 
     Raises:
         UserError: the checkpoint is damaged, or is of another model or optimizer.
@@ -141,13 +141,22 @@ def load_checkpoint(path: Path, model: Model, optimizers: list[Optimizer]) -> Tr
 
 
 def optimizer_tensors(optimizers: list[Optimizer]) -> dict[str, Tensor]:
-    """Every tensor that the optimizers remember, named `optimizer.parameter.what`."""
-    return {
-        f"{number}.{index}.{name}": value.contiguous()
-        for number, optimizer in enumerate(optimizers)
-        for index, memory in optimizer.state_dict()["state"].items()
-        for name, value in memory.items()
-    }
+    """Every tensor of the optimizers' state, named `optimizer.parameter.what`.
+
+    Raises:
+        UserError: an optimizer keeps something that is no tensor.
+    """
+    tensors = {}
+    for number, optimizer in enumerate(optimizers):
+        for index, entry in optimizer.state_dict()["state"].items():
+            for name, value in entry.items():
+                if not isinstance(value, Tensor):
+                    raise UserError(
+                        f"{type(optimizer).__name__} keeps {name!r} as {type(value).__name__}, "
+                        "which a checkpoint cannot hold: make it a tensor"
+                    )
+                tensors[f"{number}.{index}.{name}"] = value.contiguous()
+    return tensors
 
 
 def restore_optimizers(
@@ -156,27 +165,46 @@ def restore_optimizers(
     """Put back what `optimizer_tensors` returned; rates and the like stay as they are set now.
 
     Raises:
-        UserError: the memory is of other parameters or of another optimizer.
+        UserError: the state is of other parameters or of another optimizer, or has unknown names.
     """
-    memories: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
+    states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     for name, value in tensors.items():
-        number, index, what = name.split(".", 2)
-        if int(number) >= len(optimizers):
+        number, index, what = _split_name(name, where)
+        if number >= len(optimizers):
             raise UserError(f"{where} is of another optimizer; resume with the run's own settings")
-        memories[int(number)].setdefault(int(index), {})[what] = value
-    for optimizer, memory in zip(optimizers, memories, strict=True):
+        states[number].setdefault(index, {})[what] = value
+    for optimizer, state in zip(optimizers, states, strict=True):
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        for index, entry in memory.items():
-            for value in entry.values():
-                fits = index < len(parameters) and (
-                    value.dim() == 0 or value.shape == parameters[index].shape
-                )
-                if not fits:
+        for index, entry in state.items():
+            for what, value in entry.items():
+                if index >= len(parameters) or not _fits(value, parameters[index]):
                     raise UserError(
-                        f"{where} is of another model; resume with the run's own settings"
+                        f"{where} is of another model or optimizer: {what!r} of parameter {index} "
+                        f"has shape {list(value.shape)}; resume with the run's own settings"
                     )
         groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": memory, "param_groups": groups})
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _split_name(name: str, where: Path) -> tuple[int, int, str]:
+    """The optimizer's number, the parameter's and the rest of a name in the optimizer's file."""
+    number, _, rest = name.partition(".")
+    index, _, what = rest.partition(".")
+    if not (number.isdecimal() and index.isdecimal() and what):
+        raise UserError(
+            f"checkpoint {where} is damaged (optimizer.safetensors has the unknown name {name!r}); "
+            "remove that folder to go on from the one before it"
+        )
+    return int(number), int(index), what
+
+
+def _fits(value: Tensor, parameter: Tensor) -> bool:
+    """Whether state is a scalar, of the parameter's shape, or a mean over some of its axes."""
+    # Adafactor keeps means over rows and over columns, with the reduced axis left in as 1.
+    reduced = value.dim() == parameter.dim() and all(
+        size in (1, full) for size, full in zip(value.shape, parameter.shape, strict=True)
+    )
+    return value.dim() == 0 or reduced
 
 
 def _first_line(error: Exception) -> str:

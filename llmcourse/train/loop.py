@@ -40,7 +40,7 @@ from llmcourse.train.checkpoint import (
 from llmcourse.train.distributed import Ranks
 from llmcourse.train.evaluation import score_model
 from llmcourse.train.monitor import Monitor
-from llmcourse.train.optimizers import set_rates
+from llmcourse.train.optimizers import set_lr
 from llmcourse.train.parts import Parts, Passes, build_parts, write_settings
 from llmcourse.train.progress_bar import StopSignals, signal_name
 from llmcourse.train.samples import draw_sample
@@ -112,7 +112,7 @@ def train(settings: Settings) -> Result:
                     break
 
                 monitor.start_step()
-                lr = set_rates(parts.optimizers, parts.schedule(progress(state, settings)))
+                lr = set_lr(parts.optimizers, parts.schedule(progress(state, settings)))
                 batch = next_batch(parts, state.step)
                 sums = forward_backward(parts.wrapped_model, parts.objective, batch, parts.passes)
                 for optimizer in parts.optimizers:

@@ -1,62 +1,67 @@
-"""From settings to optimizers. A run uses the library's fused ones; `optim/` holds the taught ones.
+"""From settings to optimizers and schedules, by the tables in `optim/`.
 
-The two are proven equal step for step in the tests.
+AdamW and Muon are the library's fast ones, which the tests prove equal, step for step, to the ones
+written out in `optim/`; the others are the written-out ones themselves.
 """
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
-import torch
 from torch import nn
+from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from llmcourse.optim.groups import decay_groups, split_for_muon
-from llmcourse.optim.schedules import constant, linear, one_cycle, warmup_cosine, wsd
+from llmcourse.optim.registry import OPTIMIZERS, OptimizerEntry
+from llmcourse.optim.schedules import named_schedule
 from llmcourse.train.settings import OptimizerSettings
 
 
 def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Optimizer]:
-    """AdamW for everything, or Muon for the hidden matrices and AdamW for the rest.
+    """One optimizer for everything, or one for the hidden matrices and one for the rest.
 
     Muon (Jordan et al., 2024) orthogonalises the step of a matrix; embeddings, the output head and
     vectors are not matrices in that sense. Each group keeps its peak rate as `peak_lr`.
     """
+    entry = OPTIMIZERS[settings.name]
     optimizers: list[Optimizer] = []
     rest = list(model.parameters())
-    if settings.name == "muon":
+    if entry.matrices is not None:
         matrices, rest = split_for_muon(model)
-        optimizers.append(
-            torch.optim.Muon(matrices, lr=settings.matrix_lr, weight_decay=settings.weight_decay)
-        )
-    adamw = torch.optim.AdamW(
-        decay_groups(rest, settings.weight_decay),
-        lr=settings.lr,
-        betas=(settings.beta1, settings.beta2),
-        fused=True,
-    )
-    optimizers.append(adamw)
+        optimizers.append(_build(entry.matrices, matrices, settings))
+    optimizers.append(_build(entry, rest, settings))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
     return optimizers
 
 
+def _build(
+    entry: OptimizerEntry, parameters: list[Parameter], settings: OptimizerSettings
+) -> Optimizer:
+    module, _, name = entry.kind.partition(":")
+    kind = getattr(import_module(module), name)
+    options: dict[str, Any] = {
+        setting: settings.value_of(setting, entry) for setting in entry.defaults
+    }
+    # From the words of the settings to the library's.
+    if "beta1" in options:
+        options["betas"] = (options.pop("beta1"), options.pop("beta2"))
+    if "matrix_lr" in options:
+        options["lr"] = options.pop("matrix_lr")
+    return kind(decay_groups(parameters, settings.weight_decay), **options, **entry.fixed)
+
+
 def build_schedule(settings: OptimizerSettings) -> Callable[[float], float]:
     """The pure function from progress in [0, 1] to a multiplier of the peak rate."""
-    warmup, final = settings.warmup, settings.final
-    schedules: dict[str, Callable[[], Callable[[float], float]]] = {
-        "constant": constant,
-        "linear": lambda: linear(warmup=warmup, final=final),
-        "cosine": lambda: warmup_cosine(warmup=warmup, final=final),
-        "wsd": lambda: wsd(warmup=warmup, final=final),
-        "one_cycle": lambda: one_cycle(final=final),
-    }
-    return schedules[settings.schedule]()
+    return named_schedule(settings.schedule, warmup=settings.warmup, final=settings.final)
 
 
-def set_rates(optimizers: list[Optimizer], multiplier: float) -> float:
-    """Set every group's rate; returns the last group's, which is AdamW's."""
-    rate = 0.0
+def set_lr(optimizers: list[Optimizer], multiplier: float) -> float:
+    """Set every group's learning rate; returns the last group's, which is AdamW's."""
+    lr = 0.0
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            rate = group["lr"] = group["peak_lr"] * multiplier
-    return rate
+            lr = group["lr"] = group["peak_lr"] * multiplier
+    return lr

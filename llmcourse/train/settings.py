@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from llmcourse.errors import UserError, nearest
+from llmcourse.optim.registry import OPTIMIZERS, OptimizerEntry, OptimizerName, users_of
+from llmcourse.optim.schedules import ScheduleName
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -166,19 +168,26 @@ class DataSettings:
 class OptimizerSettings:
     """Who takes the steps, and how large they are."""
 
-    name: Literal["muon", "adamw"] = "muon"
-    """muon (for the hidden matrices, with AdamW for the rest), or AdamW for all."""
-    lr: float = 3e-3
-    """AdamW's peak learning rate."""
-    matrix_lr: float = 2e-2
+    name: OptimizerName = "muon"
+    """muon (for the hidden matrices, with AdamW for the rest), or another one for all."""
+    lr: float | None = None
+    """The peak learning rate, with muon AdamW's; what suits the optimizer unless given: 3e-3 with
+    muon, adam and adamw."""
+    matrix_lr: float = OPTIMIZERS["muon"].all_defaults["matrix_lr"]
     """Muon's peak learning rate."""
     weight_decay: float = 0.0
-    """Decoupled weight decay, on matrices alone."""
-    beta1: float = 0.9
-    """AdamW's memory of the gradient."""
-    beta2: float = 0.95
-    """AdamW's memory of the squared gradient."""
-    schedule: Literal["constant", "linear", "cosine", "wsd", "one_cycle"] = "linear"
+    """Weight decay, on matrices alone; decoupled with muon, adamw and lion, else an L2 penalty."""
+    momentum: float | None = None
+    """momentum, nesterov, muon: the decay rate of the velocity; 0.9 unless given, with muon
+    0.95."""
+    alpha: float | None = None
+    """rmsprop: the decay rate of the mean squared gradient; 0.99 unless given."""
+    beta1: float | None = None
+    """adam, adamw, muon's AdamW, lion: the decay rate of the mean gradient; 0.9 unless given."""
+    beta2: float | None = None
+    """The decay rate of the mean squared gradient, with lion of the mean; 0.95 unless given, with
+    lion 0.99."""
+    schedule: ScheduleName = "linear"
     """How the learning rate moves over the run."""
     warmup: float = 0.02
     """The share of the run in which the rate rises."""
@@ -188,15 +197,36 @@ class OptimizerSettings:
     """The largest norm of the gradient; 0 turns clipping off."""
 
     def __post_init__(self) -> None:
+        _require(
+            self.name in OPTIMIZERS,
+            f"unknown optimizer {self.name!r}{nearest(self.name, OPTIMIZERS)}",
+        )
         for name in ("lr", "matrix_lr"):
             value = getattr(self, name)
-            _require(value > 0, f"optimizer.{name}={value} must be above 0: try 3e-3")
+            _require(
+                value is None or value > 0, f"optimizer.{name}={value} must be above 0: try 3e-3"
+            )
         for name in ("weight_decay", "clip", "final"):
             value = getattr(self, name)
             _require(value >= 0, f"optimizer.{name}={value} must not be negative")
-        for name in ("beta1", "beta2", "warmup"):
+        for name in ("momentum", "alpha", "beta1", "beta2", "warmup"):
             value = getattr(self, name)
-            _require(0 <= value < 1, f"optimizer.{name}={value} must be at least 0 and below 1")
+            _require(
+                value is None or 0 <= value < 1,
+                f"optimizer.{name}={value} must be at least 0 and below 1",
+            )
+        for name in ("matrix_lr", "momentum", "alpha", "beta1", "beta2"):
+            users, value = users_of(name), getattr(self, name)
+            _require(
+                self.name in users or value == getattr(OptimizerSettings, name),
+                f"optimizer.{name}={value} does nothing with optimizer.name={self.name}: leave it "
+                f"out, or choose one of {', '.join(users)}",
+            )
+
+    def value_of(self, name: str, entry: OptimizerEntry) -> float:
+        """A setting of one of the optimizers: what was given, or else what its entry says."""
+        given = getattr(self, name)
+        return entry.defaults[name] if given is None else given
 
 
 @dataclass(frozen=True, kw_only=True)

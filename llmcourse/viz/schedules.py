@@ -9,16 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from llmcourse.errors import UserError, nearest
-from llmcourse.optim.schedules import (
-    SCHEDULES,
-    Schedule,
-    constant,
-    linear,
-    one_cycle,
-    warmup_cosine,
-    wsd,
-)
+from llmcourse.optim.schedules import SCHEDULES, Schedule, named_schedule
 from llmcourse.viz import style
 from llmcourse.viz.widgets import Explorer, choice, slider
 
@@ -63,17 +54,7 @@ def schedule_of(kind: str, *, warmup: float, decay: float, final: float) -> Sche
     Raises:
         UserError: no schedule of this name, or options that do not go together.
     """
-    if kind not in SCHEDULES:
-        raise UserError(f"no schedule is called {kind!r}{nearest(kind, SCHEDULES)}")
-    if kind == "linear":
-        return linear(warmup=warmup, final=final)
-    if kind == "cosine":
-        return warmup_cosine(warmup=warmup, final=final)
-    if kind == "wsd":
-        return wsd(warmup=warmup, decay=decay, final=final)
-    if kind == "one_cycle":
-        return one_cycle(peak_at=warmup, final=final)
-    return constant()
+    return named_schedule(kind, warmup=warmup, decay=decay, final=final, peak_at=warmup)
 
 
 def schedule(kind: str, *, warmup: float, decay: float, final: float) -> Figure:

@@ -8,14 +8,19 @@ from torch import nn
 
 from llmcourse.errors import UserError
 from llmcourse.models.gpt import GPT, modern_recipe
+from llmcourse.optim.adam import Adam, AdamW
+from llmcourse.optim.lion import Lion
+from llmcourse.optim.rmsprop import RMSProp
+from llmcourse.optim.sgd import SGD
 from llmcourse.train.checkpoint import (
     TrainState,
     list_checkpoints,
     load_checkpoint,
     optimizer_tensors,
+    restore_optimizers,
     save_checkpoint,
 )
-from llmcourse.train.optimizers import build_optimizers, set_rates
+from llmcourse.train.optimizers import build_optimizers, set_lr
 from llmcourse.train.settings import OptimizerSettings
 
 SIZES = {"vocab_size": 17, "context_length": 8, "d_model": 8, "n_layers": 1, "n_heads": 2}
@@ -57,7 +62,7 @@ def test_rates_set_after_the_restart_are_kept(tmp_path):
     settings = OptimizerSettings(lr=0.5, weight_decay=0.25)
     others = build_optimizers(model, settings)
     load_checkpoint(path, model, others)
-    assert set_rates(others, 0.5) == 0.25
+    assert set_lr(others, 0.5) == 0.25
     assert others[1].param_groups[0]["weight_decay"] == 0.25
 
 
@@ -77,11 +82,48 @@ def test_a_checkpoint_holds_no_pickle(tmp_path):
         assert not zipfile.is_zipfile(file)  # which is what torch.save writes
 
 
-def test_memory_is_named_after_its_parameter():
+def test_state_is_named_after_its_parameter():
     model, optimizers = machine()
     steps(model, optimizers, 1)
     names = set(optimizer_tensors(optimizers))
     assert {"0.0.momentum_buffer", "1.0.exp_avg", "1.0.step"} <= names
+
+
+TAUGHT = {
+    "sgd": SGD,
+    "momentum": lambda p: SGD(p, momentum=0.9),
+    "nesterov": lambda p: SGD(p, momentum=0.9, nesterov=True),
+    "rmsprop": RMSProp,
+    "adam": Adam,
+    "adamw": AdamW,
+    "lion": Lion,
+    "adafactor": torch.optim.Adafactor,
+}
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_every_optimizer_survives_a_checkpoint_bit_for_bit(tmp_path, name):
+    torch.manual_seed(0)
+    model, other = GPT(modern_recipe(**SIZES)), GPT(modern_recipe(**SIZES))
+    one, two = TAUGHT[name](model.parameters()), TAUGHT[name](other.parameters())
+    steps(model, [one], 3)
+    path = save_checkpoint(tmp_path, model, [one], TrainState(step=3), keep=1)
+    load_checkpoint(path, other, [two])
+    steps(model, [one], 2)
+    steps(other, [two], 2)
+    for mine, restored in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(mine, restored)
+    after, again = optimizer_tensors([one]), optimizer_tensors([two])
+    assert after.keys() == again.keys()
+    assert all(torch.equal(after[key], again[key]) for key in after)
+
+
+@pytest.mark.parametrize("name", ["nonsense", "0.x.mean", "0.1", "a.0.mean", "-1.0.mean"])
+def test_unknown_names_in_the_optimizers_file_take_one_line(tmp_path, name):
+    _, optimizers = machine()
+    with pytest.raises(UserError, match="unknown name") as caught:
+        restore_optimizers(optimizers, {name: torch.zeros(())}, tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_another_model_is_refused(tmp_path):

@@ -175,7 +175,7 @@ def test_documents_apart_are_another_run(tmp_path):
 
 # --- early stopping ------------------------------------------------------------------------------
 
-STUCK = {"optimizer__lr": 1e-12, "optimizer__matrix_lr": 1e-12, "evaluate_every": 2}
+STUCK = {"optimizer__lr": 1e-12, "evaluate_every": 2}
 
 
 def test_patience_ends_a_run_that_gets_no_better(tmp_path):

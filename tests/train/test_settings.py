@@ -122,6 +122,13 @@ def test_the_command_line_overrides_any_leaf():
         (["--steps", "0"], "steps=0 must be at least 1"),
         (["--budget", "soon"], "budget 'soon' is no duration"),
         (["--optimizer.lr", "-1"], r"optimizer\.lr=-1\.0 must be above 0"),
+        (
+            ["--optimizer.name", "adam", "--optimizer.momentum", "0.9"],
+            r"momentum=0\.9 does nothing with optimizer\.name=adam: leave it out, or choose one of "
+            "momentum, nesterov, muon",
+        ),
+        (["--optimizer.name", "sgd", "--optimizer.matrix-lr", "0.1"], "choose one of muon"),
+        (["--optimizer.name", "adamx"], "invalid choice 'adamx'"),
         (["--data.held-out", "1.5"], "between 0 and 1"),
         (["--precision", "fp8"], "invalid choice 'fp8'"),
         (["--objective", "mlmm"], "invalid choice 'mlmm'"),
