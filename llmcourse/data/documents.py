@@ -13,12 +13,15 @@ from itertools import chain
 from llmcourse.errors import UserError
 from llmcourse.tokenizers.base import to_bytes
 
+MEGABYTE = 1_000_000
+"""Bytes; settings ending in `_megabytes` count in these."""
+
 DOCUMENT_LENGTH = 16_000
 """Characters: how long a document cut from a longer text is. Long enough to tell something whole,
 short enough that one book has documents on both sides of the split."""
 
 
-class PassedBy(UserError):
+class SkippedInput(UserError):
     """What a reader may leave out without harm: a row without text, a file of another kind."""
 
 
@@ -26,9 +29,9 @@ OnError = Callable[[UserError], None]
 """What a reader does about a place that it cannot read, before it goes on with the next one."""
 
 
-def stop(error: UserError) -> None:
-    """Raise the error, unless it is `PassedBy`: what readers do if they are told nothing else."""
-    if not isinstance(error, PassedBy):
+def raise_unless_skipped(error: UserError) -> None:
+    """Raise the error unless it is `SkippedInput`: the default of every reader."""
+    if not isinstance(error, SkippedInput):
         raise error
 
 
@@ -45,7 +48,7 @@ class Document:
     name: str
 
 
-def gather(pieces: Iterable[str], name: str) -> Iterator[Document]:
+def chunk_text(pieces: Iterable[str], name: str) -> Iterator[Document]:
     """Join pieces of a long text to documents of a good length, named `name:1`, `name:2`, ...
 
     A document ends with the first piece that brings it to `DOCUMENT_LENGTH` characters; the last

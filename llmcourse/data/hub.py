@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from llmcourse.data.documents import Document, OnError, stop
+from llmcourse.data.documents import Document, OnError, raise_unless_skipped
 from llmcourse.data.rows import Row, to_documents
 from llmcourse.errors import UserError
 
@@ -23,7 +23,7 @@ HUB_SECONDS = 3.0
 _NAME = re.compile(r"hf:(?P<path>[^:@]+)(:(?P<config>[^:@]+))?(@(?P<split>[^:@]+))?")
 
 
-def read(source: str, on_error: OnError = stop) -> Iterator[Document]:
+def read(source: str, on_error: OnError = raise_unless_skipped) -> Iterator[Document]:
     """The rows of `hf:org/name[:config][@split]` (split `train` if none is named) as documents.
 
     Rows come over the network as they are asked for, and nothing is kept on disk. `HF_ENDPOINT`,

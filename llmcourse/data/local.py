@@ -19,15 +19,15 @@ from llmcourse.data.documents import (
     DOCUMENT_LENGTH,
     Document,
     OnError,
-    PassedBy,
-    gather,
-    stop,
+    SkippedInput,
+    chunk_text,
+    raise_unless_skipped,
 )
 from llmcourse.data.rows import Row, text_column, to_documents
 from llmcourse.errors import UserError
 
 
-def read(path: Path, on_error: OnError = stop) -> Iterator[Document]:
+def read(path: Path, on_error: OnError = raise_unless_skipped) -> Iterator[Document]:
     """The documents of a file, or of all files of a known kind in a folder, ordered by name.
 
     `on_error` is told of the rest of a damaged file, of a line that cannot be read, and of files
@@ -57,7 +57,7 @@ def _is_visible_file(file: Path, folder: Path) -> bool:
 def _read_one_of_many(file: Path, on_error: OnError) -> Iterator[Document]:
     """The documents of a file in a folder, which may hold files of other kinds too."""
     if _suffix(file) not in _READERS:
-        on_error(PassedBy(f"{file} has an unknown suffix"))
+        on_error(SkippedInput(f"{file} has an unknown suffix"))
         return
     said: list[UserError] = []
 
@@ -70,7 +70,7 @@ def _read_one_of_many(file: Path, on_error: OnError) -> Iterator[Document]:
         empty = False
         yield document
     if empty and not said:
-        on_error(PassedBy(f"{file} holds no text"))
+        on_error(SkippedInput(f"{file} holds no text"))
 
 
 def _suffix(path: Path) -> str:
@@ -125,7 +125,7 @@ def _first_bad_byte(path: Path) -> int:
 def _read_text(path: Path, _: OnError) -> Iterator[Document]:
     """Plain text, cut at blank lines, so that one book gives many documents."""
     with _open_text(path) as file:
-        yield from gather(_paragraphs(file), path.name)
+        yield from chunk_text(_paragraphs(file), path.name)
 
 
 def _paragraphs(file: io.TextIOWrapper) -> Iterator[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from llmcourse.data.documents import Document, gather
+from llmcourse.data.documents import Document, chunk_text
 from llmcourse.errors import UserError
 
 SKIPPED_FOLDERS = frozenset(
@@ -82,7 +82,7 @@ def _reference() -> Iterator[Document]:
         new = sum(len(paragraph) for paragraph in paragraphs if paragraph not in seen)
         seen.update(paragraphs)
         if new >= max(MIN_LENGTH, len(text) / 2):
-            yield from gather(_cut(text), f"reference/{label}")
+            yield from chunk_text(_cut(text), f"reference/{label}")
 
 
 def _cut(text: str) -> list[str]:
@@ -101,7 +101,7 @@ def _library(root: Path) -> Iterator[Document]:
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         sections = [section for section in _sections(tree, module, seen) if section]
         if sum(map(len, sections)) >= MIN_LENGTH:
-            yield from gather(sections, f"library/{module}")
+            yield from chunk_text(sections, f"library/{module}")
 
 
 def _source_files(root: Path) -> Iterator[Path]:

@@ -6,14 +6,16 @@ Not here: where rows come from (`local`, `hub`).
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from llmcourse.data.documents import Document, OnError, PassedBy, stop
+from llmcourse.data.documents import Document, OnError, SkippedInput, raise_unless_skipped
 from llmcourse.errors import UserError
 
 Row = tuple[str, dict[str, Any]]
 """Where a row stands, for messages, and its columns."""
 
 
-def to_documents(rows: Iterable[Row], where: str, on_error: OnError = stop) -> Iterator[Document]:
+def to_documents(
+    rows: Iterable[Row], where: str, on_error: OnError = raise_unless_skipped
+) -> Iterator[Document]:
     """A document a row, from the column that the first row chooses; rows without text are passed.
 
     `on_error` learns of each row that gives no document.
@@ -34,7 +36,7 @@ def to_documents(rows: Iterable[Row], where: str, on_error: OnError = stop) -> I
         elif text and not text.isspace():
             yield Document(text, place)
         else:
-            on_error(PassedBy(f"{place} holds no text"))
+            on_error(SkippedInput(f"{place} holds no text"))
 
 
 def text_column(columns: list[str], texts: list[str], where: str) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from llmcourse.data import hub, local, pydocs
-from llmcourse.data.documents import Document, OnError, stop
+from llmcourse.data.documents import Document, OnError, raise_unless_skipped
 from llmcourse.data.prepared import is_prepared, text_path
 from llmcourse.errors import UserError, nearest
 
@@ -25,7 +25,7 @@ TINYTOWN_STORIES = 20_000
 """How many stories the source `tinytown` tells."""
 
 
-def read(source: str, on_error: OnError = stop) -> Iterator[Document]:
+def read(source: str, on_error: OnError = raise_unless_skipped) -> Iterator[Document]:
     """The documents of a source, lazily and in a fixed order.
 
     `on_error` is told of what cannot be read (the rest of a file, a line of a table) and of what

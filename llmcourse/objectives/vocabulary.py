@@ -1,7 +1,7 @@
 """What an objective must know of the tokens that it hides, swaps and cuts.
 
 How many there are, which stand for no text, where words begin and where sentences end. All of it
-is read from the tokens' bytes, so it holds for every tokenizer. Not here: the tokenizers themselves.
+is read from the tokens' bytes, so it holds for every tokenizer. Not here: those themselves.
 Chapter 07 teaches this.
 """
 

@@ -14,7 +14,7 @@ from llmcourse.cleaning.normalize import normalize
 from llmcourse.cleaning.personal_data import mask_personal_data
 from llmcourse.cleaning.quality import complaint, garbage_share
 from llmcourse.cleaning.repair import repair
-from llmcourse.data.documents import DOCUMENT_LENGTH, Document, gather
+from llmcourse.data.documents import DOCUMENT_LENGTH, Document, chunk_text
 from llmcourse.prepare.report import Report
 from llmcourse.prepare.settings import Settings
 from llmcourse.tokenizers.base import to_bytes
@@ -111,7 +111,7 @@ def cut(document: Document) -> Iterator[Document]:
     if len(document.text) <= LONGEST_DOCUMENT:
         yield document
     else:
-        yield from gather(_lines(document.text), document.name)
+        yield from chunk_text(_lines(document.text), document.name)
 
 
 def _lines(text: str) -> Iterator[str]:

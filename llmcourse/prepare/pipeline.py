@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from llmcourse.cleaning.dedup_index import disk_index
 from llmcourse.data import local, sources
-from llmcourse.data.documents import Document, PassedBy, is_held_out
+from llmcourse.data.documents import MEGABYTE, Document, SkippedInput, is_held_out
 from llmcourse.data.packing import pack
 from llmcourse.data.prepared import (
     DESCRIPTION,
@@ -38,7 +38,7 @@ from llmcourse.data.windows import write_tokens
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_directory
 from llmcourse.prepare.cleaner import Cleaner, Dropped, cut
-from llmcourse.prepare.report import MEGABYTE, Report, page, peak_megabytes
+from llmcourse.prepare.report import Report, page, peak_megabytes
 from llmcourse.prepare.settings import Settings
 from llmcourse.tokenizers.base import Tokenizer, to_bytes
 from llmcourse.tokenizers.registry import KINDS, load_tokenizer, save_tokenizer, train_tokenizer
@@ -134,7 +134,7 @@ def _documents(settings: Settings, report: Report, put_dropped: Put) -> Iterator
 
         def on_error(error: UserError, problems: list[UserError] = problems) -> None:
             problems.append(error) if not problems else None
-            reason = "no text" if isinstance(error, PassedBy) else "unreadable"
+            reason = "no text" if isinstance(error, SkippedInput) else "unreadable"
             put_dropped(report.drop(str(error), reason, "", "", 0))
 
         try:

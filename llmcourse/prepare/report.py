@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llmcourse.data.documents import MEGABYTE
 from llmcourse.data.prepared import SPLITS
 
-MEGABYTE = 1_000_000
 EXAMPLES = 3
 """How many of the dropped texts the page shows for each reason."""
 BEGINNING = 200

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from llmcourse.data import sources
-from llmcourse.data.documents import Document, is_held_out
+from llmcourse.data.documents import MEGABYTE, Document, is_held_out
 from llmcourse.data.packing import pack
 from llmcourse.data.prepared import SPLITS, is_prepared, read_description, tokens_path
 from llmcourse.data.windows import Windows, sidecar, write_tokens
@@ -27,8 +27,6 @@ from llmcourse.tokenizers.base import Tokenizer, byte_lengths
 from llmcourse.tokenizers.registry import KINDS, load_tokenizer, save_tokenizer, train_tokenizer
 from llmcourse.train.presets import PRESETS
 from llmcourse.train.settings import DataSettings, Settings
-
-MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def _adopt_prepared(settings: Settings, folder: Path) -> dict[str, int]:
         if split == "valid" and data.valid is not None:
             counts[split] = _write_tokens(folder, split, _validation(data), tokenizer)
         else:
-            _share(tokens_path(source, split), tokens_path(folder, split))
+            link_or_copy(tokens_path(source, split), tokens_path(folder, split))
     return counts
 
 
@@ -154,7 +152,7 @@ def _check_agreement(settings: Settings, known: dict[str, str | int | float]) ->
             )
 
 
-def _share(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """Put a file of tokens and its description at another place: the same file, or else a copy.
 
     Both programs replace such files and never write into them, so sharing one is safe.

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmcourse.data.documents import DOCUMENT_LENGTH, Document, gather, is_held_out, split
+from llmcourse.data.documents import DOCUMENT_LENGTH, Document, chunk_text, is_held_out, split
 from llmcourse.errors import UserError
 
 TEXTS = st.text(st.characters(), max_size=30)
@@ -71,7 +71,7 @@ def test_more_documents_move_none_to_the_other_side():
 
 @given(st.lists(st.sampled_from(["a", "\n", " ", "b" * 9000, "c" * 40_000]), max_size=12))
 def test_gathering_loses_nothing_but_blank_lines(pieces):
-    documents = list(gather(iter(pieces), "book"))
+    documents = list(chunk_text(iter(pieces), "book"))
     kept = "".join(document.text for document in documents)
     assert "".join(kept.split()) == "".join("".join(pieces).split())
     assert [document.name for document in documents] == [
@@ -82,7 +82,7 @@ def test_gathering_loses_nothing_but_blank_lines(pieces):
 
 def test_a_gathered_document_ends_with_the_piece_that_fills_it():
     piece = "x" * (DOCUMENT_LENGTH // 2)
-    documents = list(gather([piece] * 5, "book"))
+    documents = list(chunk_text([piece] * 5, "book"))
     assert [len(document.text) for document in documents] == [
         *(DOCUMENT_LENGTH, DOCUMENT_LENGTH, DOCUMENT_LENGTH // 2)
     ]

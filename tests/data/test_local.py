@@ -249,7 +249,7 @@ def test_the_good_files_of_a_folder_are_read_and_the_others_named(tmp_path):
     names, errors = read_on(tmp_path)
     assert names == ["a.txt:1", "d.jsonl:1", "i.md:1"]
     assert [kind for kind, _ in errors] == [
-        *("UserError", "UserError", "UserError", "PassedBy", "PassedBy", "UserError")
+        *("UserError", "UserError", "UserError", "SkippedInput", "SkippedInput", "UserError")
     ]
     for (_, message), start in zip(
         errors,
@@ -280,10 +280,10 @@ def test_the_good_lines_of_a_file_are_read_and_the_others_named(tmp_path):
     assert names == ["t.jsonl:1", "t.jsonl:7"]
     assert errors == [
         ("UserError", ", line 2: this is not JSON"),
-        ("PassedBy", "t.jsonl:3 holds no text"),
+        ("SkippedInput", "t.jsonl:3 holds no text"),
         ("UserError", ", line 4: this is no JSON object with named columns"),
         ("UserError", "t.jsonl:5: column 'text' holds int, not text"),
-        ("PassedBy", "t.jsonl:6 holds no text"),
+        ("SkippedInput", "t.jsonl:6 holds no text"),
     ]
 
 
