@@ -2,35 +2,31 @@
 
 `tests/test_architecture.py` holds the graph to the rules (imports point strictly downwards), and
 chapter 00 draws it: the drawing in the course *is* the graph. Not here: reading the imports from
-the source (`imports.py`), and finding ways for the arrows (`routing.py`).
+the source (`imports.py`).
 """
 
 import textwrap
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-from llmcourse.viz import routing, style
+from llmcourse.viz import style
 from llmcourse.viz.imports import PACKAGE, Graph, deferred_graph, module_graph
-from llmcourse.viz.routing import Point, Route
 
-LEVELS: tuple[dict[str, float], ...] = (
-    dict.fromkeys(
-        ("errors", "shapes", "randomness", "device", "files", "command_line", "learner"), 0.5
-    ),
-    {"cleaning": 0.13, "tokenizers": 0.5, "gradients": 0.87},
-    {"tinytown": 0.13, "nn": 0.5, "optim": 0.87},
-    {"data": 0.25, "models": 0.62},
-    {"objectives": 0.5},
-    {"evaluate": 0.3, "generate": 0.7},
-    {"prepare": 0.2, "runs": 0.8},
-    {"train": 0.5},
-    {"labs": 0.13, "finetune": 0.38, "export": 0.62, "serve": 0.87},
-    {"viz": 0.13, "quiz": 0.38, "checks": 0.62, "progress": 0.87},
+LEVELS: tuple[tuple[str, ...], ...] = (
+    ("errors", "shapes", "randomness", "device", "files", "command_line", "learner"),
+    ("cleaning", "tokenizers", "gradients"),
+    ("tinytown", "nn", "optim"),
+    ("data", "models"),
+    ("objectives",),
+    ("evaluate", "generate"),
+    ("prepare", "runs"),
+    ("train",),
+    ("labs", "finetune", "export", "serve"),
+    ("viz", "quiz", "checks", "progress"),
 )
-"""The parts of the package, bottom to top; the number says where a part stands across the drawing.
+"""The parts of the package, bottom to top, and from left to right as they are drawn.
 
 Parts of the lowest level are single files, which may use each other; all others see lower levels
 alone, but for the pairs of `SIDEWAYS`.
@@ -80,31 +76,28 @@ def without_detours(graph: Graph) -> Graph:
 
 
 def draw_package(ax: Axes | None = None, *, title: str = "Imports point down") -> Axes:
-    """The package's parts as boxes in layers, with the files that they hold and what they import.
+    """The package's parts as boxes in layers: the files that each holds, and what it imports.
 
-    An arrow that a chain of others implies is left out, and so are those to the lowest level, which
-    every part may use.
+    What a chain of other imports implies is left out, and so is the lowest level, which every part
+    may use.
     """
     graph = part_graph()
     rows = [[part for part in level if part in graph] for level in LEVELS]
     rows = [row for row in rows if row]
     if ax is None:
-        _, ax = style.figure(height=0.86 * len(rows) + 0.4)
-    places = {
-        part: (LEVELS[level_of(part)][part], float(height))
-        for height, row in enumerate(rows)
-        for part in row
-        if height
-    }
-    shown = without_detours({part: graph[part] & places.keys() for part in places})
-    for route in routing.arrows([(a, b) for a in shown for b in sorted(shown[a])], places):
-        _draw_arrow(ax, route)
-    for part, place in places.items():
-        _draw_box(ax, place, routing.WIDTH, part, files_of(part))
-    _draw_box(ax, (0.5, 0.0), 2 * (0.5 - 0.13) + routing.WIDTH, "used by every part", rows[0])
+        _, ax = style.figure(height=0.72 * len(rows) + 0.3)
+    upper = {part for row in rows[1:] for part in row}
+    shown = without_detours({part: graph[part] & upper for part in upper})
+    for height, row in enumerate(rows[1:], 1):
+        width = 1 / len(row)
+        for place, part in enumerate(row):
+            below = ", ".join(sorted(shown[part]))
+            lines = [", ".join(files_of(part)), f"↓ {below}" if below else ""]
+            _draw_box(ax, ((place + 0.5) * width, height), width - 0.02, part, lines)
+    _draw_box(ax, (0.5, 0), 0.98, "used by every part", [", ".join(rows[0]), ""])
     for height, row in enumerate(rows):
         ax.text(-0.04, height, f"L{level_of(row[0])}", va="center", color=style.GREYS[2])
-    ax.set(xlim=(-0.05, 1), ylim=(-0.45, len(rows) - 0.6), title=title)
+    ax.set(xlim=(-0.05, 1), ylim=(-0.5, len(rows) - 0.5), title=title)
     ax.axis("off")
     return ax
 
@@ -126,13 +119,16 @@ def _reach(graph: Graph, start: str) -> set[str]:
     return reached
 
 
-def _draw_box(ax: Axes, place: Point, width: float, name: str, files: list[str]) -> None:
+def _draw_box(
+    ax: Axes, place: tuple[float, float], width: float, name: str, lines: list[str]
+) -> None:
+    """A box with a name, what it holds, and what it imports."""
     x, y = place
     ax.add_patch(
         FancyBboxPatch(
-            (x - width / 2, y - routing.HEIGHT / 2),
+            (x - width / 2, y - 0.4),
             width,
-            routing.HEIGHT,
+            0.8,
             boxstyle="round,pad=0,rounding_size=0.015",
             mutation_aspect=8,
             facecolor="white",
@@ -140,15 +136,9 @@ def _draw_box(ax: Axes, place: Point, width: float, name: str, files: list[str])
             linewidth=1.2,
         )
     )
-    letters = round(width * 113)
-    shown = textwrap.fill(", ".join(files), letters, max_lines=2, placeholder=" …")
-    ax.text(x, y + (0.17 if shown else 0), name, ha="center", va="center", fontweight="bold")
-    ax.text(x, y - 0.1, shown, ha="center", va="center", fontsize=7, color=style.GREYS[1])
-
-
-def _draw_arrow(ax: Axes, route: Route) -> None:
-    line: dict[str, Any] = {"color": style.GREYS[2], "linewidth": 1.1, "zorder": 0.5}
-    if len(route) > 2:
-        ax.plot(*zip(*route[:-1], strict=True), linestyle="-", **line)
-    head = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 0, **line}
-    ax.annotate("", route[-1], route[-2], arrowprops=head, zorder=0.5)
+    letters = round(width * 118)
+    held = textwrap.shorten(lines[0], letters, placeholder=" …")
+    imported = textwrap.fill(lines[1], letters + 4)
+    ax.text(x, y + 0.22, name, ha="center", va="center", fontweight="bold")
+    ax.text(x, y + 0.0, held, ha="center", va="center", fontsize=7, color=style.GREYS[1])
+    ax.text(x, y - 0.23, imported, ha="center", va="center", fontsize=6.5, color=style.ACCENT)
