@@ -90,7 +90,8 @@ class Monitor:
         """A step over this process's rows is over."""
         self.seconds_in_steps += time.monotonic() - self.step_began
         self.tokens_in_steps += self.settings.batch_size * self.tokens_per_window
-        self.flops_in_steps += self.model.step_flops(batch.ids, **batch.extras)
+        if self.peak_flops is not None:
+            self.flops_in_steps += self.model.step_flops(batch.ids, **batch.extras)
 
     def trained(self, *, loss: float, rate: float, norm: float) -> None:
         """Log an interval of steps: the mean loss, the rate and the gradient's norm of the last."""

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from llmcourse.errors import UserError
 from llmcourse.models.files import load_model
 from llmcourse.runs.directory import read_metrics
-from llmcourse.train import loop
+from llmcourse.train import loop, monitor
 from llmcourse.train.loop import divide_and_clip
 from llmcourse.train.monitor import Monitor
 from llmcourse.train.progress_bar import StopSignals, signal_name
@@ -212,6 +212,7 @@ def test_mfu_counts_what_is_computed(objective, tmp_path, monkeypatch):
         end_step(self, batch)
         counted.append(self.flops_in_steps)
 
+    monkeypatch.setattr(monitor, "peak_flops", lambda _: 1e12)
     monkeypatch.setattr(loop, "forward_backward", watch)
     monkeypatch.setattr(Monitor, "end_step", note)
     run(tmp_path / "run", steps=1, objective=objective)
