@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from llmcourse.errors import UserError
 from llmcourse.models.files import load_model
-from llmcourse.runs.directory import read_metrics
+from llmcourse.runs.log import read_metrics
 from llmcourse.train import loop
 from llmcourse.train.loop import divide_and_clip
 from llmcourse.train.monitor import Monitor
