@@ -30,7 +30,7 @@ from llmcourse.models.files import load_model
 from llmcourse.models.gpt import GPT
 from llmcourse.objectives.clm import CausalLM
 from llmcourse.runs.diagnosis import diagnose
-from llmcourse.runs.directory import read_metrics
+from llmcourse.runs.log import read_metrics
 from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.checkpoint import list_checkpoints
 from llmcourse.train.loop import Result, train

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from llmcourse.runs.directory import read_metrics
+from llmcourse.runs.log import read_metrics
 from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.checkpoint import list_checkpoints
 from llmcourse.train.corpus import Corpus, open_corpus

@@ -28,6 +28,7 @@ from llmcourse.optim.clip import clip_by_global_norm
 from llmcourse.optim.loss_scaling import LossScaler
 from llmcourse.optim.schedules import linear
 from llmcourse.randomness import numpy_rng, seed_all
+from llmcourse.runs.log import Ending
 from llmcourse.tinytown import stories as tinytown
 from llmcourse.tinytown.numbers import number_pairs
 from llmcourse.tokenizers.base import byte_lengths
@@ -142,7 +143,10 @@ def observe(patient: Patient) -> list[dict[str, Any]]:
             group["lr"] = rate
         loss, norm = _step(patient, model, optimizer, scaler, next(batches))
         log.append({"kind": "train", "step": step + 1, "loss": loss, "lr": rate, "grad_norm": norm})
-    return [*log, {"kind": "end", "step": patient.steps, "reason": "finished"}]
+    return [
+        *log,
+        {"kind": "end", "step": patient.steps, "ending": Ending.FINISHED, "reason": "finished"},
+    ]
 
 
 def tiny_gpt(vocab_size: int, dropout: float = 0.0) -> GPT:

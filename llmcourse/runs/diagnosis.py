@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from llmcourse.runs.log import Ending
 from llmcourse.runs.summary import Summary, likeness, smooth, without_trend
 
 FEWEST = 8
@@ -50,7 +51,7 @@ class Diagnosis:
 def diverged(run: Summary) -> str | None:
     """A loss or a gradient that is no number any more."""
     lost = [r["step"] for r in run.records if r["kind"] == "train" and math.isnan(r["loss"])]
-    if not lost and "no longer a number" not in run.reason:
+    if not lost and run.ending is not Ending.DIVERGED:
         return None
     when = f"by step {lost[0]} " if lost else ""
     before = (
@@ -295,9 +296,9 @@ def bad_end(metrics: Iterable[dict[str, Any]]) -> Diagnosis | None:
     short one there is nothing to say.
     """
     run = Summary(list(metrics))
-    if not run.reason.startswith(("finished", "failed")):
+    if run.ending in (None, Ending.STOPPED):
         return None
     found = diagnose(run.records)
-    in_time = found.cause == "overfitting" and run.stopped_early
+    in_time = found.cause == "overfitting" and run.ending is Ending.EARLY_STOPPED
     well = found.cause in ("healthy", "too short")
     return None if well or in_time else found

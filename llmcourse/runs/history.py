@@ -1,7 +1,7 @@
 """What a run directory tells when it is read back: its records sorted, its figures, its commands.
 
 Whatever is missing is None or empty, so that a run that was killed, or has only begun, can be read
-too. Not here: how it is shown (`report.py`, `curves.py`) and how it was written (`record.py`).
+too. Not here: how it is shown (`report.py`, `figures.py`) and how it was written (`log.py`).
 """
 
 import math
@@ -10,7 +10,8 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from llmcourse.runs.directory import RunDirectory, read_metrics, read_object
+from llmcourse.runs.directory import RunDirectory, read_object
+from llmcourse.runs.log import Ending, read_ending, read_metrics
 
 Record = dict[str, Any]
 Point = tuple[float, float]
@@ -112,14 +113,19 @@ class Story:
 
     @property
     def reason(self) -> str | None:
-        """Why the run ended, or None if it did not."""
+        """Why the run ended, in words, or None if it did not."""
         ends = self.of("end")
         return str(ends[-1].get("reason", "for no reason given")) if ends else None
 
     @property
+    def ending(self) -> Ending | None:
+        """How the run ended, or None if it did not."""
+        return read_ending(self.records)
+
+    @property
     def finished(self) -> bool:
         """Whether the run came to its end, be it early for want of progress."""
-        return (self.reason or "").startswith("finished")
+        return self.ending is not None and self.ending.complete
 
     @property
     def repeat_command(self) -> str | None:

@@ -3,8 +3,8 @@
     python -m llmcourse.runs.report runs/mine
 
 makes it anew. It says as much as there is to say: a run that was killed has a page too. Not here:
-the log and the folder (`record.py`), what they tell (`story.py`), the charts (`curves.py`), and how
-the page looks (`page.py`). Chapter 08 reads one.
+the folder (`directory.py`) and the log (`log.py`), what they tell (`history.py`), the charts
+(`figures.py`), and how the page looks (`html.py`). Chapter 08 reads one.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """A run's curves, read off its log, and the few things that are measured on a curve.
 
-Not here: what they say about the run's health (`diagnose.py`), and the figures and commands of its
-report (`story.py`). Chapter 08 teaches this.
+Not here: what they say about the run's health (`diagnosis.py`), and the figures and commands of its
+report (`history.py`). Chapter 08 teaches this.
 """
 
 import math
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+
+from llmcourse.runs.log import Ending, read_ending
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,9 @@ class Summary:
         return not evaluations or any("bits_per_byte" in record for record in evaluations)
 
     @property
-    def reason(self) -> str:
-        """Why the run ended; empty if it did not."""
-        return str(next((r.get("reason") for r in self._of("end")), ""))
-
-    @property
-    def stopped_early(self) -> bool:
-        """Whether it ended because evaluations had not become better for long enough."""
-        return "no better" in self.reason
+    def ending(self) -> Ending | None:
+        """How the run ended, or None if it did not."""
+        return read_ending(self.records)
 
     @property
     def first(self) -> float:

@@ -25,12 +25,12 @@ from torch.optim import Optimizer
 
 from llmcourse.data.loader import batch_tokens
 from llmcourse.device import autocast
-from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import Score
 from llmcourse.models.files import save_model
 from llmcourse.objectives.base import Batch, Objective
 from llmcourse.randomness import global_state, numpy_rng, restore_global_state
 from llmcourse.runs.directory import RunDirectory
+from llmcourse.runs.log import Diverged, Ending
 from llmcourse.train.checkpoint import (
     TrainState,
     list_checkpoints,
@@ -45,10 +45,6 @@ from llmcourse.train.parts import Parts, Passes, build_parts, write_settings
 from llmcourse.train.progress_bar import StopSignals, signal_name
 from llmcourse.train.samples import draw_sample
 from llmcourse.train.settings import Settings
-
-
-class Diverged(UserError):
-    """The loss or the gradient is no longer a number. Every checkpoint is from before that."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -102,7 +98,7 @@ def train(settings: Settings) -> Result:
                 clock = time.monotonic() - started, signals.received
                 state.seconds, signal = ranks.broadcast(clock)
                 over = is_over(state, settings)
-                ending = "finished" if over else signal and f"stopped by {signal_name(signal)}"
+                ending = Ending.FINISHED if over else Ending.STOPPED if signal else None
                 if ending or state.step % settings.save_every == 0:
                     save(parts, state, norm, resumed_at)
                 if over or (not ending and state.step % settings.evaluate_every == 0):
@@ -128,7 +124,7 @@ def train(settings: Settings) -> Result:
                     check_finite(parts, state, norm)
                     monitor.trained(loss=state.end_interval(), rate=lr, norm=float(norm))
             ranks.barrier()  # nobody leaves while another still writes
-            monitor.ended(ending)
+            monitor.ended(ending, reason_for(ending, state, signal))
         result = conclude(parts, state, score, sample, signal)
         del parts  # the processes' group ends once nothing holds the wrapped model any more
     return result
@@ -208,11 +204,16 @@ def is_over(state: TrainState, settings: Settings) -> bool:
     return state.step >= settings.steps or state.seconds >= settings.seconds_allowed
 
 
-def out_of_patience(state: TrainState, settings: Settings) -> str | None:
-    """Why to stop early, once so many evaluations brought no better score; else None."""
-    if 0 < settings.patience <= state.stale:
+def out_of_patience(state: TrainState, settings: Settings) -> Ending | None:
+    """`EARLY_STOPPED` once so many evaluations brought no better score; else None."""
+    return Ending.EARLY_STOPPED if 0 < settings.patience <= state.stale else None
+
+
+def reason_for(ending: Ending, state: TrainState, signal: int | None) -> str:
+    """Why the loop was left, in words, for the log and the report."""
+    if ending is Ending.EARLY_STOPPED:
         return f"finished: no better in {state.stale} evaluations"
-    return None
+    return "finished" if signal is None or ending.complete else f"stopped by {signal_name(signal)}"
 
 
 def evaluate(parts: Parts, state: TrainState, monitor: Monitor) -> tuple[Score, str]:

@@ -10,7 +10,7 @@ from llmcourse.device import peak_flops
 from llmcourse.evaluate.perplexity import Score
 from llmcourse.objectives.base import Batch
 from llmcourse.runs.diagnosis import bad_end
-from llmcourse.runs.directory import MetricsLog, read_metrics
+from llmcourse.runs.log import Ending, MetricsLog, read_metrics
 from llmcourse.runs.report import write_report
 from llmcourse.train.assemble import Model
 from llmcourse.train.checkpoint import TrainState
@@ -32,7 +32,7 @@ class Monitor:
         settings, ranks, run = parts.settings, parts.ranks, parts.run
         self.settings, self.ranks, self.run, self.state = settings, ranks, run, state
         self.model = parts.model
-        self.reason = "unknown"
+        self.ending, self.reason = Ending.STOPPED, "unknown"
         self.seconds_in_steps, self.step_began = 0.0, 0.0
         self.tokens_in_steps, self.flops_in_steps = 0, 0
         self.tokens_per_window = parts.corpus.train.stride
@@ -142,9 +142,9 @@ class Monitor:
             if sample:
                 self.log.log("sample", state.step, text=sample)
 
-    def ended(self, reason: str) -> None:
-        """Say why the loop was left."""
-        self.reason = reason
+    def ended(self, ending: Ending, reason: str) -> None:
+        """Say how the loop was left, and why in words."""
+        self.ending, self.reason = ending, reason
 
     def __enter__(self) -> "Monitor":
         return self
@@ -160,10 +160,15 @@ class Monitor:
         if self.log is None:
             return
         if error is not None:
+            self.ending = Ending.of_error(error)
             self.reason = f"failed: {str(error) or type(error).__name__}"
         with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
             self.log.log(
-                "end", self.state.step, seconds=round(self.state.seconds, 3), reason=self.reason
+                "end",
+                self.state.step,
+                seconds=round(self.state.seconds, 3),
+                ending=self.ending,
+                reason=self.reason,
             )
             self.log.close()
             write_report(self.run)

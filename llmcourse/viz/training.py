@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from llmcourse.errors import UserError
-from llmcourse.runs.directory import read_metrics
+from llmcourse.runs.log import read_metrics
 from llmcourse.viz import style
 
 Points = Sequence[tuple[float, float]]

@@ -23,7 +23,7 @@ def test_the_log_is_that_of_a_run():
     assert [r["step"] for r in log if r["kind"] == "evaluate"] == [0, 6, 12]
     assert {"uniform_bits_per_byte", "unigram_bits_per_byte"} <= log[0].keys()
     assert log[1]["loss"] == pytest.approx(torch.tensor(400.0).log().item(), abs=0.05)
-    assert log[-1] == {"kind": "end", "step": 12, "reason": "finished"}
+    assert log[-1] == {"kind": "end", "step": 12, "ending": "finished", "reason": "finished"}
     rates = [r["lr"] for r in log if r["kind"] == "train"]
     assert max(rates) > 0.9 * SHORT.lr
     assert rates[-1] < 0.1 * SHORT.lr

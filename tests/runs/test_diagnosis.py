@@ -10,7 +10,8 @@ from small_runs import flags, small
 
 from llmcourse.labs.faulty_runs import NoShift, Patient, ShiftedRows, observe
 from llmcourse.runs.diagnosis import FEWEST, ILLNESSES, bad_end, diagnose
-from llmcourse.runs.directory import RunDirectory, read_metrics
+from llmcourse.runs.directory import RunDirectory
+from llmcourse.runs.log import read_metrics
 from llmcourse.runs.report import write_report
 from llmcourse.runs.summary import Summary
 from llmcourse.train.__main__ import main
@@ -244,6 +245,16 @@ def test_nor_a_run_that_was_stopped():
     assert bad_end([*records, {"kind": "end", "step": 100, "reason": "finished"}]) is not None
     in_time = {"kind": "end", "step": 100, "reason": "finished: no better in 2 evaluations"}
     assert bad_end([*records, in_time]) is None
+
+
+def test_the_ending_decides_and_not_its_words():
+    records = [r for r in BY_HAND["overfitting"] if r["kind"] != "end"]
+    end = {"kind": "end", "step": 100, "reason": "the loss is no longer a number"}
+    assert bad_end([*records, end | {"ending": "early_stopped"}]) is None
+    assert bad_end([*records, end | {"ending": "stopped"}]) is None
+    assert bad_end([*records, end | {"ending": "finished"}]).cause == "overfitting"
+    assert bad_end([*records, end | {"ending": "failed"}]).cause == "overfitting"
+    assert bad_end([*records, end | {"ending": "diverged", "reason": "x"}]).cause == "diverged"
 
 
 def test_still_falling_and_worse_than_guessing():

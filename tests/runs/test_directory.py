@@ -1,20 +1,13 @@
-import errno
-import io
 import json
-import math
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_directory
-from llmcourse.runs import directory as record
-from llmcourse.runs.directory import MetricsLog, RunDirectory, read_metrics, read_object
+from llmcourse.runs.directory import RunDirectory, read_object
 
 
 @pytest.fixture
@@ -148,179 +141,6 @@ def test_an_object_that_cannot_be_read_is_empty(tmp_path: Path):
         assert read_object(tmp_path / "file") == {}
 
 
-# --- the log
-
-
-def open_log(run: RunDirectory, keep: int | None = None, tensorboard: bool = False) -> MetricsLog:
-    return MetricsLog(run, tensorboard=tensorboard, keep_until_step=keep)
-
-
-def go(log: MetricsLog, start: int, stop: int) -> None:
-    """A loop in small: every second step is logged, every fourth saved, evaluated and sampled."""
-    if start == 0:
-        log.log("baseline", 0, uniform_bits_per_byte=8.0)
-    for step in range(start, stop + 1):
-        if step > start and step % 2 == 0:
-            log.log("train", step, tokens=10 * step, loss=1 / step)
-        if step % 4 == 0 and step > 0:
-            log.log("evaluate", step, tokens=10 * step, bits_per_byte=2 / step)
-            log.log("sample", step, text=f"text of {step}")
-
-
-def test_a_record_is_a_line_and_in_the_file_at_once(run: RunDirectory):
-    with open_log(run) as log:
-        log.log("train", 5, tokens=1280, loss=2.5)
-        assert run.metrics.read_text() == (
-            '{"kind": "train", "step": 5, "tokens": 1280, "loss": 2.5}\n'
-        )
-        assert read_metrics(run.metrics) == [
-            {"kind": "train", "step": 5, "tokens": 1280, "loss": 2.5}
-        ]
-
-
-def test_numbers_of_torch_and_numpy_are_plain_numbers(run: RunDirectory):
-    with open_log(run) as log:
-        log.log("train", 1, loss=torch.tensor(1.5), lr=np.float32(0.25), tokens=np.int64(7))
-    assert json.loads(run.metrics.read_text()) == {
-        "kind": "train",
-        "step": 1,
-        "loss": 1.5,
-        "lr": 0.25,
-        "tokens": 7,
-    }
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, torch.tensor(math.nan)])
-def test_what_is_not_finite_is_valid_json_and_comes_back_as_nan(run: RunDirectory, value):
-    with open_log(run) as log:
-        log.log("train", 1, loss=value)
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is not JSON")
-
-    assert json.loads(run.metrics.read_text(), parse_constant=refuse)["loss"] is None
-    assert math.isnan(read_metrics(run.metrics)[0]["loss"])
-
-
-def test_a_new_log_is_empty(run: RunDirectory):
-    run.metrics.write_text('{"kind": "train", "step": 9}\n')
-    run.samples.write_text("old")
-    open_log(run).close()
-    assert read_metrics(run.metrics) == []
-    assert "old" not in run.samples.read_text()
-
-
-@pytest.mark.parametrize("killed_after", range(4, 11))
-@pytest.mark.parametrize("lost", [0, 1, 2])
-def test_a_resumed_log_equals_one_of_a_run_never_stopped(
-    tmp_path: Path, killed_after: int, lost: int
-):
-    """Whatever was written since the last checkpoint, and whatever of its own step was not."""
-    with RunDirectory.create(tmp_path / "whole", resume=False) as whole:
-        go(open_log(whole), 0, 12)
-    checkpoint = killed_after - killed_after % 4
-    with RunDirectory.create(tmp_path / "killed", resume=False) as killed:
-        go(open_log(killed), 0, killed_after)
-        lines = killed.metrics.read_text().splitlines(keepends=True)
-        if lost and lines[-1].startswith('{"kind": "sample"'):
-            killed.metrics.write_text("".join(lines[:-lost]))
-        go(open_log(killed, checkpoint), checkpoint, 12)
-    assert killed.metrics.read_text() == whole.metrics.read_text()
-    assert killed.samples.read_text() == whole.samples.read_text()
-
-
-def test_a_torn_last_line_is_left_out(run: RunDirectory):
-    go(open_log(run), 0, 4)
-    whole = run.metrics.read_bytes()
-    for cut in range(1, len(whole.splitlines()[-1]) + 1):
-        run.metrics.write_bytes(whole[:-cut])
-        assert [r["kind"] for r in read_metrics(run.metrics)] == [
-            *("baseline", "train", "train", "evaluate")
-        ]
-    go(open_log(run, 4), 4, 4)
-    assert run.metrics.read_bytes() == whole
-
-
-def test_a_run_that_goes_on_has_not_ended(run: RunDirectory):
-    log = open_log(run)
-    go(log, 0, 4)
-    log.log("end", 4, seconds=1.0, reason="interrupted")
-    log = open_log(run, 4)
-    assert [r["kind"] for r in read_metrics(run.metrics)].count("end") == 0
-    log.log("end", 4, seconds=2.0, reason="finished")
-    assert read_metrics(run.metrics)[-1]["reason"] == "finished"
-
-
-@pytest.mark.parametrize("line", ["garbage", "[]", '{"step": 1}', '{"kind": "a", "step": "b"}'])
-def test_a_foreign_line_is_named(run: RunDirectory, line: str):
-    run.metrics.write_text(f'{{"kind": "train", "step": 1}}\n{line}\n')
-    with pytest.raises(UserError, match=r"line 2 of .*metrics\.jsonl"):
-        read_metrics(run.metrics)
-
-
-def test_no_log_has_no_records(tmp_path: Path):
-    assert read_metrics(tmp_path / "metrics.jsonl") == []
-
-
-def test_samples_are_fenced_whatever_they_hold(run: RunDirectory):
-    with open_log(run) as log:
-        log.log("sample", 4, text="a ```` b\n# not a heading")
-        log.log("sample", 8, text="half a pair: \udc80")
-    assert run.samples.read_text(encoding="utf-8") == (
-        "# What the model wrote\n"
-        "\n## Step 4\n\n`````text\na ```` b\n# not a heading\n`````\n"
-        "\n## Step 8\n\n```text\nhalf a pair: ?\n```\n"
-    )
-    assert read_metrics(run.metrics)[1]["text"] == "half a pair: \udc80"
-
-
-def test_a_full_disk_names_the_log(run: RunDirectory, monkeypatch):
-    def full(path: Path, mode: str):
-        class Full(io.BytesIO):
-            def write(self, data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        return Full()
-
-    log = open_log(run)
-    monkeypatch.setattr(record, "open", full, raising=False)
-    with pytest.raises(OSError, match="No space left") as caught:
-        log.log("train", 1, loss=1.0)
-    assert caught.value.filename == str(run.metrics)
-
-
-def read_tensorboard(run: RunDirectory) -> dict[str, list[tuple[int, float]]]:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(run.tensorboard))
-    events.Reload()
-    tags = events.Tags()["scalars"]
-    return {tag: [(e.step, round(e.value, 6)) for e in events.Scalars(tag)] for tag in tags}
-
-
-def test_tensorboard_shows_the_numbers(run: RunDirectory):
-    with open_log(run, tensorboard=True) as log:
-        go(log, 0, 4)
-    shown = read_tensorboard(run)
-    assert shown["train/loss"] == [(2, 0.5), (4, 0.25)]
-    assert shown["evaluate/bits_per_byte"] == [(4, 0.5)]
-    assert shown["baseline/uniform_bits_per_byte"] == [(0, 8.0)]
-    assert not any(tag.endswith(("/step", "/kind", "/text")) for tag in shown)
-
-
-def test_tensorboard_of_a_resumed_run_repeats_nothing(tmp_path: Path):
-    shown = []
-    for stop in (12, 7):
-        with RunDirectory.create(tmp_path / str(stop), resume=False) as run:
-            with open_log(run, tensorboard=True) as log:
-                go(log, 0, stop)
-            if stop != 12:
-                with open_log(run, 4, tensorboard=True) as log:
-                    go(log, 4, 12)
-            shown.append(read_tensorboard(run))
-    assert shown[0] == shown[1]
-
-
-def test_the_record_needs_no_torch():
+def test_the_folder_needs_no_torch():
     code = "import sys, llmcourse.runs.directory; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,10 +11,11 @@ import pytest
 
 from llmcourse.errors import UserError
 from llmcourse.runs.charts import Line
-from llmcourse.runs.directory import MetricsLog, RunDirectory
+from llmcourse.runs.directory import RunDirectory
 from llmcourse.runs.figures import trend
 from llmcourse.runs.history import Story, duration, finite
 from llmcourse.runs.html import escape
+from llmcourse.runs.log import MetricsLog
 from llmcourse.runs.report import main, plain, write_report
 
 NASTY = "</pre><script>alert('&')</script>\x00\x1b[0m\udc80"

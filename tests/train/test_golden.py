@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llmcourse.runs.directory import read_metrics
+from llmcourse.runs.log import read_metrics
 from llmcourse.train.loop import train
 from llmcourse.train.presets import PRESETS
 

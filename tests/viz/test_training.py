@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from llmcourse.errors import UserError
-from llmcourse.runs.directory import MetricsLog, RunDirectory
+from llmcourse.runs.directory import RunDirectory
+from llmcourse.runs.log import MetricsLog
 from llmcourse.viz import training
 
 
