@@ -15,7 +15,7 @@ from llmcourse.cleaning.repair import repair
 def test_no_line_takes_forever(unit):
     """A rule that looks at every beginning again would take hours for these."""
     text = unit * (300_000 // len(unit))
-    began = time.monotonic()
+    began = time.process_time()
     for rule in (repair, drop_boilerplate, language, mask_personal_data):
         rule(text)
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
