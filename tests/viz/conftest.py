@@ -3,6 +3,7 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from llmcourse.viz import style
 
@@ -15,3 +16,17 @@ def _figures():
         style.use()
         yield
     plt.close("all")
+
+
+@pytest.fixture
+def drawings(monkeypatch):
+    """The figures that were drawn, one entry a drawing."""
+    drawn = []
+    draw = FigureCanvasAgg.draw
+
+    def counted(canvas):
+        drawn.append(canvas.figure)
+        draw(canvas)
+
+    monkeypatch.setattr(FigureCanvasAgg, "draw", counted)
+    return drawn

@@ -1,5 +1,3 @@
-import time
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -268,11 +266,10 @@ def test_looking_leaves_the_model_as_it_was(model):
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_a_redraw_follows_the_hand(explorer):
-    explorer.controls["sentence"].value = "the cat sat"
+def test_a_move_draws_once(explorer, drawings):
     explorer.controls["head"].value = 1
-    begun = time.process_time()
-    for token in (3, 4, 5, 6):
+    drawings.clear()
+    for token in (1, 2, 3):
         explorer.controls["token"].value = token
-    assert (time.process_time() - begun) / 4 < 0.5  # 0.2 s on an idle machine
+    assert len(drawings) == 3
     assert not plt.get_fignums()

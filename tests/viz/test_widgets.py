@@ -1,5 +1,4 @@
 import base64
-import time
 
 import matplotlib.pyplot as plt
 import pytest
@@ -90,9 +89,8 @@ def test_typing_waits_for_enter():
     assert widgets.text("x").continuous_update is False
 
 
-def test_a_redraw_follows_the_hand(explorer):
-    explorer.controls["slope"].value = 2  # fonts are loaded by now
-    begun = time.process_time()
-    for slope in (3, 4, 5, 6, 7):
+def test_a_move_draws_once(explorer, drawings):
+    """A hand is quicker than a picture that is drawn twice."""
+    for slope in (3, 4, 5):
         explorer.controls["slope"].value = slope
-    assert (time.process_time() - begun) / 5 < 0.2
+    assert len(drawings) == 3
