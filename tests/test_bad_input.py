@@ -196,7 +196,7 @@ def test_a_full_disk_while_the_corpus_is_written(refused, tmp_path, monkeypatch)
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "train.bin")
 
-    monkeypatch.setattr("llmcourse.train.corpus.write_tokens", full)
+    monkeypatch.setattr("llmcourse.prepare.corpus.write_tokens", full)
     assert "No space left" in refused(*flags(small(tmp_path / "run")))
     assert not (tmp_path / "run").exists()
 

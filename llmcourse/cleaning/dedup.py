@@ -88,6 +88,11 @@ class MinHasher:
             np.minimum(least, permuted.min(axis=1), out=least)
         return least
 
+    def text_signature(self, text: str) -> UInt32[np.ndarray, " n_hashes"] | None:
+        """The signature of a text's shingles; None for a text without a single word."""
+        elements = shingles(text)
+        return self.signature(elements) if elements else None
+
 
 def _mix(hashes: UInt32[np.ndarray, " n"]) -> UInt32[np.ndarray, " n"]:
     """The finishing step of MurmurHash3, one-to-one: every input bit moves every output bit."""
@@ -194,10 +199,11 @@ class Deduplicator:
 
         A text without a single word resembles nothing, and is never kept in the index.
         """
-        elements = shingles(text)
-        if not elements:
-            return None
-        signature = self.hasher.signature(elements)
+        signature = self.hasher.text_signature(text)
+        return None if signature is None else self.add_signature(name, signature)
+
+    def add_signature(self, name: str, signature: UInt32[np.ndarray, " n"]) -> str | None:
+        """What `add` does, for a text whose signature is known."""
         keys = band_keys(signature, self.n_bands)
         for other, known in self.index.candidates(keys):
             if estimate(signature, known) >= self.threshold:

@@ -14,7 +14,6 @@ from collections.abc import Generator
 import numpy as np
 from jaxtyping import UInt32
 
-from llmcourse.cleaning.dedup import fingerprint
 from llmcourse.tokenizers.base import to_bytes
 
 CACHE_MEGABYTES = 64
@@ -34,9 +33,8 @@ class DiskIndex:
         self._tables = connection
         self._tables.executescript(_TABLES)
 
-    def copy_of(self, name: str, text: str) -> str | None:
-        """The name of the first document with this very text; if there is none, keep this one."""
-        key = fingerprint(text)
+    def copy_of(self, name: str, key: bytes) -> str | None:
+        """The name of the first document with this `fingerprint`; if there is none, keep this."""
         row = self._tables.execute("SELECT name FROM texts WHERE fingerprint = ?", (key,))
         if found := row.fetchone():
             return _name(found[0])

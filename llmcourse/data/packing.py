@@ -30,7 +30,12 @@ def pack(
     sentence of one document would have to explain the first of the next.
     """
     for document in documents:
-        yield np.array([*tokenizer.encode(document.text), tokenizer.eot_id], dtype=np.uint32)
+        yield document_ids(tokenizer, document)
+
+
+def document_ids(tokenizer: Tokenizer, document: Document) -> UInt32[np.ndarray, " tokens"]:
+    """One document's ids, and END_OF_TEXT."""
+    return np.array([*tokenizer.encode(document.text), tokenizer.eot_id], dtype=np.uint32)
 
 
 @dataclass(frozen=True, kw_only=True)

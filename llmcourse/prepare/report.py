@@ -82,6 +82,18 @@ class Report:
             drop.examples.append(entry)
         return entry
 
+    def add(self, steps: "Report") -> None:
+        """Count in what the steps did to one document, as another process has reported it."""
+        for mine, other in (
+            (self.changed, steps.changed),
+            (self.languages, steps.languages),
+            (self.handled, steps.handled),
+        ):
+            mine.update(other)
+        for stage, seconds in steps.seconds.items():
+            self.seconds[stage] += seconds
+        self.boilerplate_lines += steps.boilerplate_lines
+
     @property
     def n_dropped(self) -> int:
         """How many documents, and places that could not be read, were left out."""

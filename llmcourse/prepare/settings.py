@@ -44,6 +44,8 @@ class Settings:
     tokenizer_megabytes: float = 20.0
     """How much of the text a tokenizer is trained on, drawn from all over it; of Chinese, bpe takes
     up to a hundred times as much memory."""
+    workers: int = 1
+    """How many processes clean and tokenise; the results are the same, byte for byte."""
     quality: QualityRules = field(default_factory=QualityRules)
 
     def __post_init__(self) -> None:
@@ -57,3 +59,5 @@ class Settings:
             raise UserError(f"held_out={self.held_out} must lie between 0 and 1: try 0.05")
         if not self.tokenizer_megabytes > 0:
             raise UserError(f"tokenizer_megabytes={self.tokenizer_megabytes} must be above 0")
+        if self.workers < 1:
+            raise UserError(f"workers={self.workers} must be at least 1")

@@ -3,28 +3,39 @@
 Everything is written into the run directory once, and a resumed run reads it from there, so a run
 goes on even where its source has changed since. A folder that `python -m llmcourse.prepare` left
 has all of it already. Documents, never windows, are held out. Not here: where documents come from
-(`data/sources.py`), and cleaning (`prepare/`).
+(`data/sources.py`), and how both files are made (`prepare/corpus.py`).
 """
 
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from llmcourse.data import sources
-from llmcourse.data.documents import MEGABYTE, Document, is_held_out
-from llmcourse.data.packing import pack
-from llmcourse.data.prepared import SPLITS, is_prepared, read_description, tokens_path
-from llmcourse.data.windows import Windows, sidecar, write_tokens
+from llmcourse.data.documents import MEGABYTE, Document
+from llmcourse.data.prepared import SPLITS, is_prepared, read_description, text_path, tokens_path
+from llmcourse.data.windows import Windows, sidecar
 from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import uniform_bits_per_byte, unigram_bits_per_byte
 from llmcourse.files import atomic_file, atomic_write_text
-from llmcourse.tokenizers.base import Tokenizer, byte_lengths
-from llmcourse.tokenizers.registry import KINDS, load_tokenizer, save_tokenizer, train_tokenizer
+from llmcourse.prepare.corpus import (
+    by_hash,
+    bytes_bar,
+    read_text,
+    saved_tokenizer,
+    tokenize,
+    tokenizer_from_text,
+    write_text,
+)
+from llmcourse.prepare.report import Report
+from llmcourse.tokenizers.base import Tokenizer, byte_lengths, to_bytes
+from llmcourse.tokenizers.registry import load_tokenizer, save_tokenizer
 from llmcourse.train.presets import PRESETS
 from llmcourse.train.settings import DataSettings, Settings
 
@@ -67,12 +78,7 @@ def prepare_corpus(settings: Settings, folder: Path, *, fresh: bool) -> None:
     if is_prepared(data.source):
         counts = _adopt_prepared(settings, folder)
     else:
-        tokenizer = _tokenizer(data)
-        save_tokenizer(tokenizer, folder.parent)
-        counts = {
-            "train": _write_tokens(folder, "train", _training(data), tokenizer),
-            "valid": _write_tokens(folder, "valid", _validation(data), tokenizer),
-        }
+        counts = _from_raw_text(data, folder)
     atomic_write_text(done, json.dumps({"source": data.source, "tokens": counts}))
 
 
@@ -104,11 +110,36 @@ def open_corpus(tokenizer: Tokenizer, folder: Path, *, length: int, overlap: int
     )
 
 
-def _write_tokens(
-    folder: Path, split: str, documents: Iterable[Document], tokenizer: Tokenizer
-) -> int:
-    chunks = pack(documents, tokenizer)
-    return write_tokens(tokens_path(folder, split), chunks, tokenizer.vocab_size)
+def _from_raw_text(data: DataSettings, folder: Path) -> dict[str, int]:
+    """Do what `prepare` does, but clean nothing; returns how many tokens there are."""
+    tokenizer = saved_tokenizer(data.tokenizer)
+    report = Report()
+    try:
+        _write_documents(data, folder, report)
+        tokenizer = tokenizer or tokenizer_from_text(
+            folder, data.tokenizer, data.vocab_size, data.tokenizer_megabytes, report
+        )
+        save_tokenizer(tokenizer, folder.parent)
+        for split in SPLITS:
+            tokenize(read_text(folder, split), tokenizer, folder, split, report)
+    finally:
+        for split in SPLITS:
+            text_path(folder, split).unlink(missing_ok=True)
+    return {split: report.kept[split]["tokens"] for split in SPLITS}
+
+
+def _write_documents(data: DataSettings, folder: Path, report: Report) -> None:
+    """Write both sides' text; the held-out side is a source of its own where one is named."""
+    with bytes_bar("read") as bar:
+        if data.valid is None:
+            sides = by_hash(_documents(data.source, data.max_megabytes, bar), data.held_out)
+        else:
+            train = _documents(data.source, data.max_megabytes, bar)
+            sides = chain(
+                (("train", document) for document in train),
+                (("valid", document) for document in _documents(data.valid, None, bar)),
+            )
+        write_text(sides, folder, report)
 
 
 def _adopt_prepared(settings: Settings, folder: Path) -> dict[str, int]:
@@ -127,7 +158,11 @@ def _adopt_prepared(settings: Settings, folder: Path) -> dict[str, int]:
     counts = {"train": prepared.train.tokens, "valid": prepared.valid.tokens}
     for split in SPLITS:
         if split == "valid" and data.valid is not None:
-            counts[split] = _write_tokens(folder, split, _validation(data), tokenizer)
+            report = Report()
+            with bytes_bar("read") as bar:
+                documents = _documents(data.valid, None, bar)
+                tokenize(documents, tokenizer, folder, split, report)
+            counts[split] = report.kept[split]["tokens"]
         else:
             link_or_copy(tokens_path(source, split), tokens_path(folder, split))
     return counts
@@ -171,43 +206,13 @@ def link_or_copy(source: Path, target: Path) -> None:
                 shutil.copyfileobj(file, copy)
 
 
-def _documents(source: str, megabytes: float | None) -> Iterator[Document]:
+def _documents(source: str, megabytes: float | None, bar: tqdm) -> Iterator[Document]:
     """A source's documents, up to so many megabytes of text."""
     left = float("inf") if megabytes is None else megabytes * MEGABYTE
     for document in sources.read(source):
         if left <= 0:
             return
-        left -= len(document.text.encode("utf-8", "surrogatepass"))
+        size = len(to_bytes(document.text))
+        left -= size
+        bar.update(size)
         yield document
-
-
-def _training(data: DataSettings) -> Iterable[Document]:
-    documents = _documents(data.source, data.max_megabytes)
-    if data.valid is not None:
-        return documents
-    return (d for d in documents if not is_held_out(d, data.held_out))
-
-
-def _validation(data: DataSettings) -> Iterable[Document]:
-    if data.valid is not None:
-        return _documents(data.valid, None)
-    documents = _documents(data.source, data.max_megabytes)
-    return (d for d in documents if is_held_out(d, data.held_out))
-
-
-def _tokenizer(data: DataSettings) -> Tokenizer:
-    """Train the tokenizer on the beginning of the training text, or load a saved one."""
-    if data.tokenizer not in KINDS:
-        return load_tokenizer(Path(data.tokenizer))
-    beginning = _take(_training(data), data.tokenizer_megabytes)
-    return train_tokenizer(data.tokenizer, beginning, data.vocab_size)
-
-
-def _take(documents: Iterable[Document], megabytes: float) -> Iterator[str]:
-    """The texts of the first documents, up to so many megabytes of characters."""
-    left = megabytes * MEGABYTE
-    for document in documents:
-        if left <= 0:
-            return
-        left -= len(document.text)
-        yield document.text

@@ -235,10 +235,10 @@ def test_a_threshold_is_a_similarity(threshold):
 
 def test_the_disk_knows_exact_copies(tmp_path):
     with disk_index(tmp_path / "index.sqlite") as index:
-        assert index.copy_of("a", "one two") is None
-        assert index.copy_of("b", "one three") is None
-        assert index.copy_of("c", "one\ntwo") == "a"
-        assert index.copy_of("d", "one two") == "a"
+        assert index.copy_of("a", fingerprint("one two")) is None
+        assert index.copy_of("b", fingerprint("one three")) is None
+        assert index.copy_of("c", fingerprint("one\ntwo")) == "a"
+        assert index.copy_of("d", fingerprint("one two")) == "a"
 
 
 def test_the_file_goes_whatever_happens(tmp_path):
@@ -254,7 +254,7 @@ def test_a_full_disk_is_told_as_one(tmp_path):
         with disk_index(tmp_path / "i.sqlite") as index:
             index._tables.execute("PRAGMA max_page_count = 20")
             for n in range(10_000):
-                index.copy_of(str(n), str(n))
+                index.copy_of(str(n), fingerprint(str(n)))
 
     with pytest.raises(OSError, match="full") as caught:
         fill()

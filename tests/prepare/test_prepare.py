@@ -17,7 +17,7 @@ from llmcourse.data.documents import Document, is_held_out
 from llmcourse.data.prepared import SPLITS, read_description, text_path, tokens_path
 from llmcourse.data.windows import Windows
 from llmcourse.prepare import cleaner as cleaning
-from llmcourse.prepare import pipeline
+from llmcourse.prepare import corpus, parallel
 from llmcourse.prepare.__main__ import main
 from llmcourse.tokenizers.registry import load_tokenizer
 
@@ -35,6 +35,8 @@ ENDINGS = [
 
 
 N = 160  # stories
+TIMED = {"seconds", "finished", "settings", "peak_megabytes"}
+"""What may differ between two reports of the same text."""
 
 
 def story(n: int, sentences: int = 8) -> str:
@@ -150,6 +152,27 @@ def test_the_same_text_gives_the_same_files(stories, tmp_path):
             assert (again / path.name).read_bytes() == path.read_bytes()
 
 
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.iterdir() if "report" not in path.name}
+
+
+@pytest.mark.slow
+def test_the_number_of_processes_changes_nothing(stories, tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "BATCH_LENGTH", 5_000)
+    texts = [story(n) + " Write to me@example.org." * (n % 3) for n in range(300)]
+    texts += [texts[7], texts[8] + " And more.", "x", "猫在垫子上。" * 40]
+    source = write_rows(tmp_path / "t.jsonl", texts)
+    run(source, "--out", tmp_path / "one")
+    run(source, "--out", tmp_path / "three", "--workers", 3)
+    assert contents(tmp_path / "one") == contents(tmp_path / "three")
+    counts = [
+        {k: v for k, v in report(tmp_path / out).items() if k not in TIMED}
+        for out in ("one", "three")
+    ]
+    assert counts[0] == counts[1]
+    assert counts[0]["dropped"]["near-copy"]["documents"] > 0
+
+
 def test_preparing_what_was_prepared_changes_nothing(stories, tmp_path):
     parts = [text_path(stories, split) for split in SPLITS]
     run(*parts, "--out", tmp_path / "again", "--held-out", 0.1)
@@ -190,7 +213,7 @@ def test_the_tokenizer_sees_a_sample_from_all_over_the_training_text(
         seen.extend(texts)
         return ByteTokenizer()
 
-    monkeypatch.setattr(pipeline, "train_tokenizer", train_tokenizer)
+    monkeypatch.setattr(corpus, "train_tokenizer", train_tokenizer)
     out, source = tmp_path / "out", stories.parent / "stories.jsonl"
     run(source, "--out", out, "--tokenizer-megabytes", 0.01, "--held-out", 0.5)
     size = sum(map(len, seen))
@@ -379,6 +402,7 @@ def test_wrong_settings(refused, tmp_path):
     for option, value, message in [
         ("--similarity", "0", "similarity=0.0 must be above 0"),
         ("--held-out", "1", "held_out=1.0 must lie between"),
+        ("--workers", "0", "workers=0 must be at least 1"),
         ("--tokenizer-megabytes", "0", "tokenizer_megabytes=0.0 must be above 0"),
         ("--languages", "xx", "xx"),
         ("--tokenizer", str(tmp_path / "gone"), "there is no tokenizer at"),

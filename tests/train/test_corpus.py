@@ -6,16 +6,21 @@ import numpy as np
 import pytest
 from small_runs import opened, small
 
+from llmcourse.data import sources
+from llmcourse.data.documents import Document, is_held_out
+from llmcourse.data.packing import pack
 from llmcourse.errors import UserError
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.corpus import prepare_corpus
+
+NUMBERED = [Document(f"Document {n} says: " + f"word{n} " * 40, str(n)) for n in range(200)]
 
 
 def prepared(folder, **changes):
     """A corpus of numbered documents, so that a token's origin can be told."""
     source = folder / "numbered.jsonl"
-    texts = [f"Document {n} says: " + f"word{n} " * 40 for n in range(200)]
-    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    source.write_text("".join(json.dumps({"text": one.text}) + "\n" for one in NUMBERED))
     settings = small(folder / "run", data__source=str(source), **changes)
     prepare_corpus(settings, folder / "run" / "data", fresh=True)
     return settings, opened(settings, folder / "run")
@@ -38,12 +43,10 @@ def test_the_tokenizer_never_sees_what_is_held_out(tmp_path, monkeypatch):
     seen = []
 
     def train_tokenizer(kind, texts, vocab_size):
-        from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
-
         seen.extend(texts)
         return ByteTokenizer()
 
-    monkeypatch.setattr("llmcourse.train.corpus.train_tokenizer", train_tokenizer)
+    monkeypatch.setattr("llmcourse.prepare.corpus.train_tokenizer", train_tokenizer)
     _, corpus = prepared(tmp_path)
     assert numbers(corpus.tokenizer, corpus.valid.tokens)
     assert not numbers(corpus.tokenizer, corpus.valid.tokens) & set(
@@ -95,3 +98,52 @@ def test_a_resumed_run_does_not_read_its_source_again(tmp_path):
     prepare_corpus(again, tmp_path / "run" / "data", fresh=False)
     same = opened(again, tmp_path / "run")
     assert (same.train.tokens == corpus.train.tokens).all()
+
+
+def test_the_source_is_read_once(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(sources, "read", lambda name: read.append(name) or iter(NUMBERED))
+    settings = small(tmp_path / "run", data__source="anything")
+    prepare_corpus(settings, tmp_path / "run" / "data", fresh=True)
+    assert read == ["anything"]
+
+
+def test_the_text_between_the_steps_is_removed(tmp_path, monkeypatch):
+    settings, _ = prepared(tmp_path)
+    names = {path.name for path in (tmp_path / "run" / "data").iterdir()}
+    assert names == {"corpus.json", "train.bin", "train.bin.json", "valid.bin", "valid.bin.json"}
+
+    def no_room(*_, **__):
+        raise OSError("no room")
+
+    monkeypatch.setattr("llmcourse.prepare.corpus.train_tokenizer", no_room)
+    with pytest.raises(OSError, match="no room"):
+        prepare_corpus(settings, tmp_path / "again" / "data", fresh=True)
+    assert not list((tmp_path / "again" / "data").iterdir())
+
+
+def test_the_tokenizer_sees_text_from_all_over(tmp_path, monkeypatch):
+    seen = []
+
+    def train_tokenizer(kind, texts, vocab_size):
+        seen.extend(texts)
+        return ByteTokenizer()
+
+    monkeypatch.setattr("llmcourse.prepare.corpus.train_tokenizer", train_tokenizer)
+    prepared(tmp_path, data__tokenizer_megabytes=0.01)
+    numbered = [int(number) for text in seen for number in re.findall(r"Document (\d+)", text)]
+    assert sum(map(len, seen)) < 11_000
+    assert min(numbered) < 50
+    assert max(numbered) > 150
+
+
+@pytest.mark.parametrize("text", ["one \ud83d half", "a\r\nb\u2028c\x00", " spaces "])
+def test_texts_come_back_as_they_were(tmp_path, monkeypatch, text):
+    documents = [Document(text + "." * n, f"n{n}") for n in range(40)]
+    monkeypatch.setattr(sources, "read", lambda name: iter(documents))
+    settings = small(tmp_path / "run", data__source="any", data__tokenizer="byte")
+    prepare_corpus(settings, tmp_path / "run" / "data", fresh=True)
+    train = [one for one in documents if not is_held_out(one, settings.data.held_out)]
+    expected = np.concatenate(list(pack(train, ByteTokenizer())))
+    written = np.fromfile(tmp_path / "run" / "data" / "train.bin", dtype=np.uint16)
+    assert (written == expected).all()

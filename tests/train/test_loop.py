@@ -194,7 +194,7 @@ def test_a_run_that_breaks_says_how_by_the_type_of_the_error(tmp_path, monkeypat
 def test_ctrl_c_before_the_first_step_leaves_nothing(tmp_path):
     out = tmp_path / "run"
     code = (
-        "import sys, llmcourse.train.corpus as c, llmcourse.train.__main__ as m\n"
+        "import sys, llmcourse.prepare.corpus as c, llmcourse.train.__main__ as m\n"
         "def interrupt(*a): raise KeyboardInterrupt\n"
         "c.write_tokens = interrupt\n"
         "sys.exit(m.main(sys.argv[1:]))"
