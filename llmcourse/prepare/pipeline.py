@@ -57,7 +57,7 @@ def prepare(settings: Settings) -> Report:
     check_out(settings)
     tokenizer = saved_tokenizer(settings.tokenizer)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
-    report = Report()
+    began, report = time.perf_counter(), Report()
     with atomic_directory(settings.out) as folder:
         cleaned = _cleaned(settings, folder, report)
         write_text(by_hash(cleaned, settings.held_out), folder, report)
@@ -68,6 +68,7 @@ def prepare(settings: Settings) -> Report:
         for split in SPLITS:
             texts = read_text(folder, split)
             tokenize(texts, tokenizer, folder, split, report, workers=settings.workers)
+        report.took = time.perf_counter() - began
         report.peak_megabytes = peak_megabytes()
         _write_report(settings, folder, report)
     return report

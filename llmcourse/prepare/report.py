@@ -43,7 +43,8 @@ class Report:
         languages: how many documents, by language.
         dropped: what was left out, by reason; places that could not be read are among it.
         kept: documents, bytes and tokens on each side of the split.
-        seconds: how long each stage took.
+        took: how many seconds all of it took.
+        seconds: how long each stage took, summed over the processes.
         handled: how many bytes went through each stage.
         tokenizer: kind, vocab_size, and the bytes that it was trained on.
         peak_megabytes: the most memory that the process has taken; None where nobody can tell.
@@ -56,6 +57,7 @@ class Report:
     languages: Counter[str] = field(default_factory=Counter)
     dropped: dict[str, Drop] = field(default_factory=dict)
     kept: dict[str, Counter[str]] = field(default_factory=lambda: {s: Counter() for s in SPLITS})
+    took: float = 0.0
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     handled: Counter[str] = field(default_factory=Counter)
     tokenizer: dict[str, Any] = field(default_factory=dict)
@@ -125,7 +127,6 @@ def summary(report: Report) -> list[str]:
     """The few lines that matter most."""
     train, valid = (report.kept[split] for split in SPLITS)
     n_bytes, tokens = train["bytes"] + valid["bytes"], train["tokens"] + valid["tokens"]
-    seconds = sum(report.seconds.values())
     lines = [
         f"read       {report.read['documents']:,} documents, {_megabytes(report.read['bytes'])}",
         f"dropped    {_dropped_line(report)}",
@@ -134,7 +135,7 @@ def summary(report: Report) -> list[str]:
         f"kept       train {_side(train)}; valid {_side(valid)}",
         f"tokenizer  {report.tokenizer['kind']}, {report.tokenizer['vocab_size']:,} tokens, "
         f"{n_bytes / max(1, tokens):.2f} bytes per token",
-        f"took       {seconds:.1f} s, {report.read['bytes'] / MEGABYTE / seconds:.1f} MB/s",
+        f"took       {report.took:.1f} s, {report.read['bytes'] / MEGABYTE / report.took:.1f} MB/s",
     ]
     if report.peak_megabytes is not None:
         lines.append(f"memory     {report.peak_megabytes:,.0f} MB at the most")

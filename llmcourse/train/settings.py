@@ -150,7 +150,7 @@ class DataSettings:
     vocab_size: int = 2048
     """How many tokens a trained tokenizer has, V."""
     tokenizer_megabytes: float = 50.0
-    """How much of the text a tokenizer is trained on."""
+    """How much of the text a tokenizer is trained on, drawn from all over it."""
     separate_documents: bool = False
     """clm: keep documents that share a window from seeing each other."""
 

@@ -35,7 +35,7 @@ ENDINGS = [
 
 
 N = 160  # stories
-TIMED = {"seconds", "finished", "settings", "peak_megabytes"}
+TIMED = {"took", "seconds", "finished", "settings", "peak_megabytes"}
 """What may differ between two reports of the same text."""
 
 
