@@ -5,9 +5,12 @@ where they are the subject; folders re-export nothing; whatever is public says w
 """
 
 import ast
+import importlib.metadata
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -145,7 +148,40 @@ def long_bodies(root: Path) -> list[str]:
     return found
 
 
+def undeclared_imports(root: Path) -> list[str]:
+    """Libraries that `pyproject.toml` does not name; another library's dependency may vanish."""
+    names = declared()
+    graphs = (module_graph(root), deferred_graph(root))
+    imported = {
+        (module, name.partition(".")[0])
+        for graph in graphs
+        for module, found in graph.items()
+        for name in found
+    }
+    known = sys.stdlib_module_names | {root.name} | names
+    return sorted(f"{module} imports {name}" for module, name in imported if name not in known)
+
+
+def declared() -> set[str]:
+    """The modules of the distributions that `pyproject.toml` names."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["lab"], *extras["test"]]
+    wanted = {canonical(re.match(r"[\w-]+", line)[0]) for line in lines}
+    return {
+        module
+        for module, names in importlib.metadata.packages_distributions().items()
+        if wanted & set(map(canonical, names))
+    }
+
+
+def canonical(name: str) -> str:
+    """A distribution's name as PyPI compares it."""
+    return name.lower().replace("_", "-")
+
+
 RULES = [
+    undeclared_imports,
     unknown_parts,
     upward_imports,
     circles,
@@ -293,6 +329,11 @@ BROKEN = {
         heavy_imports,
         {"train/loop.py": "import matplotlib.pyplot as plt"},
         ["fake.train.loop imports matplotlib.pyplot"],
+    ),
+    "a library that came with another": (
+        undeclared_imports,
+        {"nn/mlp.py": "import charset_normalizer.api\nimport torch.nn"},
+        ["fake.nn.mlp imports charset_normalizer"],
     ),
     "torch in a tokenizer": (
         torch_in_light_parts,

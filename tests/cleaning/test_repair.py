@@ -1,6 +1,7 @@
 import gzip
 import json
 
+import ftfy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +65,18 @@ def test_what_was_misread_is_read_again(name, times, encoding):
         misreadings = misread(misreadings, encoding)
     assert misreadings != text
     assert repair(misreadings) == text
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+@pytest.mark.parametrize("name", ["French", "German", "Spanish", "Polish", "Russian", "emoji"])
+def test_another_library_reads_it_the_same(name, encoding):
+    """`ftfy` guesses by quite other rules; where both repair a word, they agree."""
+    words = [misread(word, encoding) for word in SENTENCES[name].split()]
+    ours = {word: repair(word) for word in words if repair(word) != word}
+    theirs = {word: ftfy.fix_encoding(word) for word in ours}
+    both = {word for word in ours if theirs[word] != word}
+    assert {word: ours[word] for word in both} == {word: theirs[word] for word in both}
+    assert len(both) >= 3
 
 
 @pytest.mark.parametrize(
