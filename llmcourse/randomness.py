@@ -14,7 +14,7 @@ import torch
 
 def stream_seed(seed: int, *names: str | int) -> int:
     """A 63-bit seed for one named stream, such as `stream_seed(0, "sampler", epoch)`."""
-    key = "/".join(str(part) for part in (seed, *names)).encode()
+    key = "/".join(map(str, (seed, *names))).encode()
     return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 1
 
 

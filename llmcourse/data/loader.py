@@ -93,9 +93,10 @@ def batch_tokens(windows: Windows, sampler: Sampler, n_windows: int) -> Int64[np
     Processes that train together each draw the whole batch, and take their own rows once it has
     been corrupted or shifted (`objectives/`): together they see what one would have seen.
     """
-    drawn = sampler.take(n_windows)
-    offsets = {
-        epoch: epoch_offset(sampler.seed, epoch, windows.stride)
-        for epoch in {draw.epoch for draw in drawn}
-    }
-    return np.stack([windows.window(draw.index, offsets[draw.epoch]) for draw in drawn])
+    stacked: list[np.ndarray] = []
+    epoch = offset = -1
+    for draw in sampler.take(n_windows):
+        if draw.epoch != epoch:  # once a batch, or twice where an epoch ends within it
+            epoch, offset = draw.epoch, epoch_offset(sampler.seed, draw.epoch, windows.stride)
+        stacked.append(windows.window(draw.index, offset))
+    return np.stack(stacked)

@@ -38,21 +38,14 @@ class Batch:
     extras: dict[str, Tensor] = field(default_factory=dict)
     labels: Int[Tensor, " B"] | None = None
 
-    def rows(self, part: slice) -> "Batch":
-        """Some of the rows: one process's share of a batch, or one micro-batch."""
-        return self._each(lambda tensor: tensor[part])
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch on another device."""
-        return self._each(lambda tensor: tensor.to(device))
-
-    def _each(self, change: Any) -> "Batch":
+    def rows(self, part: slice, device: torch.device | None = None) -> "Batch":
+        """Some of the rows, moved to a device: a process's part of a batch, or a micro-batch."""
         return replace(
             self,
-            ids=change(self.ids),
-            targets=change(self.targets),
-            extras={name: change(value) for name, value in self.extras.items()},
-            labels=None if self.labels is None else change(self.labels),
+            ids=self.ids[part].to(device=device),
+            targets=self.targets[part].to(device=device),
+            extras={name: rows[part].to(device=device) for name, rows in self.extras.items()},
+            labels=None if self.labels is None else self.labels[part].to(device=device),
         )
 
 

@@ -55,24 +55,25 @@ class TrainState:
     interval_count: float = 0.0
 
     def __post_init__(self) -> None:
-        self._unsettled: list[Float[Tensor, " 2"]] = []
+        self._unread: list[Float[Tensor, " 2"]] = []
 
-    def took_step(self, sums: Float[Tensor, " 2"], tokens: int) -> None:
+    def count_step(self, sums: Float[Tensor, " 2"], tokens: int) -> None:
         """Count one step; its loss and count stay where they are, for reading waits for a GPU."""
         self.step += 1
         self.tokens += tokens
-        self._unsettled.append(sums)
+        # `sums.item()` would stop Python until the GPU has caught up, in every step.
+        self._unread.append(sums)
 
-    def settle(self) -> float:
+    def flush_losses(self) -> float:
         """Read what the steps since the last look have left; returns the interval's summed loss."""
-        for sums in self._unsettled:
+        for sums in self._unread:
             loss, count = sums.tolist()
             self.interval_loss += loss
             self.interval_count += count
-        self._unsettled.clear()
+        self._unread.clear()
         return self.interval_loss
 
-    def scored(self, score: float) -> bool:
+    def update_best(self, score: float) -> bool:
         """Take note of an evaluation; says whether it is the best one so far."""
         better = self.best is None or score < self.best
         self.best, self.stale = (score, 0) if better else (self.best, self.stale + 1)
@@ -80,7 +81,7 @@ class TrainState:
 
     def end_interval(self) -> float:
         """The mean loss of the interval, in nats per position; the next interval begins."""
-        mean = self.settle() / max(self.interval_count, 1)
+        mean = self.flush_losses() / max(self.interval_count, 1)
         self.interval_loss = self.interval_count = 0.0
         return mean
 
@@ -107,10 +108,13 @@ def save_checkpoint(
     path = checkpoint_path(folder, state.step)
     with atomic_directory(path) as unfinished:
         save_model(model, unfinished)
+        # AdamW's two means weigh twice what the model does. Without them the first steps after a
+        # restart would be those of a fresh optimizer, and the loss would jump.
         saved = save(optimizer_tensors(optimizers))  # not save_file: it hides a full disk
         atomic_write_bytes(unfinished / "optimizer.safetensors", saved)
         values = {"format": FORMAT, **dataclasses.asdict(state)}
         atomic_write_text(unfinished / "state.json", json.dumps(values))
+    # Only now: until the new one is whole, the old ones are all there is.
     for old in list_checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return path

@@ -79,6 +79,7 @@ def prepare_corpus(settings: Settings, folder: Path, *, fresh: bool) -> None:
         counts = _adopt_prepared(settings, folder)
     else:
         counts = _from_raw_text(data, folder)
+    # Written last: the mark that both files of tokens are whole.
     atomic_write_text(done, json.dumps({"source": data.source, "tokens": counts}))
 
 
@@ -196,6 +197,7 @@ def link_or_copy(source: Path, target: Path) -> None:
         UserError: the prepared folder lacks it.
     """
     for old, new in ((source, target), (sidecar(source), sidecar(target))):
+        # A link shares the bytes on the disk; a corpus of gigabytes is not copied for each run.
         new.unlink(missing_ok=True)
         try:
             os.link(old, new)

@@ -42,6 +42,7 @@ class Ranks:
         Raises:
             UserError: the device is not there, or there are fewer GPUs than processes.
         """
+        # torchrun tells each process who it is through its environment.
         world = int(os.environ.get("WORLD_SIZE", "1"))
         chosen = choose_device(device)
         if world == 1:
@@ -55,6 +56,7 @@ class Ranks:
                 )
             chosen = torch.device("cuda", local)
             torch.cuda.set_device(chosen)
+        # NCCL speaks between GPUs, Gloo between processors.
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
         return cls(dist.get_rank(), world, chosen)
 
@@ -78,6 +80,8 @@ class Ranks:
         if self.world_size == 1:
             return model
         ids = [self.device.index] if self.device.type == "cuda" else None
+        # DDP exchanges during the backward pass: a layer's gradients travel while those of the layer
+        # below are still being computed.
         return DistributedDataParallel(model, device_ids=ids)
 
     def no_sync(self, model: nn.Module, last: bool) -> contextlib.AbstractContextManager:
@@ -88,6 +92,7 @@ class Ranks:
 
     def rows_of(self, size: int) -> slice:
         """This process's rows of a global batch of `size` rows."""
+        # The same number everywhere, so that no process waits for a slower one.
         each = size // self.world_size
         return slice(self.rank * each, (self.rank + 1) * each)
 
@@ -101,6 +106,7 @@ class Ranks:
         """The first process's value, in every process. Waits for all of them."""
         if self.world_size == 1:
             return value
+        # Objects are pickled on the way: for a few numbers a step, never for tensors.
         box = [value]
         dist.broadcast_object_list(box, src=0, device=self.device)
         return box[0]

@@ -23,6 +23,7 @@ def score_model(parts: Parts) -> Score:
     """The score on the validation windows, each process taking its rows of them."""
     lengths = torch.from_numpy(parts.corpus.lengths).to(parts.ranks.device)
     special = len(parts.objective.special_tokens)
+    # Bits per byte divide by the text's bytes; a token that the task adds, like [MASK], has none.
     lengths = F.pad(lengths, (0, special))  # which stand for no text
     with autocast(parts.ranks.device, parts.precision):
         mine = evaluate(parts.model, parts.objective, _batches(parts), lengths)
@@ -37,11 +38,14 @@ def _batches(parts: Parts) -> Iterator[Batch]:
     """
     settings, ranks, windows = parts.settings, parts.ranks, parts.corpus.valid
     wanted = min(settings.evaluate_windows or len(windows), len(windows))
+    # Evenly spread: the first windows alone would be a single book.
     chosen = np.linspace(0, len(windows) - 1, wanted).round().astype(int)
     for start in range(0, wanted, settings.batch_size):
         some = [windows.window(int(i)) for i in chosen[start : start + settings.batch_size]]
+        # Named by the place and not by the step: every evaluation hides the same tokens, so that
+        # two of them can be compared.
         rng = numpy_rng(settings.seed, "evaluate", start)
         whole = parts.objective.prepare(torch.from_numpy(np.stack(some)), rng)
         mine = whole.rows(slice(ranks.rank, None, ranks.world_size))
         for first in range(0, len(mine.ids), parts.micro_batch_size):
-            yield mine.rows(slice(first, first + parts.micro_batch_size)).to(ranks.device)
+            yield mine.rows(slice(first, first + parts.micro_batch_size), ranks.device)

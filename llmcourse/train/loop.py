@@ -117,7 +117,7 @@ def train(settings: Settings) -> Result:
                 count = sums[1] / ranks.world_size
                 norm = divide_and_clip(parts.model, count, settings.optimizer.clip)
                 step(parts.optimizers, parts.scaler)
-                state.took_step(sums, tokens=settings.batch_size * parts.corpus.train.stride)
+                state.count_step(sums, tokens=settings.batch_size * parts.corpus.train.stride)
                 monitor.end_step(batch)
 
                 if state.step % settings.log_every == 0:
@@ -146,6 +146,7 @@ def next_batch(parts: Parts, step: int) -> Batch:
     model `ids = tokens[:, :-1]` and `targets = tokens[:, 1:]`, the same text shifted by one.
     """
     settings = parts.settings
+    # B windows of T + 1 ids: the one more is the target of the last position.
     windows = batch_tokens(parts.corpus.train, parts.sampler, settings.batch_size)
     rng = numpy_rng(settings.seed, "objective", step)
     batch = parts.objective.prepare(torch.from_numpy(windows), rng)
@@ -167,7 +168,7 @@ def forward_backward(
     size, ranks, scaler = passes.micro_batch_size or rows, passes.ranks, passes.scaler
     sums = torch.zeros(2, device=ranks.device)
     for start in range(0, rows, size):
-        micro_batch = batch.rows(slice(start, start + size)).to(ranks.device)
+        micro_batch = batch.rows(slice(start, start + size), ranks.device)
         # Gradients are exchanged between processes once, with the last micro-batch.
         with ranks.no_sync(model, last=start + size >= rows):
             with autocast(ranks.device, passes.precision):
@@ -184,6 +185,8 @@ def divide_and_clip(model: nn.Module, count: Tensor, clip: float) -> Tensor:
     Returns the norm before it was shortened.
     """
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    # One division, by the number of scored positions of all processes and micro-batches together.
+    # A mean of means would weigh a padded row's few tokens too much.
     torch._foreach_div_(gradients, count)
     return nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf)
 
@@ -192,6 +195,7 @@ def step(optimizers: list[Optimizer], scaler: torch.amp.GradScaler) -> None:
     """Let the optimizers move the parameters (in fp16: unless a gradient overflowed), and reset."""
     for optimizer in optimizers:
         scaler.step(optimizer)
+        # None, not zeros: memory is free until the next backward pass, which then writes, not adds.
         optimizer.zero_grad(set_to_none=True)
     scaler.update()
 
@@ -219,7 +223,7 @@ def reason_for(ending: Ending, state: TrainState, signal: int | None) -> str:
 def evaluate(parts: Parts, state: TrainState, monitor: Monitor) -> tuple[Score, str]:
     """Score the validation text, keep the model if it is the best so far, and draw a sample."""
     score, sample = score_model(parts), ""
-    better = state.scored(score.selection_metric)
+    better = state.update_best(score.selection_metric)
     if parts.ranks.is_main:
         if better:
             save_model(parts.model, parts.run.model)
@@ -282,7 +286,7 @@ def check_finite(parts: Parts, state: TrainState, norm: Tensor) -> None:
     Raises:
         Diverged: says when, what is left, and what to look at.
     """
-    loss = state.settle()
+    loss = state.flush_losses()
     if math.isfinite(loss) and (parts.scaler.is_enabled() or math.isfinite(float(norm))):
         return
     what = "the loss" if not math.isfinite(loss) else "the gradient"

@@ -28,11 +28,13 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Opti
     optimizers: list[Optimizer] = []
     rest = list(model.parameters())
     if entry.matrices is not None:
+        # Muon sees matrices alone; what is left goes to AdamW, with a learning rate of its own.
         matrices, rest = split_for_muon(model)
         optimizers.append(_build(entry.matrices, matrices, settings))
     optimizers.append(_build(entry, rest, settings))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
+            # The schedule multiplies the peak, so the peak must outlive what is set in each step.
             group["peak_lr"] = group["lr"]
     return optimizers
 

@@ -3,6 +3,7 @@
 Not here: what is done with them (`loop.py`), and where a run stands (`checkpoint.TrainState`).
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -75,7 +76,7 @@ class Parts:
     precision: str
     micro_batch_size: int
 
-    @property
+    @functools.cached_property
     def passes(self) -> Passes:
         """How this run's forward and backward passes are run."""
         return Passes(

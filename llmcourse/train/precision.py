@@ -17,6 +17,7 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     """
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32 for what stays in fp32
+        # bf16 has fp32's range with fewer digits, and needs no scaler; fp16 is for GPUs without it.
         if wanted == "auto":
             return "bf16" if _multiplies_bf16() else "fp16"
         if wanted == "bf16" and not _multiplies_bf16():
@@ -29,6 +30,8 @@ def gradient_scaler(precision: str, device: torch.device, positions: int) -> tor
 
     The loss is a sum over `positions`, so the usual first scale of 65536 is divided by that.
     """
+    # fp16 holds nothing below 6e-8: small gradients would become 0. The loss times the scale lifts
+    # all of them, and the optimizer divides it out again.
     scale = max(1.0, 65536.0 / positions)
     return torch.amp.GradScaler(device.type, init_scale=scale, enabled=precision == "fp16")
 

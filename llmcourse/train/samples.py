@@ -76,7 +76,7 @@ def _fill_in(
     if not hidden.any():
         return ""
     device = next(model.parameters()).device
-    there = batch.to(device)
+    there = batch.rows(slice(None), device)
     output = model(ids=there.ids, **there.extras)
     said = output.logits[0, : len(targets)].argmax(-1).cpu()
     ids = batch.ids[0, : len(targets)]
@@ -96,7 +96,7 @@ def _restore(
 ) -> str:
     """A damaged text, and what the model writes having read it."""
     device = next(model.parameters()).device
-    one = batch.rows(slice(0, 1)).to(device)
+    one = batch.rows(slice(0, 1), device)
     written = translate(
         model,
         one.extras["source"],

@@ -6,6 +6,7 @@ Imports no torch, so that `--help` answers at once. Not here: what the settings 
 """
 
 import dataclasses
+import functools
 import math
 import re
 import types
@@ -312,7 +313,7 @@ class Settings:
             f"data.separate_documents does nothing with objective={self.objective}: leave it out",
         )
 
-    @property
+    @functools.cached_property
     def seconds_allowed(self) -> float:
         """The budget in seconds; infinite where the steps alone decide."""
         return math.inf if self.budget is None else parse_duration(self.budget)

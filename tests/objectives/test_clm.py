@@ -110,9 +110,10 @@ def test_half_precision_is_summed_in_single(dtype):
 
 
 def test_batches_move_with_all_they_hold(batch):
-    moved = Batch(ids=batch.ids, targets=batch.targets, extras={"mask": batch.ids > 3}).to(
-        torch.device("meta")
+    moved = Batch(ids=batch.ids, targets=batch.targets, extras={"mask": batch.ids > 3}).rows(
+        slice(1), torch.device("meta")
     )
+    assert len(moved.ids) == 1
     assert {moved.ids.device.type, moved.targets.device.type} == {"meta"}
     assert moved.extras["mask"].device.type == "meta"
 

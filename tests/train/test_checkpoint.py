@@ -139,14 +139,14 @@ def test_the_interval_survives_a_restart_exactly():
     sums = [torch.tensor([0.1 * n, 3.0]) for n in range(1, 8)]
     whole, first = TrainState(), TrainState()
     for each in sums:
-        whole.took_step(each, tokens=3)
+        whole.count_step(each, tokens=3)
     for each in sums[:4]:
-        first.took_step(each, tokens=3)
-    first.settle()
+        first.count_step(each, tokens=3)
+    first.flush_losses()
     second = TrainState(**dataclasses.asdict(first))
     for each in sums[4:]:
-        second.took_step(each, tokens=3)
+        second.count_step(each, tokens=3)
     assert second.end_interval() == whole.end_interval()
     assert second.tokens == whole.tokens == 21
     assert second.interval_loss == second.interval_count == 0.0
-    assert math.isclose(whole.settle(), 0.0)
+    assert math.isclose(whole.flush_losses(), 0.0)
