@@ -80,8 +80,8 @@ class Ranks:
         if self.world_size == 1:
             return model
         ids = [self.device.index] if self.device.type == "cuda" else None
-        # DDP exchanges during the backward pass: a layer's gradients travel while those of the layer
-        # below are still being computed.
+        # DDP exchanges during the backward pass: gradients of one layer travel while those of the
+        # layer below are still being computed.
         return DistributedDataParallel(model, device_ids=ids)
 
     def no_sync(self, model: nn.Module, last: bool) -> contextlib.AbstractContextManager:
