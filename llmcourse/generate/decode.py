@@ -2,7 +2,7 @@
 
 Both give the same tokens. The naive way reads the whole text again for each token; the cache reads
 only the new one. Not here: which token is taken (`sampling.py`), and how an encoder-decoder takes
-part (`translate.py`). Chapter 15 teaches this.
+part (`seq2seq.py`). Chapter 15 teaches this.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -16,7 +16,8 @@ from llmcourse.errors import UserError
 from llmcourse.generate.sampling import sample
 from llmcourse.models.base import Output
 
-Pick = Callable[[Float[Tensor, "B V"]], Int[Tensor, " B"]]
+TokenSampler = Callable[[Float[Tensor, "B V"]], Int[Tensor, " B"]]
+"""Takes the next token of each row from its logits: `greedy`, `sample`, or a composition."""
 
 
 @runtime_checkable
@@ -54,7 +55,7 @@ def generate(
     ids: Int[Tensor, "B T"],
     *,
     max_new_tokens: int,
-    pick: Pick = sample,
+    sampler: TokenSampler = sample,
     use_cache: bool = True,
     stop_ids: Collection[int] = (),
 ) -> Iterator[Int[Tensor, " B"]]:
@@ -68,7 +69,7 @@ def generate(
         model: scores tokens; put it in evaluation mode first if it has dropout.
         ids: what to go on from, at least one token.
         max_new_tokens: how many tokens at the most.
-        pick: takes a token from the scores: `greedy`, `sample`, or a composition such as
+        sampler: takes a token from the logits: `greedy`, `sample`, or a composition such as
             `lambda logits: sample(top_k(apply_temperature(logits, 0.8), 40), generator)`.
         use_cache: read only what is new, if the model can keep a cache.
         stop_ids: stop before the token with which every row has come to one of these.
@@ -84,7 +85,7 @@ def generate(
     ended = torch.zeros(ids.size(0), dtype=torch.bool, device=ids.device)
     for _ in range(max_new_tokens):
         with torch.no_grad():
-            token = pick(read(ids[:, -model.config.context_length :]))
+            token = sampler(read(ids[:, -model.config.context_length :]))
         ended |= torch.isin(token, stops)
         if ended.all():
             return
