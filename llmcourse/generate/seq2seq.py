@@ -16,7 +16,7 @@ from llmcourse.nn.cache import KVCache
 
 
 class EncodedSource:
-    """Encoded source: an encoder-decoder whose source has been read, which scores targets as a `GPT` does.
+    """An encoder-decoder whose source has been read: it scores targets as a `GPT` does.
 
     The source is read once, and its keys and values are computed once, for all that is written.
 

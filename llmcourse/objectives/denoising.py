@@ -17,13 +17,15 @@ def shift_right(targets: Int[Tensor, "B T"], start_id: int) -> Int[Tensor, "B T"
     return torch.cat([start, targets[:, :-1]], dim=1)
 
 
-def check_noise(rate: float, mean_span: float) -> None:
+def check_noise(mask_rate: float, mean_span: float) -> None:
     """Noise settings that cannot be are refused.
 
     Raises:
         UserError: a rate that is no share, or spans shorter than a token.
     """
-    if not 0 < rate < 1:
-        raise UserError(f"rate={rate} must lie between 0 and 1: it is the share of tokens hidden")
+    if not 0 < mask_rate < 1:
+        raise UserError(
+            f"mask_rate={mask_rate} must lie between 0 and 1: it is the share of tokens hidden"
+        )
     if mean_span < 1:
         raise UserError(f"mean_span={mean_span} must be at least 1: try 3")

@@ -31,17 +31,17 @@ class MaskedLM(Objective):
     Most of what is hidden becomes `[MASK]`; some becomes a random token and some is left as it is,
     so that the model cannot take what it reads for granted (Devlin et al., 2018, section 3.1).
 
-    - `token`: each token by a chance of `rate` (Devlin et al., 2018);
-    - `word`: each word, with all of its tokens, by a chance of `rate` (their release of 2019);
-    - `span`: runs of whole words of geometric length, until a share of `rate` of the row is hidden
-      (SpanBERT; Joshi et al., 2019).
+    - `token`: each token by a chance of `mask_rate` (Devlin et al., 2018);
+    - `word`: each word, with all of its tokens, by a chance of `mask_rate` (their release of 2019);
+    - `span`: runs of whole words of geometric length, until a fraction `mask_rate` of the row is
+      hidden (SpanBERT; Joshi et al., 2019).
 
     What becomes of it is drawn once for each unit, so a span is masked as a whole (Joshi et al.);
     BERT's own whole-word release draws for each token. Spans that touch count as one.
 
     Args:
         vocabulary: the tokens; special ones are never hidden.
-        rate: the expected share of tokens to hide.
+        mask_rate: the expected share of tokens to hide.
         unit: what is hidden as one.
         mean_span: the mean length of a span in words, before clipping at `LONGEST_SPAN`.
         replace: the shares of what is hidden that become `[MASK]`, a random token, and itself.
@@ -58,13 +58,15 @@ class MaskedLM(Objective):
     def __init__(
         self,
         vocabulary: Vocabulary,
-        rate: float = 0.15,
+        mask_rate: float = 0.15,
         unit: str = "token",
         mean_span: float = 3.0,
         replace: tuple[float, float, float] = (0.8, 0.1, 0.1),
     ) -> None:
-        if not 0 < rate <= 1:
-            raise UserError(f"rate={rate} must be above 0 and at most 1: it is a share of tokens")
+        if not 0 < mask_rate <= 1:
+            raise UserError(
+                f"mask_rate={mask_rate} must be above 0 and at most 1: it is a share of tokens"
+            )
         if unit not in UNITS:
             raise UserError(f"unknown unit={unit!r}{nearest(unit, UNITS)}")
         if mean_span < 1:
@@ -72,7 +74,8 @@ class MaskedLM(Objective):
         if min(replace) < 0 or not math.isclose(sum(replace), 1):
             raise UserError(f"replace={replace} must be three shares that add up to 1")
         self.vocabulary = vocabulary
-        self.rate, self.unit, self.mean_span, self.replace = rate, unit, mean_span, replace
+        self.mask_rate, self.unit = mask_rate, unit
+        self.mean_span, self.replace = mean_span, replace
         self.mask_id = vocabulary.size
 
     def prepare(self, tokens: Int[Tensor, "B N"], rng: np.random.Generator) -> Batch:
@@ -93,7 +96,7 @@ class MaskedLM(Objective):
         draws = torch.from_numpy(rng.random(tokens.shape))
         if self.unit == "word":
             draws = draws.gather(1, self.vocabulary.words(tokens))
-        return (draws < self.rate) & text
+        return (draws < self.mask_rate) & text
 
     def hide(
         self, tokens: Int[Tensor, "B T"], chosen: Bool[Tensor, "B T"], rng: np.random.Generator
@@ -143,7 +146,7 @@ class MaskedLM(Objective):
         """
         seen = text.copy()
         # Rounded up or down by chance, so that the mean is the share asked for.
-        missing = math.floor(self.rate * text.sum() + rng.random())
+        missing = math.floor(self.mask_rate * text.sum() + rng.random())
         while missing:
             # From a token, not from a word: long words are as likely to be hit as they are long.
             word = words[rng.choice(np.flatnonzero(seen))]

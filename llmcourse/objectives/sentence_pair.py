@@ -139,7 +139,7 @@ class SentencePairs(Objective):
         """How many hidden tokens a pair counts for, in rows of so many tokens."""
         if self.masking is None or self.pair_weight is not None:
             return self.pair_weight or 1
-        return max(1, round(self.masking.rate * (length - N_EXTRA)))
+        return max(1, round(self.masking.mask_rate * (length - N_EXTRA)))
 
     def metrics(self, output: BERTOutput, batch: Batch) -> dict[str, LossSum]:
         """The two parts of the loss, and the share of pairs that were told right."""

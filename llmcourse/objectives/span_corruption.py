@@ -34,9 +34,9 @@ class SpanCounts(NamedTuple):
     target: int
 
 
-def span_counts(length: int, rate: float, mean_span: float) -> SpanCounts:
+def span_counts(length: int, mask_rate: float, mean_span: float) -> SpanCounts:
     """How a row of so many tokens (at least 2) is divided up: the same for all rows so long."""
-    hidden = min(max(round(length * rate), 1), length - 1)
+    hidden = min(max(round(length * mask_rate), 1), length - 1)
     spans = min(max(round(hidden / mean_span), 1), length - hidden)
     return SpanCounts(hidden, spans, source=length - hidden + spans, target=hidden + spans + 1)
 
@@ -56,7 +56,7 @@ class SpanCorruption(Objective):
     Args:
         vocabulary: the tokens.
         context_length: how many tokens the model sees at once, on each side.
-        rate: the share of tokens that is cut out.
+        mask_rate: the share of tokens that is cut out.
         mean_span: how many tokens a span has on average.
 
     Attributes:
@@ -70,15 +70,15 @@ class SpanCorruption(Objective):
         self,
         vocabulary: Vocabulary,
         context_length: int,
-        rate: float = 0.15,
+        mask_rate: float = 0.15,
         mean_span: float = 3.0,
     ) -> None:
-        check_noise(rate, mean_span)
+        check_noise(mask_rate, mean_span)
         self.vocabulary = vocabulary
-        self.rate = rate
+        self.mask_rate = mask_rate
         self.mean_span = mean_span
         self.longest = self.window(context_length)
-        n_sentinels = span_counts(self.longest, rate, mean_span).spans + 1
+        n_sentinels = span_counts(self.longest, mask_rate, mean_span).spans + 1
         self.special_tokens = tuple(f"<extra_{index}>" for index in range(n_sentinels))
 
     def window(self, context_length: int) -> int:
@@ -89,7 +89,7 @@ class SpanCorruption(Objective):
         """
         # Together, source and target are longer than the row.
         for length in range(2 * context_length, 1, -1):
-            counts = span_counts(length, self.rate, self.mean_span)
+            counts = span_counts(length, self.mask_rate, self.mean_span)
             if max(counts.source, counts.target) <= context_length:
                 return length
         raise UserError(
@@ -110,7 +110,7 @@ class SpanCorruption(Objective):
             raise UserError(
                 f"rows of {tokens.size(1)} tokens cannot be prepared: give 2 to {self.longest}"
             )
-        counts = span_counts(tokens.size(1), self.rate, self.mean_span)
+        counts = span_counts(tokens.size(1), self.mask_rate, self.mean_span)
         hidden = spans_to_hide(tokens.size(0), tokens.size(1), counts, rng)
         first = self.vocabulary.size
         # A row begins with text, so the span behind the i-th stretch of text is the i-th span.
