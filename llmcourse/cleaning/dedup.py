@@ -52,7 +52,7 @@ def shingles(text: str, n: int = 5) -> set[str]:
 
 
 def jaccard(a: set[str], b: set[str]) -> float:
-    """The share of common elements, |a ∩ b| / |a ∪ b|; two empty sets are equal."""
+    """The fraction of common elements, |a ∩ b| / |a ∪ b|; two empty sets are equal."""
     return len(a & b) / len(a | b) if a or b else 1.0
 
 
@@ -97,7 +97,7 @@ def _mix(hashes: UInt32[np.ndarray, " n"]) -> UInt32[np.ndarray, " n"]:
 
 
 def estimate(a: UInt32[np.ndarray, " n"], b: UInt32[np.ndarray, " n"]) -> float:
-    """The estimated Jaccard similarity: the share of places in which two signatures agree.
+    """The estimated Jaccard similarity: the fraction of places in which two signatures agree.
 
     Its standard deviation is √(s (1 - s) / n) for sets of similarity s and n places.
     """

@@ -120,7 +120,7 @@ class Attention(nn.Module):
         n_kv_heads: how many key/value heads, G; H unless given.
         head_dim: the width of a head, K; `D / H` unless given.
         bias: whether the four projections have biases.
-        dropout: the share of weights dropped in training.
+        dropout: the fraction of weights dropped in training.
         q_norm: a norm over the width of a head, applied to the queries; or None.
         k_norm: the same for the keys.
         rotary: turns queries and keys by their positions; or None.

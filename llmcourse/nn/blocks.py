@@ -45,7 +45,7 @@ class Block(nn.Module):
         attention: lets positions look at each other.
         norm2: belongs to the feed-forward part.
         mlp: transforms each position by itself.
-        dropout: the share of each branch's output dropped in training.
+        dropout: the fraction of each branch's output dropped in training.
         residual: how a branch joins the stream, `pre_norm` or `post_norm`.
     """
 
@@ -113,7 +113,7 @@ class DecoderBlock(nn.Module):
         cross_attention: lets positions look at the other text.
         norm3: belongs to the feed-forward part.
         mlp: transforms each position by itself.
-        dropout: the share of each branch's output dropped in training.
+        dropout: the fraction of each branch's output dropped in training.
         residual: how a branch joins the stream, `pre_norm` or `post_norm`.
     """
 

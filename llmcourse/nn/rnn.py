@@ -20,7 +20,7 @@ State = tuple[Tensor, ...]
 
 
 class Recurrent(nn.Module, ABC):
-    """The part that all three share: apply `step` to one position after the other.
+    """Recurrent layer, what all three share: apply `step` to one position after the other.
 
     Subclasses say how many gates there are, how many vectors make a state, and what a step does.
     The input's part of all gates is computed for all positions at once; only what depends on the

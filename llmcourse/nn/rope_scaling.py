@@ -74,10 +74,10 @@ class NTKScaling(Scaling):
     """
 
     def __call__(self, frequencies: Frequencies, theta: float) -> Frequencies:
-        """Each frequency, divided by its share of the factor."""
+        """Each frequency, divided by its part of the factor."""
         last = max(len(frequencies) - 1, 1)  # a head of width 2 has a single pair, left as it is
-        shares = torch.arange(len(frequencies)).to(frequencies) / last
-        return frequencies * self.factor**-shares
+        powers = torch.arange(len(frequencies)).to(frequencies) / last
+        return frequencies * self.factor**-powers
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Batch:
     labels: Int[Tensor, " B"] | None = None
 
     def rows(self, part: slice) -> "Batch":
-        """Some of the rows: one process's share of a batch, or one micro-batch."""
+        """Some of the rows: one process's part of a batch, or one micro-batch."""
         return self._each(lambda tensor: tensor[part])
 
     def to(self, device: torch.device) -> "Batch":

@@ -21,11 +21,9 @@ def check_noise(mask_rate: float, mean_span: float) -> None:
     """Noise settings that cannot be are refused.
 
     Raises:
-        UserError: a rate that is no share, or spans shorter than a token.
+        UserError: a rate that is no fraction, or spans shorter than a token.
     """
     if not 0 < mask_rate < 1:
-        raise UserError(
-            f"mask_rate={mask_rate} must lie between 0 and 1: it is the share of tokens hidden"
-        )
+        raise UserError(f"mask_rate={mask_rate} must lie between 0 and 1: try 0.15")
     if mean_span < 1:
         raise UserError(f"mean_span={mean_span} must be at least 1: try 3")

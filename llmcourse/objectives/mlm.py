@@ -41,16 +41,16 @@ class MaskedLM(Objective):
 
     Args:
         vocabulary: the tokens; special ones are never hidden.
-        mask_rate: the expected share of tokens to hide.
+        mask_rate: the expected fraction of tokens to hide.
         unit: what is hidden as one.
         mean_span: the mean length of a span in words, before clipping at `LONGEST_SPAN`.
-        replace: the shares of what is hidden that become `[MASK]`, a random token, and itself.
+        replace: the fractions of what is hidden that become `[MASK]`, a random token, and itself.
 
     Attributes:
         mask_id: the id of `[MASK]`.
 
     Raises:
-        UserError: a share outside of 0 to 1, shares that do not add up, or an unknown unit.
+        UserError: a fraction outside of 0 to 1, fractions that do not add up, or an unknown unit.
     """
 
     special_tokens = ("[MASK]",)
@@ -64,15 +64,13 @@ class MaskedLM(Objective):
         replace: tuple[float, float, float] = (0.8, 0.1, 0.1),
     ) -> None:
         if not 0 < mask_rate <= 1:
-            raise UserError(
-                f"mask_rate={mask_rate} must be above 0 and at most 1: it is a share of tokens"
-            )
+            raise UserError(f"mask_rate={mask_rate} must be above 0 and at most 1: try 0.15")
         if unit not in UNITS:
             raise UserError(f"unknown unit={unit!r}{nearest(unit, UNITS)}")
         if mean_span < 1:
             raise UserError(f"mean_span={mean_span} must be at least 1: it is counted in words")
         if min(replace) < 0 or not math.isclose(sum(replace), 1):
-            raise UserError(f"replace={replace} must be three shares that add up to 1")
+            raise UserError(f"replace={replace} must be three fractions that add up to 1")
         self.vocabulary = vocabulary
         self.mask_rate, self.unit = mask_rate, unit
         self.mean_span, self.replace = mean_span, replace
@@ -138,14 +136,14 @@ class MaskedLM(Objective):
         return begins.cumsum(dim=1)
 
     def _spans(self, words: np.ndarray, text: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Hide runs of whole words of one row until the share is met, where the last one is cut.
+        """Hide runs of whole words of one row until `mask_rate` is met, where the last one is cut.
 
-        A share of 4.8 tokens is 4 or 5, by chances that make it 4.8 in the mean. A span starts with
-        the word of a token drawn from those still seen, and ends early where it meets what is
+        What comes to 4.8 tokens is 4 or 5, by chances that make it 4.8 in the mean. A span starts
+        with the word of a token drawn from those still seen, and ends early where it meets what is
         hidden or special.
         """
         seen = text.copy()
-        # Rounded up or down by chance, so that the mean is the share asked for.
+        # Rounded up or down by chance, so that the mean is the fraction asked for.
         missing = math.floor(self.mask_rate * text.sum() + rng.random())
         while missing:
             # From a token, not from a word: long words are as likely to be hit as they are long.

@@ -142,7 +142,7 @@ class SentencePairs(Objective):
         return max(1, round(self.masking.mask_rate * (length - N_EXTRA)))
 
     def metrics(self, output: BERTOutput, batch: Batch) -> dict[str, LossSum]:
-        """The two parts of the loss, and the share of pairs that were told right."""
+        """The two parts of the loss, and the fraction of pairs that were told right."""
         pairs = pair_loss(output.pair_logits, labels_of(batch))
         right = (output.pair_logits.argmax(-1) == labels_of(batch)).sum().float()
         metrics = {"pair loss": pairs, "pair accuracy": LossSum(right, pairs.count)}

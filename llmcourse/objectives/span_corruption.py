@@ -56,7 +56,7 @@ class SpanCorruption(Objective):
     Args:
         vocabulary: the tokens.
         context_length: how many tokens the model sees at once, on each side.
-        mask_rate: the share of tokens that is cut out.
+        mask_rate: the fraction of tokens that is cut out.
         mean_span: how many tokens a span has on average.
 
     Attributes:

@@ -29,7 +29,7 @@ class TextInfilling(Objective):
 
     Args:
         vocabulary: the tokens.
-        mask_rate: the share of tokens that is hidden.
+        mask_rate: the fraction of tokens that is hidden.
         mean_span: how many tokens a span has on average, lambda.
         permute: whether the sentences of a document are shuffled, too.
 

@@ -78,14 +78,14 @@ class AdamW(Adam):
 
         θ ← θ - lr · λ θ
 
-    So every weight decays by the same share, however large its gradients are.
+    So every weight decays by the same fraction, however large its gradients are.
 
     Args:
         params: parameters, or groups of them.
         lr: the learning rate.
         betas: the memory of the gradient, β₁, and of its square, β₂.
         eps: what keeps the division finite, ε.
-        weight_decay: the share of a weight, times the rate, that a step takes off, λ.
+        weight_decay: the fraction of a weight, times the rate, that a step takes off, λ.
 
     Raises:
         UserError: an option out of its range.

@@ -32,8 +32,8 @@ class Lion(PerParameterOptimizer):
     Args:
         params: parameters, or groups of them.
         lr: the learning rate.
-        betas: the share of the momentum in a step, β₁, and its memory, β₂.
-        weight_decay: the share of a weight, times the rate, that a step takes off, λ.
+        betas: the fraction of the momentum in a step, β₁, and its memory, β₂.
+        weight_decay: the fraction of a weight, times the rate, that a step takes off, λ.
 
     Raises:
         UserError: an option out of its range.

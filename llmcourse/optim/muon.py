@@ -71,8 +71,8 @@ class Muon(PerParameterOptimizer):
 
     Args:
         params: matrices, or groups of them.
-        lr: the learning rate; about the share of a matrix's size that a step may change.
-        weight_decay: the share of a weight, times the rate, that a step takes off, λ.
+        lr: the learning rate; about the fraction of a matrix's size that a step may change.
+        weight_decay: the fraction of a weight, times the rate, that a step takes off, λ.
         momentum: the memory of the gradient, μ.
         steps: of the iteration in `orthogonalize`.
 

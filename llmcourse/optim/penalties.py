@@ -59,7 +59,7 @@ def soft_threshold(weights: Float[Tensor, "*N"], amount: float) -> Float[Tensor,
 def decay_(parameters: Iterable[Tensor], lr: float, strength: float) -> None:
     """Decoupled decay, in place: `θ ← (1 - lr λ) θ` (Loshchilov and Hutter, 2019).
 
-    Every weight loses the same share, whatever its gradient is and has been.
+    Every weight loses the same fraction, whatever its gradient is and has been.
 
     Raises:
         UserError: the strength is negative.

@@ -110,6 +110,6 @@ def named_schedule(name: str, **options: float) -> Schedule:
 
 def _check(*, warmup: float = 0.0, final: float = 0.0) -> None:
     if not 0 <= warmup < 1:
-        raise UserError(f"warmup={warmup} must be at least 0 and below 1: it is a share of the run")
+        raise UserError(f"warmup={warmup} must be at least 0 and below 1: a fraction of the run")
     if not 0 <= final <= 1:
-        raise UserError(f"final={final} must lie between 0 and 1: it is a share of the peak rate")
+        raise UserError(f"final={final} must lie between 0 and 1: a fraction of the peak lr")

@@ -30,7 +30,7 @@ SEEDS_PER_PIECE = 10
 EM_STEPS = 2
 """Steps of expectation maximisation between two prunings."""
 KEPT = 0.75
-"""The share of pieces that survives a pruning."""
+"""The fraction of pieces that survives a pruning."""
 LEAST_COUNT = 0.01
 """What a piece counts at least: one that no text needs is unlikely, not impossible."""
 
@@ -163,7 +163,7 @@ def seed_counts(words: Mapping[str, int], most: int) -> dict[str, float]:
 
 
 def maximised(counts: Mapping[str, float]) -> dict[str, float]:
-    """The maximisation step of EM: each piece's share of all counts, as a logarithm in nats."""
+    """The maximisation step of EM: each piece's fraction of all counts, as a logarithm in nats."""
     raised = {piece: max(count, LEAST_COUNT) for piece, count in counts.items()}
     total = math.log(math.fsum(raised.values())) if raised else 0.0
     return {piece: math.log(count) - total for piece, count in raised.items()}

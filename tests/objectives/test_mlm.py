@@ -42,9 +42,9 @@ def tokens():
     return torch.from_numpy(seed(1).integers(V, size=(400, 200)))
 
 
-def within(share, expected, n):
-    """Whether a share of `n` draws is within five standard deviations of what is expected."""
-    return abs(share - expected) < 5 * math.sqrt(expected * (1 - expected) / n)
+def within(fraction, expected, n):
+    """Whether a fraction of `n` draws is within five standard deviations of what is expected."""
+    return abs(fraction - expected) < 5 * math.sqrt(expected * (1 - expected) / n)
 
 
 class TestByHand:
@@ -198,11 +198,11 @@ class TestManyDraws:
         exact = {n: p * (1 - p) ** (n - 1) for n in range(1, longest)}
         exact[longest] = 1 - sum(exact.values())
         touching = 0.03  # spans that meet, and those that are cut
-        for n, share in exact.items():
+        for n, fraction in exact.items():
             counted = np.mean(np.array(lengths) == n)
-            spread = math.sqrt(share * (1 - share) / len(lengths))
-            assert abs(counted - share) < 5 * spread + touching
-        expected = sum(n * share for n, share in exact.items())
+            spread = math.sqrt(fraction * (1 - fraction) / len(lengths))
+            assert abs(counted - fraction) < 5 * spread + touching
+        expected = sum(n * fraction for n, fraction in exact.items())
         assert np.mean(lengths) == pytest.approx(expected, rel=0.12)
 
     def test_80_10_10(self, tokens):
@@ -281,8 +281,8 @@ class TestPure:
             ({"mask_rate": 1.5}, "mask_rate=1.5 must be above 0 and at most 1"),
             ({"unit": "words"}, "unknown unit='words'.*word"),
             ({"mean_span": 0.5}, "mean_span=0.5 must be at least 1"),
-            ({"replace": (0.8, 0.1, 0.2)}, "must be three shares that add up to 1"),
-            ({"replace": (1.1, -0.1, 0.0)}, "must be three shares that add up to 1"),
+            ({"replace": (0.8, 0.1, 0.2)}, "must be three fractions that add up to 1"),
+            ({"replace": (1.1, -0.1, 0.0)}, "must be three fractions that add up to 1"),
         ],
     )
     def test_bad_settings(self, settings, message):
