@@ -98,7 +98,7 @@ class TestLoss:
         assert cut < whole - 0.1
 
     def test_a_low_temperature_looks_at_the_nearest(self, batch):
-        """The gradient on each wrong text, at two temperatures: the nearest one's fraction grows."""
+        """The gradient on each wrong text, at two temperatures: the nearest's fraction grows."""
         anchors = torch.tensor([[1.0, 0.0, 0.0]]).expand(5, 3).clone()
         angles = torch.tensor([0.2, 0.4, 0.8, 1.2, 1.6])
         others = torch.stack([angles.cos(), angles.sin(), torch.zeros(5)], dim=1).requires_grad_()
