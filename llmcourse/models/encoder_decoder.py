@@ -232,7 +232,6 @@ class Decoder(nn.Module):
                 memory_mask=memory_mask,
                 memory_cache=memory_cache,
                 mask=mask,
-                is_causal=True,
                 positions=positions,
                 cache=cache,
                 layer=layer,

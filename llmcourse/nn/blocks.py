@@ -102,7 +102,7 @@ class Block(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """A residual block that also reads another text: attention, cross-attention, feed-forward.
+    """A residual block that reads another text too: causal attention, cross-attention, feed-forward.
 
     Vaswani et al., 2017, figure 1, right. The tap point `hidden` sees what comes out.
 
@@ -147,7 +147,6 @@ class DecoderBlock(nn.Module):
         memory_mask: Bool[Tensor, "#B #H #T #S"] | None = None,
         memory_cache: KVCache | None = None,
         mask: Bool[Tensor, "#B #H #T #N"] | Bool[Tensor, "#T #N"] | None = None,
-        is_causal: bool = False,
         positions: Int[Tensor, "#B T"] | None = None,
         cache: KVCache | None = None,
         layer: int = 0,
@@ -159,8 +158,7 @@ class DecoderBlock(nn.Module):
             memory: what the encoder made of the text being read.
             memory_mask: True where a position may look at the memory.
             memory_cache: the memory's keys and values, computed at the first call and then kept.
-            mask: `Attention.forward`'s, for the self-attention, like those that follow.
-            is_causal: whether a position sees itself and what came before.
+            mask: True where a position may look within its own text, besides being causal.
             positions: where `hidden` stands.
             cache: past keys and values of the self-attention.
             layer: which of the caches' layers is this one's.
@@ -168,7 +166,7 @@ class DecoderBlock(nn.Module):
 
         def attend(x: Tensor) -> Tensor:
             mixed = self.attention(
-                x, mask=mask, is_causal=is_causal, positions=positions, cache=cache, layer=layer
+                x, mask=mask, is_causal=True, positions=positions, cache=cache, layer=layer
             )
             return self.dropout(mixed)
 
