@@ -20,7 +20,7 @@ Residual = Callable[[Tensor, nn.Module, Branch], Tensor]
 
 
 def pre_norm(hidden: Tensor, norm: nn.Module, branch: Branch) -> Tensor:
-    """`x + branch(norm(x))`: the norm stands on the branch.
+    """Pre-norm, `x + branch(norm(x))`: the norm stands on the branch.
 
     The residual stream runs through unchanged, and gradients reach the first layer undiminished
     (Xiong et al., 2020). What comes out of the last block has never been normalised.
@@ -29,7 +29,7 @@ def pre_norm(hidden: Tensor, norm: nn.Module, branch: Branch) -> Tensor:
 
 
 def post_norm(hidden: Tensor, norm: nn.Module, branch: Branch) -> Tensor:
-    """`norm(x + branch(x))`: the norm stands on the stream (Vaswani et al., 2017).
+    """Post-norm, `norm(x + branch(x))`: it stands on the stream (Vaswani et al., 2017).
 
     Every block's output is normalised, and every gradient passes through every norm on its way
     down. Deep stacks need a slow warm-up.
@@ -95,14 +95,14 @@ class Block(nn.Module):
         def transform(x: Tensor) -> Tensor:
             return self.dropout(self.mlp(x))
 
-        # Where the norm stands is up to `residual`, which calls the branch.
+        # B T D throughout. Where the norm stands is up to `residual`, which calls the branch.
         hidden = self.residual(hidden, self.norm1, attend)
         hidden = self.residual(hidden, self.norm2, transform)
         return self.hidden(hidden)
 
 
 class DecoderBlock(nn.Module):
-    """A residual block that reads another text too: causal attention, cross-attention, feed-forward.
+    """A causal residual block that also reads another text: it has a cross-attention besides.
 
     Vaswani et al., 2017, figure 1, right. The tap point `hidden` sees what comes out.
 
@@ -165,6 +165,7 @@ class DecoderBlock(nn.Module):
         """
 
         def attend(x: Tensor) -> Tensor:
+            # In training all of the text is there at once: causality keeps the future out of sight.
             mixed = self.attention(
                 x, mask=mask, is_causal=True, positions=positions, cache=cache, layer=layer
             )
@@ -181,6 +182,7 @@ class DecoderBlock(nn.Module):
         def transform(x: Tensor) -> Tensor:
             return self.dropout(self.mlp(x))
 
+        # What was written, what was read, then each position by itself: B T D throughout.
         hidden = self.residual(hidden, self.norm1, attend)
         hidden = self.residual(hidden, self.norm2, read)
         hidden = self.residual(hidden, self.norm3, transform)

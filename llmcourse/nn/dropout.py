@@ -14,7 +14,7 @@ from llmcourse.errors import UserError
 def dropout(
     x: Float[Tensor, "*N"], p: float, generator: torch.Generator | None = None
 ) -> Float[Tensor, "*N"]:
-    """Set each number to zero with probability `p`, and divide the others by `1 - p`.
+    """Dropout: set each number to zero with probability `p`, and divide the others by `1 - p`.
 
     So the mean stays what it was, and nothing has to change when dropout is off. A unit that may be
     gone tomorrow cannot be relied on by one other alone (Srivastava et al., 2014).
@@ -29,5 +29,6 @@ def dropout(
     """
     if not 0 <= p <= 1:
         raise UserError(f"p={p} is the fraction that is dropped: give a number from 0 to 1")
+    # E[kept] = 1 - p, so the division keeps the mean; with p = 1 nothing is left to divide.
     kept = torch.empty_like(x).bernoulli_(1 - p, generator=generator)
     return x * kept / (1 - p) if p < 1 else torch.zeros_like(x)

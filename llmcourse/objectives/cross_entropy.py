@@ -15,7 +15,7 @@ from llmcourse.objectives.base import IGNORE, LossSum
 
 
 def log_sum_exp(logits: Float[Tensor, "*B V"]) -> Float[Tensor, "*B"]:
-    """`log Σ exp(z)` over the last axis, with nothing that could overflow.
+    """Log-sum-exp, `log Σ exp(z)` over the last axis, with nothing that could overflow.
 
     `m + log Σ exp(z - m)` for the row's largest `m`: the largest term is `exp(0) = 1`, and what is
     too small for the format adds nothing worth having. A row of nothing but `-inf` stays `-inf`.
@@ -50,7 +50,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
 ) -> LossSum:
-    """The code length of the targets in nats, summed over positions whose target is not `IGNORE`.
+    """Cross-entropy, the targets' code length in nats, summed where a target is not `IGNORE`.
 
         loss = -(1 - ε) log p(target) - ε/V Σ log p(v)  +  ζ (log Σ exp(z))²
 
@@ -76,6 +76,7 @@ def cross_entropy(
     scored = targets != IGNORE
     rows, wanted = logits[scored], targets[scored]  # N V and N
     log_p = log_softmax(rows)
+    # N V -> N: the target's own log-probability, and the mean over all V of them (ε/V Σ log p).
     target = log_p.gather(-1, wanted[..., None]).squeeze(-1)
     spread = log_p.mean(-1)
     each = -(1 - label_smoothing) * target - label_smoothing * spread

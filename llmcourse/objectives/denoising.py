@@ -12,13 +12,13 @@ from llmcourse.errors import UserError
 
 
 def shift_right(targets: Int[Tensor, "B T"], start_id: int) -> Int[Tensor, "B T"]:
-    """What a decoder reads as it writes `targets`: a start, and then each token but the last."""
+    """Decoder inputs for `targets`: a start, and then each token but the last."""
     start = torch.full_like(targets[:, :1], start_id)
     return torch.cat([start, targets[:, :-1]], dim=1)
 
 
 def check_noise(mask_rate: float, mean_span: float) -> None:
-    """Noise settings that cannot be are refused.
+    """Check noise settings, and refuse what cannot be.
 
     Raises:
         UserError: a rate that is no fraction, or spans shorter than a token.

@@ -26,7 +26,7 @@ LONGEST_SPAN = 10
 
 
 class MaskedLM(Objective):
-    """Fill in hidden tokens.
+    """Masked language modelling: fill in hidden tokens.
 
     Most of what is hidden becomes `[MASK]`; some becomes a random token and some is left as it is,
     so that the model cannot take what it reads for granted (Devlin et al., 2018, section 3.1).
@@ -93,6 +93,7 @@ class MaskedLM(Objective):
             return torch.from_numpy(np.stack([self._spans(*row, rng) for row in rows]))
         draws = torch.from_numpy(rng.random(tokens.shape))
         if self.unit == "word":
+            # All tokens of word w take the draw at place w: they are hidden together or not at all.
             draws = draws.gather(1, self.vocabulary.words(tokens))
         return (draws < self.mask_rate) & text
 
@@ -111,7 +112,7 @@ class MaskedLM(Objective):
         One number is drawn for each unit: below 0.8 it is masked, below 0.9 it is random. The
         random tokens of a unit are drawn one by one, and may be the right ones.
         """
-        masked, random, _ = self.replace
+        masked, random, _ = self.replace  # 0.8, 0.1, 0.1 in the paper
         # A number for each place, of which all tokens of a unit take that of the same place: so one
         # draw decides about a whole word or span.
         draws = torch.from_numpy(rng.random(tokens.shape)).gather(1, self._units(tokens, chosen))

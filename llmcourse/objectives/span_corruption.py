@@ -19,7 +19,7 @@ from llmcourse.objectives.vocabulary import Vocabulary
 
 
 class SpanCounts(NamedTuple):
-    """What a row of a given length loses.
+    """Counts of tokens and spans that a row of a given length loses.
 
     Attributes:
         hidden: how many tokens.
@@ -35,14 +35,15 @@ class SpanCounts(NamedTuple):
 
 
 def span_counts(length: int, mask_rate: float, mean_span: float) -> SpanCounts:
-    """How a row of so many tokens (at least 2) is divided up: the same for all rows so long."""
+    """Counts for rows of so many tokens (at least 2): the same for all rows of that length."""
+    # Something is hidden and something left, and each span has text before it to be told apart by.
     hidden = min(max(round(length * mask_rate), 1), length - 1)
     spans = min(max(round(hidden / mean_span), 1), length - hidden)
     return SpanCounts(hidden, spans, source=length - hidden + spans, target=hidden + spans + 1)
 
 
 class SpanCorruption(Objective):
-    """T5's task: spans are cut out, and the model says what stood there.
+    """Span corruption, T5's task: spans are cut out, and the model says what stood there.
 
         text     Thank you for inviting me to your party
         source   Thank you <extra_0> me to <extra_1>
@@ -148,6 +149,7 @@ def pieces(n_rows: int, length: int, n_pieces: int, rng: np.random.Generator) ->
 
     `n_pieces - 1` of the `length - 1` places between two tokens are cut.
     """
+    # The first n - 1 of a random order of the places: a draw without replacement, row by row.
     cuts = rng.random((n_rows, length - 1)).argsort(axis=1)[:, : n_pieces - 1] + 1
     edges = np.sort(np.pad(cuts, ((0, 0), (1, 1)), constant_values=(0, length)), axis=1)
     return torch.from_numpy(np.diff(edges, axis=1))

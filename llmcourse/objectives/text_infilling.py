@@ -18,7 +18,7 @@ from llmcourse.objectives.vocabulary import Vocabulary
 
 
 class TextInfilling(Objective):
-    """BART's task: spans hidden behind one `[MASK]` each, sentences shuffled, all to be restored.
+    """Text infilling, BART's task: restore spans, hidden behind one `[MASK]` each, and order.
 
         text     It rains . We stay in bed .
         source   We [MASK] . It [MASK] rains .
@@ -67,7 +67,7 @@ class TextInfilling(Objective):
             source[index, : len(damaged)] = damaged
             lengths[index] = len(damaged)
         return Batch(
-            ids=shift_right(tokens, blank),
+            ids=shift_right(tokens, blank),  # the whole text, unlike T5's spans alone
             targets=tokens,
             extras={"source": source, "source_mask": masks.padding(lengths, tokens.size(1))},
         )
