@@ -1,4 +1,4 @@
-"""Is a text worth learning from? Statistics, and rules about them.
+"""Quality of a text, whether it is worth learning from: statistics, and rules about them.
 
 The statistics are those by which Gopher's training text was chosen (Rae et al., 2021, table A1),
 and one after C4's (Raffel et al., 2020). They were made for English web pages; here a Chinese
@@ -39,7 +39,7 @@ _REPEATED_LENGTHS = (5, 6, 7, 8, 9, 10)
 
 @dataclass(frozen=True, kw_only=True)
 class QualityRules:
-    """Thresholds, as fractions from 0 to 1 where nothing else is said.
+    """Quality rules: thresholds, as fractions from 0 to 1 where nothing else is said.
 
     The defaults are set so that of books, textbooks, children's tales and Chinese verse next to
     nothing is dropped; `GOPHER` has the paper's, which were meant for pages of the web.
@@ -96,7 +96,7 @@ GOPHER = QualityRules(
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """What `measure` finds in a text: see the rules of like names. Fractions are from 0 to 1."""
+    """Statistics of a text, as `measure` finds them: see the rules of like names."""
 
     garbage: float
     n_words: int

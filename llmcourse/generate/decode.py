@@ -1,4 +1,4 @@
-"""One token after another: the naive way, and with a cache of what was read before.
+"""Generation, one token after another: the naive way, and with a cache of what was read before.
 
 Both give the same tokens. The naive way reads the whole text again for each token; the cache reads
 only the new one. Not here: which token is taken (`sampling.py`), and how an encoder-decoder takes
@@ -22,7 +22,7 @@ TokenSampler = Callable[[Float[Tensor, "B V"]], Int[Tensor, " B"]]
 
 @runtime_checkable
 class LanguageModel(Protocol):
-    """What can write: it scores the successors of a text's tokens.
+    """Language model, what can write: it scores the successors of a text's tokens.
 
     Attributes:
         config: has the `context_length`, how many tokens the model sees at once.
@@ -59,7 +59,7 @@ def generate(
     use_cache: bool = True,
     stop_ids: Collection[int] = (),
 ) -> Iterator[Int[Tensor, " B"]]:
-    """Yield the next token of every row, again and again.
+    """Generate: yield the next token of every row, again and again.
 
     A text longer than the model's context is seen through a window of its last `context_length`
     tokens, whose positions are counted from the window's beginning. Every position has then moved,

@@ -1,4 +1,4 @@
-"""From one text to another: an encoder-decoder writes by the loop that every model writes by.
+"""Sequence to sequence: an encoder-decoder writes by the loop that every model writes by.
 
 Once its source is read, what is left of it is a model of the target alone (`EncodedSource`), and
 `generate` needs not know. Not here: that loop (`decode.py`), beam search. Chapter 05 uses this.

@@ -36,7 +36,7 @@ LEAST_COUNT = 0.01
 
 
 class UnigramTokenizer(WordwisePieces):
-    """Pieces with probabilities. Ids: 0-255 the bytes, then the pieces given, last END_OF_TEXT.
+    """Unigram tokenizer. Ids: 0-255 the bytes, then the pieces given, last END_OF_TEXT.
 
     An ASCII character is one byte and needs no id beside its byte's. A character that no piece
     stands for is spelled in its UTF-8 bytes.
