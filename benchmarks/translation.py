@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from measure import RESULTS, keep
 from torch import Tensor
 
-from llmcourse.generate.seq2seq import translate
+from llmcourse.generate.seq2seq import generate_from_source
 from llmcourse.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from llmcourse.optim.groups import split_for_muon
 from llmcourse.randomness import seed_all
@@ -152,7 +152,7 @@ def main() -> None:
     seconds = time.perf_counter() - began
     asked = read[len(learn) :]
     options = {"start_id": START, "stop_id": STOP, "max_new_tokens": length - 1}
-    rows = translate(model, asked, source_mask=padding(asked), **options)
+    rows = generate_from_source(model, asked, source_mask=padding(asked), **options)
     found = {"encoder-decoder": exact(unseen, [chinese.decode(row) for row in rows])}
     for name, answer in baselines(learn, settings.seed).items():
         found[name] = exact(unseen, [answer(pair) for pair in unseen])

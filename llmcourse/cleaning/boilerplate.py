@@ -23,7 +23,7 @@ _PHRASES = re.compile(
     re.IGNORECASE,
 )
 _SURE = 0.5
-"""The share of a line's characters from which on a phrase makes it boilerplate without more."""
+"""The fraction of a line's characters from which on a phrase makes it boilerplate without more."""
 
 _SENTENCE = re.compile(r"[.!?。！？]['\"”’)]?(?:\s|$)")
 _SEPARATOR = re.compile(r"\s*[|·•»›]\s*|\s+[>/]\s+")

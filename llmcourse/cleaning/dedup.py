@@ -28,12 +28,12 @@ _BLOCK = 512  # shingles that are permuted at once: what fits into a core's cach
 
 
 def fingerprint(text: str) -> bytes:
-    """16 bytes that two texts share only if they differ in nothing but white space."""
+    """Fingerprint: 16 bytes that two texts share only if nothing but white space differs."""
     return hashlib.blake2b(to_bytes(" ".join(text.split())), digest_size=16).digest()
 
 
 def shingles(text: str, n: int = 5) -> set[str]:
-    """All stretches of `n` words, in small letters and without punctuation.
+    """Shingles, all stretches of `n` words, in small letters and without punctuation.
 
     Of Chinese, stretches of `n` characters. A text of fewer words is one shingle; none gives none.
 
@@ -52,12 +52,12 @@ def shingles(text: str, n: int = 5) -> set[str]:
 
 
 def jaccard(a: set[str], b: set[str]) -> float:
-    """The share of common elements, |a ∩ b| / |a ∪ b|; two empty sets are equal."""
+    """Jaccard similarity, the fraction in common, |a ∩ b| / |a ∪ b|; two empty sets are equal."""
     return len(a & b) / len(a | b) if a or b else 1.0
 
 
 class MinHasher:
-    """Signatures of sets: for each of `n_hashes` permutations, the least of the elements' hashes.
+    """MinHash signatures of sets: for each of `n_hashes` permutations, the least hash.
 
     The probability that two sets agree in one place is their Jaccard similarity, for the least of
     the union under a random order is as likely to be any element as any other. The k-th permutation
@@ -102,7 +102,7 @@ def _mix(hashes: UInt32[np.ndarray, " n"]) -> UInt32[np.ndarray, " n"]:
 
 
 def estimate(a: UInt32[np.ndarray, " n"], b: UInt32[np.ndarray, " n"]) -> float:
-    """The estimated Jaccard similarity: the share of places in which two signatures agree.
+    """The estimated Jaccard similarity: the fraction of places in which two signatures agree.
 
     Its standard deviation is √(s (1 - s) / n) for sets of similarity s and n places.
     """
@@ -126,7 +126,7 @@ def band_keys(signature: UInt32[np.ndarray, " n"], n_bands: int) -> list[bytes]:
 
 
 def collision_probability(similarity: float, n_bands: int, n_rows: int) -> float:
-    """How likely two sets become candidates: 1 - (1 - sʳ)ᵇ for b bands of r rows.
+    """Collision probability, that two sets become candidates: 1 - (1 - sʳ)ᵇ for b bands of r rows.
 
     All r places of a band agree with probability sʳ; no band does with (1 - sʳ)ᵇ. As a function of
     s this is a step, softened, near (1/b)^(1/r).
@@ -136,7 +136,7 @@ def collision_probability(similarity: float, n_bands: int, n_rows: int) -> float
 
 @runtime_checkable
 class Index(Protocol):
-    """Where signatures are kept and looked up."""
+    """Index in which signatures are kept and looked up."""
 
     def candidates(self, keys: list[bytes]) -> Iterable[tuple[str, UInt32[np.ndarray, " n"]]]:
         """Name and signature of every document that shares a band's key, each once, in order."""

@@ -37,7 +37,7 @@ _COMMON: dict[str, frozenset[str]] = {
 
 
 def language(text: str) -> str:
-    """`en`, `zh` or `other`, from the beginning of a text.
+    """Language of a text, `en`, `zh` or `other`, from the beginning of a text.
 
     Chinese is mostly Chinese characters with hardly any kana. English is Latin letters, and at
     least as many of the commonest English words as of any of six neighbouring languages'. A text of

@@ -1,4 +1,4 @@
-"""One spelling for what looks the same: characters, line ends and blanks.
+"""Normalisation, one spelling for what looks the same: characters, line ends and blanks.
 
 A model that meets `é` as one code point here and as two there, or a blank of seven different kinds,
 learns the same thing seven times. Nothing that a reader can see is lost. Not here: text that was

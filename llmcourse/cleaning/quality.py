@@ -1,4 +1,4 @@
-"""Is a text worth learning from? Statistics, and rules about them.
+"""Quality of a text, whether it is worth learning from: statistics, and rules about them.
 
 The statistics are those by which Gopher's training text was chosen (Rae et al., 2021, table A1),
 and one after C4's (Raffel et al., 2020). They were made for English web pages; here a Chinese
@@ -39,7 +39,7 @@ _REPEATED_LENGTHS = (5, 6, 7, 8, 9, 10)
 
 @dataclass(frozen=True, kw_only=True)
 class QualityRules:
-    """Thresholds, as shares from 0 to 1 where nothing else is said.
+    """Quality rules: thresholds, as fractions from 0 to 1 where nothing else is said.
 
     The defaults are set so that of books, textbooks, children's tales and Chinese verse next to
     nothing is dropped; `GOPHER` has the paper's, which were meant for pages of the web.
@@ -96,7 +96,7 @@ GOPHER = QualityRules(
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """What `measure` finds in a text: see the rules of like names. Shares are from 0 to 1."""
+    """Statistics of a text, as `measure` finds them: see the rules of like names."""
 
     garbage: float
     n_words: int
@@ -120,24 +120,26 @@ def measure(text: str) -> Statistics:
     has_blanks = n_unspaced(text) * 2 < len(units)
     lengths = np.fromiter(map(len, units), dtype=np.int64, count=len(units))
     ids = np.fromiter(map(hash, units), dtype=np.int64, count=len(units))
-    repeated_lines, repeated_characters = repeated_line_shares(lines)
+    repeated_lines, repeated_characters = repeated_line_fractions(lines)
     scale = 1 if has_blanks else CHARACTERS_PER_WORD
     is_prose = has_blanks and len(units) >= 50 and language(text) == "en"
     return Statistics(
-        garbage=garbage_share(text),
+        garbage=garbage_fraction(text),
         n_words=len(units),
         long_words=float(lengths[lengths > LONG_WORD].sum() / max(1, lengths.sum())),
         word_length=float(lengths.mean()) if has_blanks else None,
         symbols=len(_SYMBOL.findall(text)) / max(1, len(units)),
-        bullets=_share(_BULLET.match, lines),
-        ellipses=_share(_ELLIPSIS.search, lines),
-        letters=_share(_LETTER.search, units),
+        bullets=_fraction(_BULLET.match, lines),
+        ellipses=_fraction(_ELLIPSIS.search, lines),
+        letters=_fraction(_LETTER.search, units),
         stop_words=len(STOP_WORDS.intersection(map(str.lower, units))) if is_prose else None,
-        stub_lines=_share(_stub, lines) if len(lines) >= 5 else None,
+        stub_lines=_fraction(_stub, lines) if len(lines) >= 5 else None,
         repeated_lines=repeated_lines,
         repeated_line_characters=repeated_characters,
-        top_ngrams=top_ngram_shares(ids, lengths, [n * scale for n in _TOP_LENGTHS]),
-        repeated_ngrams=repeated_ngram_shares(ids, lengths, [n * scale for n in _REPEATED_LENGTHS]),
+        top_ngrams=top_ngram_fractions(ids, lengths, [n * scale for n in _TOP_LENGTHS]),
+        repeated_ngrams=repeated_ngram_fractions(
+            ids, lengths, [n * scale for n in _REPEATED_LENGTHS]
+        ),
     )
 
 
@@ -161,27 +163,27 @@ def complaint(text: str, rules: QualityRules | None = None) -> str | None:
         "repeated lines": found.repeated_lines > rules.max_repeated_lines
         or found.repeated_line_characters > rules.max_repeated_lines * 2 / 3,
         "frequent phrase": any(
-            share > rules.max_top_ngram * factor
-            for share, factor in zip(found.top_ngrams, (1, 0.9, 0.8), strict=True)
+            fraction > rules.max_top_ngram * factor
+            for fraction, factor in zip(found.top_ngrams, (1, 0.9, 0.8), strict=True)
         ),
         "repeated phrases": any(
-            share > rules.max_repeated_ngrams * (1 - step / 15)  # 0.15, 0.14, ... 0.10
-            for step, share in enumerate(found.repeated_ngrams)
+            fraction > rules.max_repeated_ngrams * (1 - step / 15)  # 0.15, 0.14, ... 0.10
+            for step, fraction in enumerate(found.repeated_ngrams)
         ),
     }
     return next((name for name, is_broken in broken.items() if is_broken), None)
 
 
-def garbage_share(text: str) -> float:
-    """The share of characters that no text consists of, as in a file that is none.
+def garbage_fraction(text: str) -> float:
+    """The fraction of characters that no text consists of, as in a file that is none.
 
     Ask before `normalize`, which takes the control characters out.
     """
     return len(_GARBAGE.findall(text)) / max(1, len(text))
 
 
-def repeated_line_shares(lines: Sequence[str]) -> tuple[float, float]:
-    """The share of lines that were there before, by number and by characters."""
+def repeated_line_fractions(lines: Sequence[str]) -> tuple[float, float]:
+    """The fraction of lines that were there before, by number and by characters."""
     counts = Counter(line.strip() for line in lines)
     again = sum(count - 1 for count in counts.values())
     characters = sum(count * len(line) for line, count in counts.items())
@@ -189,10 +191,10 @@ def repeated_line_shares(lines: Sequence[str]) -> tuple[float, float]:
     return again / max(1, len(lines)), repeated / max(1, characters)
 
 
-def top_ngram_shares(
+def top_ngram_fractions(
     ids: Int64[np.ndarray, " words"], lengths: Int64[np.ndarray, " words"], sizes: Sequence[int]
 ) -> tuple[float, ...]:
-    """For each size n, from small to large: the share of characters in the likeliest n words.
+    """For each size n, from small to large: the fraction of characters in the likeliest n words.
 
     A stretch that occurs once does not count.
 
@@ -201,37 +203,37 @@ def top_ngram_shares(
         lengths: how many characters each word has.
         sizes: how many words a stretch has.
     """
-    shares: list[float] = []
+    before: list[float] = []
     for n in sizes:
-        share = 0.0
-        if len(ids) > n and (not shares or shares[-1] > 0):  # no repeated pair, no repeated three
+        found = 0.0
+        if len(ids) > n and (not before or before[-1] > 0):  # no repeated pair, no repeated three
             _, first, counts = np.unique(_ngrams(ids, n), return_index=True, return_counts=True)
             top = counts.max()
             if top > 1:
                 sizes_there = np.convolve(lengths, np.ones(n, dtype=np.int64), "valid")
-                share = float(min(1, top * sizes_there[first[counts == top]].max() / lengths.sum()))
-        shares.append(share)
-    return tuple(shares)
+                found = float(min(1, top * sizes_there[first[counts == top]].max() / lengths.sum()))
+        before.append(found)
+    return tuple(before)
 
 
-def repeated_ngram_shares(
+def repeated_ngram_fractions(
     ids: Int64[np.ndarray, " words"], lengths: Int64[np.ndarray, " words"], sizes: Sequence[int]
 ) -> tuple[float, ...]:
-    """For each size the share of characters in stretches of so many words that were there before.
+    """For each size, the fraction of characters in stretches of so many words seen before.
 
     Of equal stretches the first does not count, and no character counts twice.
     """
-    shares: list[float] = []
+    before: list[float] = []
     for n in sizes:
-        share = 0.0
-        if len(ids) > n and (not shares or shares[-1] > 0):  # no repeated five, no repeated six
+        found = 0.0
+        if len(ids) > n and (not before or before[-1] > 0):  # no repeated five, no repeated six
             grams = _ngrams(ids, n)
             again = np.ones(len(grams), dtype=bool)
             again[np.unique(grams, return_index=True)[1]] = False
             covered = np.convolve(again, np.ones(n, dtype=np.int64)) > 0
-            share = float(lengths[covered].sum() / lengths.sum())
-        shares.append(share)
-    return tuple(shares)
+            found = float(lengths[covered].sum() / lengths.sum())
+        before.append(found)
+    return tuple(before)
 
 
 def _ngrams(ids: Int64[np.ndarray, " words"], n: int) -> UInt64[np.ndarray, " ngrams"]:
@@ -248,6 +250,6 @@ def _stub(line: str) -> str | None:
     return line if len(words(line)) < 3 and not _ENDING.search(line) else None
 
 
-def _share(test: Callable[[str], object], items: Sequence[str]) -> float:
-    """The share of items that a test finds something in; 0 of none."""
+def _fraction(test: Callable[[str], object], items: Sequence[str]) -> float:
+    """The fraction of items that a test finds something in; 0 of none."""
     return 1 - list(map(test, items)).count(None) / len(items) if items else 0.0

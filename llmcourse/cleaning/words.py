@@ -20,7 +20,7 @@ _LETTERS = re.compile(f"[{HAN}{KANA}]|[^\\W_{HAN}{KANA}]+")
 
 
 def words(text: str) -> list[str]:
-    """What stands between blanks; in Chinese and Japanese the single characters, no punctuation.
+    """Words, what blanks divide; in Chinese and Japanese single characters, no punctuation.
 
     `words("It rains.")` is `["It", "rains."]`, and `words("下雨了。")` is `["下", "雨", "了"]`.
     """

@@ -44,7 +44,7 @@ class Options:
     top_p: float = 1.0
     """Choose among the likeliest tokens that together have this probability."""
     min_p: float = 0.0
-    """Choose among tokens at least so likely, as a share of the likeliest one's probability."""
+    """Choose among tokens at least so likely, as a fraction of the likeliest one's probability."""
     repetition_penalty: float = 1.0
     """Above 1 makes tokens less likely that were there before."""
     greedy: bool = False
@@ -71,7 +71,9 @@ def write(options: Options) -> Iterator[str]:
         raise UserError(f"max_new_tokens={options.max_new_tokens} must be at least 1")
     device = choose_device(options.device)
     seen = torch.zeros(1, 1, dtype=torch.long, device=device)
-    warp(options)(torch.zeros(1, 2, device=device), seen)  # what cannot be is said before loading
+    logits_processor(options)(
+        torch.zeros(1, 2, device=device), seen
+    )  # what cannot be is said before loading
     model, tokenizer = load_run(options.run)
     model.to(device)
     # Each document in training ends with this token; so after it, a new one begins.
@@ -82,7 +84,7 @@ def write(options: Options) -> Iterator[str]:
         model,
         ids,
         max_new_tokens=options.max_new_tokens,
-        pick=chooser(options, ids),
+        sampler=token_sampler(options, ids),
         stop_ids=(tokenizer.eot_id,),
     ):
         yield decoder.push(int(token))
@@ -123,15 +125,15 @@ def load_run(run: Path) -> "tuple[GPT | MLPLM | RNNLM, Tokenizer]":
     return model, tokenizer
 
 
-def warp(options: Options) -> "Callable[[Tensor, Tensor], Tensor]":
-    """The scores of the next token, made as the options want them, from the raw ones and the past.
+def logits_processor(options: Options) -> "Callable[[Tensor, Tensor], Tensor]":
+    """Logits processor: from raw logits and the past to what the options want drawn from.
 
     Raises:
         UserError: an option out of its range, when it is first used.
     """
     from llmcourse.generate import sampling
 
-    def warped(logits: "Tensor", ids: "Tensor") -> "Tensor":
+    def process(logits: "Tensor", ids: "Tensor") -> "Tensor":
         logits = sampling.repetition_penalty(logits, ids, options.repetition_penalty)
         if options.greedy:
             return logits
@@ -140,27 +142,27 @@ def warp(options: Options) -> "Callable[[Tensor, Tensor], Tensor]":
             logits = sampling.top_k(logits, options.top_k)
         return sampling.min_p(sampling.top_p(logits, options.top_p), options.min_p)
 
-    return warped
+    return process
 
 
-def chooser(options: Options, ids: "Tensor") -> "Callable[[Tensor], Tensor]":
-    """What takes the next token, for `generate`; it remembers the past, which is `ids` at first."""
+def token_sampler(options: Options, ids: "Tensor") -> "Callable[[Tensor], Tensor]":
+    """Sampler of the next token, for `generate`; it remembers the past, which is `ids` at first."""
     import torch
 
     from llmcourse.generate import sampling
     from llmcourse.randomness import torch_rng
 
     generator = torch_rng(options.seed, "generate", device=ids.device)
-    warped = warp(options)
+    process = logits_processor(options)
 
-    def choose(logits: "Tensor") -> "Tensor":
+    def draw(logits: "Tensor") -> "Tensor":
         nonlocal ids
-        scores = warped(logits, ids)
+        scores = process(logits, ids)
         token = sampling.greedy(scores) if options.greedy else sampling.sample(scores, generator)
         ids = torch.cat([ids, token[:, None]], dim=1)
         return token
 
-    return choose
+    return draw
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,8 +1,8 @@
-"""One token after another: the naive way, and with a cache of what was read before.
+"""Generation, one token after another: the naive way, and with a cache of what was read before.
 
 Both give the same tokens. The naive way reads the whole text again for each token; the cache reads
 only the new one. Not here: which token is taken (`sampling.py`), and how an encoder-decoder takes
-part (`translate.py`). Chapter 15 teaches this.
+part (`seq2seq.py`). Chapter 15 teaches this.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -16,12 +16,13 @@ from llmcourse.errors import UserError
 from llmcourse.generate.sampling import sample
 from llmcourse.models.base import Output
 
-Pick = Callable[[Float[Tensor, "B V"]], Int[Tensor, " B"]]
+TokenSampler = Callable[[Float[Tensor, "B V"]], Int[Tensor, " B"]]
+"""Takes the next token of each row from its logits: `greedy`, `sample`, or a composition."""
 
 
 @runtime_checkable
 class LanguageModel(Protocol):
-    """What can write: it scores the successors of a text's tokens.
+    """Language model, what can write: it scores the successors of a text's tokens.
 
     Attributes:
         config: has the `context_length`, how many tokens the model sees at once.
@@ -54,11 +55,11 @@ def generate(
     ids: Int[Tensor, "B T"],
     *,
     max_new_tokens: int,
-    pick: Pick = sample,
+    sampler: TokenSampler = sample,
     use_cache: bool = True,
     stop_ids: Collection[int] = (),
 ) -> Iterator[Int[Tensor, " B"]]:
-    """Yield the next token of every row, again and again.
+    """Generate: yield the next token of every row, again and again.
 
     A text longer than the model's context is seen through a window of its last `context_length`
     tokens, whose positions are counted from the window's beginning. Every position has then moved,
@@ -68,7 +69,7 @@ def generate(
         model: scores tokens; put it in evaluation mode first if it has dropout.
         ids: what to go on from, at least one token.
         max_new_tokens: how many tokens at the most.
-        pick: takes a token from the scores: `greedy`, `sample`, or a composition such as
+        sampler: takes a token from the logits: `greedy`, `sample`, or a composition such as
             `lambda logits: sample(top_k(apply_temperature(logits, 0.8), 40), generator)`.
         use_cache: read only what is new, if the model can keep a cache.
         stop_ids: stop before the token with which every row has come to one of these.
@@ -84,7 +85,7 @@ def generate(
     ended = torch.zeros(ids.size(0), dtype=torch.bool, device=ids.device)
     for _ in range(max_new_tokens):
         with torch.no_grad():
-            token = pick(read(ids[:, -model.config.context_length :]))
+            token = sampler(read(ids[:, -model.config.context_length :]))
         ended |= torch.isin(token, stops)
         if ended.all():
             return

@@ -1,4 +1,4 @@
-"""From scores to the next token: pure functions `logits -> logits`, and one that draws.
+"""Logits processors, pure functions `logits -> logits`, and the samplers that take a token.
 
 A token that is ruled out gets minus infinity. Compose them in the order that you mean; the usual
 one is repetition penalty, temperature, then a filter. Not here: the loop over tokens (`decode.py`).
@@ -32,7 +32,7 @@ def apply_temperature(logits: Float[Tensor, "*B V"], temperature: float) -> Floa
 
 
 def top_k(logits: Float[Tensor, "*B V"], k: int) -> Float[Tensor, "*B V"]:
-    """Keep the `k` likeliest tokens (Fan et al., 2018), and those that tie with the last of them.
+    """Top-k: keep the `k` likeliest tokens (Fan et al., 2018), and those that tie with the last.
 
     Raises:
         UserError: `k` is below 1.
@@ -44,7 +44,7 @@ def top_k(logits: Float[Tensor, "*B V"], k: int) -> Float[Tensor, "*B V"]:
 
 
 def top_p(logits: Float[Tensor, "*B V"], p: float) -> Float[Tensor, "*B V"]:
-    """Keep the smallest set of likeliest tokens that has probability `p` (Holtzman et al., 2020).
+    """Top-p: keep the smallest set of likeliest tokens of probability `p` (Holtzman et al., 2020).
 
     Raises:
         UserError: `p` is not above 0 and at most 1.
@@ -61,7 +61,7 @@ def top_p(logits: Float[Tensor, "*B V"], p: float) -> Float[Tensor, "*B V"]:
 
 
 def min_p(logits: Float[Tensor, "*B V"], p: float) -> Float[Tensor, "*B V"]:
-    """Keep tokens with at least `p` times the likeliest one's probability (Nguyen et al., 2024).
+    """Min-p: keep tokens at least `p` times as likely as the likeliest (Nguyen et al., 2024).
 
     Raises:
         UserError: `p` is not between 0 and 1.
@@ -77,7 +77,7 @@ def min_p(logits: Float[Tensor, "*B V"], p: float) -> Float[Tensor, "*B V"]:
 def repetition_penalty(
     logits: Float[Tensor, "*B V"], ids: Int[Tensor, "*B T"], penalty: float
 ) -> Float[Tensor, "*B V"]:
-    """Make every token that stands in `ids` less likely (Keskar et al., 2019).
+    """Repetition penalty: make tokens that stand in `ids` less likely (Keskar et al., 2019).
 
     A positive score is divided by the penalty, a negative one multiplied, so both go down.
 
@@ -99,7 +99,7 @@ def greedy(logits: Float[Tensor, "*B V"]) -> Int[Tensor, "*B"]:
 def sample(
     logits: Float[Tensor, "*B V"], generator: torch.Generator | None = None
 ) -> Int[Tensor, "*B"]:
-    """Draw a token from the softmax of the scores."""
+    """Sample a token from the softmax of the logits."""
     probabilities = logits.float().softmax(-1)
     flat = probabilities.reshape(-1, probabilities.size(-1))
     drawn = torch.multinomial(flat, 1, generator=generator)

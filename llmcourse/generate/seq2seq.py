@@ -1,6 +1,6 @@
-"""From one text to another: an encoder-decoder writes by the loop that every model writes by.
+"""Sequence to sequence: an encoder-decoder writes by the loop that every model writes by.
 
-Once its source is read, what is left of it is a model of the target alone (`Writer`), and
+Once its source is read, what is left of it is a model of the target alone (`EncodedSource`), and
 `generate` needs not know. Not here: that loop (`decode.py`), beam search. Chapter 05 uses this.
 """
 
@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from llmcourse.generate.decode import Pick, generate
+from llmcourse.generate.decode import TokenSampler, generate
 from llmcourse.generate.sampling import greedy
 from llmcourse.models.base import Output
 from llmcourse.models.encoder_decoder import EncoderDecoder
 from llmcourse.nn.cache import KVCache
 
 
-class Writer:
+class EncodedSource:
     """An encoder-decoder whose source has been read: it scores targets as a `GPT` does.
 
     The source is read once, and its keys and values are computed once, for all that is written.
@@ -58,7 +58,7 @@ class Writer:
         )
 
 
-def translate(
+def generate_from_source(
     model: EncoderDecoder,
     source: Int[Tensor, "B S"],
     *,
@@ -66,8 +66,7 @@ def translate(
     stop_id: int,
     max_new_tokens: int,
     source_mask: Bool[Tensor, "#B 1 1 S"] | None = None,
-    pick: Pick = greedy,
-    use_cache: bool = True,
+    sampler: TokenSampler = greedy,
 ) -> list[list[int]]:
     """Write a target for each row of `source`, all rows at once; each ends where it stops.
 
@@ -75,24 +74,22 @@ def translate(
 
     Args:
         model: put it in evaluation mode first if it has dropout.
-        source: what to translate, padded to one length.
+        source: the texts to read, padded to one length.
         start_id: what every target begins with; it is not returned.
         stop_id: what ends a target; it is not returned.
         max_new_tokens: how many tokens a target has at the most.
         source_mask: True where the source is text, not padding, as `masks.padding` makes it.
-        pick: takes a token from the scores, as in `generate`.
-        use_cache: read only the newest token of the target, not all of it again.
+        sampler: takes a token from the logits, as in `generate`.
 
     Raises:
         UserError: a source longer than the context.
     """
     ids = source.new_full((source.size(0), 1), start_id)
     tokens = generate(
-        Writer(model, source, source_mask),
+        EncodedSource(model, source, source_mask),
         ids,
         max_new_tokens=max_new_tokens,
-        pick=pick,
-        use_cache=use_cache,
+        sampler=sampler,
         stop_ids=(stop_id,),
     )
     rows = torch.stack([ids[:, 0], *tokens], dim=1).tolist()

@@ -24,7 +24,7 @@ class ProductGradients(NamedTuple):
 def product_gradients(
     a: Float[Tensor, "*B M N"], b: Float[Tensor, "*B N P"], gradient: Float[Tensor, "*B M P"]
 ) -> ProductGradients:
-    """Of `C = A B`: `dA = dC Bᵀ` and `dB = Aᵀ dC`.
+    """Gradients of `C = A B`: `dA = dC Bᵀ` and `dB = Aᵀ dC`.
 
     No other product of the three has the right shapes, which is how to remember it.
     """
@@ -34,7 +34,7 @@ def product_gradients(
 def softmax_gradient(
     weights: Float[Tensor, "*B S"], gradient: Float[Tensor, "*B S"]
 ) -> Float[Tensor, "*B S"]:
-    """Of `p = softmax(z)` over the last axis, with respect to `z`: `p (g - Σ p g)`.
+    """Gradient of `p = softmax(z)` over the last axis, with respect to `z`: `p (g - Σ p g)`.
 
     What all scores of a row gain alike, softmax does not see: the row's entries sum to zero.
     """
@@ -44,7 +44,7 @@ def softmax_gradient(
 def cross_entropy_gradient(
     logits: Float[Tensor, "*B V"], targets: Int[Tensor, "*B"], label_smoothing: float = 0.0
 ) -> Float[Tensor, "*B V"]:
-    """Of the cross-entropy, summed over positions, with respect to the logits: `p - y`.
+    """Gradient of the cross-entropy, summed over positions, with respect to the logits: `p - y`.
 
     `p` is what the model believes, `y` what it should: 1 for the target, or with smoothing `ε`,
     `1 - ε` for the target and `ε / V` for each token, the target included.
@@ -68,7 +68,7 @@ def layer_norm_gradients(
     gradient: Float[Tensor, "*B D"],
     eps: float = 1e-5,
 ) -> LayerNormGradients:
-    """Of `y = n w + b` with `n = (x - mean(x)) / s` and `s = sqrt(var(x) + eps)`.
+    """Gradients of `y = n w + b` with `n = (x - mean(x)) / s` and `s = sqrt(var(x) + eps)`.
 
         dn = dy w
         dx = (dn - mean(dn) - n mean(dn n)) / s
@@ -104,7 +104,7 @@ def attention_gradients(
     gradient: Float[Tensor, "*B T K"],
     mask: Bool[Tensor, "*#B T S"] | None = None,
 ) -> AttentionGradients:
-    """Of `O = P V` with `P = softmax(Z)` and `Z = Q Kᵀ / √K`, in the steps of the way there.
+    """Gradients of `O = P V` with `P = softmax(Z)` and `Z = Q Kᵀ / √K`, step by step.
 
         dP = dO Vᵀ,  dV = Pᵀ dO                  a product
         dZ = P (dP - Σ P dP)                     a softmax, row by row

@@ -1,4 +1,4 @@
-"""Gradients found by trying: nudge every number a little, and see what the loss does.
+"""Numeric gradients, found by trying: nudge every number a little, and see what the loss does.
 
 Slow, for it asks for the loss twice a number, and never wrong about which way is up: the referee of
 every backward pass that was written by hand. Not here: those (`by_hand.py`). Chapter 06 uses it.

@@ -2,7 +2,7 @@
 
 Each node remembers the nodes that it was made from and how steeply it depends on each of them: the
 local slopes, which are known the moment it is made. `backward` then walks the graph once, from the
-end to the beginning, and multiplies them along every way (the chain rule). The library does the
+end to the beginning, and multiplies them along every path (the chain rule). The library does the
 same with tensors for numbers. Not here: backward passes of whole layers (`by_hand.py`), and
 gradients found by trying (`numeric.py`). Chapter 06 types it in small cells.
 """
@@ -14,7 +14,7 @@ Number = int | float
 
 
 class Value:
-    """A number that remembers where it came from.
+    """Value: a number that remembers where it came from.
 
     ```python
     x, y = Value(2.0), Value(3.0)

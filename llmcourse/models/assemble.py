@@ -52,6 +52,7 @@ def build_attention(config: BlockConfig, positions: PositionParts | None = None)
     """Attention; one that looks at another text (cross-attention) has no `positions`."""
     q_norm, k_norm = None, None
     if config.qk_norm:
+        # Over K, the width of one head: all heads share a norm, queries and keys have their own.
         q_norm = RMSNorm(config.head_width, eps=config.norm_eps)
         k_norm = RMSNorm(config.head_width, eps=config.norm_eps)
     return Attention(
@@ -91,7 +92,7 @@ def build_decoder_block(config: BlockConfig, positions: PositionParts) -> Decode
         build_norm(config),
         build_attention(config, positions),
         build_norm(config),
-        build_attention(config),
+        build_attention(config),  # no positions: the two texts have no common ruler
         build_norm(config),
         build_mlp(config),
         config.dropout,

@@ -37,6 +37,7 @@ class CountsFromConfig:
 
         `extras` are the further arguments of `forward`: they count where they are text, too.
         """
+        # Backward takes two products for each of forward's: for the inputs and for the weights.
         return 3 * len(ids) * self.config.forward_flops(ids.size(1))
 
     @property

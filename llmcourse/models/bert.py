@@ -73,6 +73,7 @@ class BERTConfig(BlockConfig):
     @property
     def n_parameters(self) -> int:
         """Number of parameters, tied matrices counted once."""
+        # A matrix of D x D and its bias, D: pooler and transform have one each.
         norm, square = norm_parameters(self), self.d_model * (self.d_model + self.bias)
         block = sum(attention_parameters(self)) + sum(mlp_parameters(self)) + 2 * norm
         norms = norm * (1 + (self.residual == "pre"))  # of the embeddings, and the final one
@@ -89,6 +90,7 @@ class BERTConfig(BlockConfig):
         key. Pooler and pair head see one place alone. Training takes three times as many.
         """
         head = self.d_model * (self.vocab_size + self.d_model * self.mlm_transform)
+        # Once a row, not once a token.
         row = 2 * self.d_model * (self.d_model * self.pooler + self.n_pair_labels)
         return self.encoding_flops(length) + 2 * length * head + row
 
@@ -212,6 +214,7 @@ class BERT(CountsFromConfig, nn.Module):
         normal_(self)
         if config.zero_init_outputs:
             zero_residual_outputs_(self)
+        # After the drawing: one matrix from here on, stepped once and stored once.
         if config.tie_embeddings:
             self.lm_head.weight = self.token_embedding.weight
 
@@ -233,6 +236,7 @@ class BERT(CountsFromConfig, nn.Module):
             UserError: more tokens than the context is long, or segments where the model has none.
         """
         hidden = self.encode(ids, segments=segments, mask=mask)
+        # B T D -> B T V; what nobody hides is scored as well, and has no target.
         logits = self.lm_head(self.mlm_transform(hidden))
         # The first token of a row stands for the whole of it: B T D -> B D.
         pooled = self.pooler(hidden[:, 0])
@@ -253,6 +257,7 @@ class BERT(CountsFromConfig, nn.Module):
         """
         check_length(ids.size(1), self.config.context_length)
         hidden = self.dropout(self.embedding_norm(self._embed(ids, segments)))
+        # Not causal: every position sees all of the row but its padding. B T D throughout.
         for block in self.blocks:
             hidden = block(hidden, mask=mask)
         return self.norm(hidden)

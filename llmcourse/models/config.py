@@ -94,6 +94,7 @@ class BlockConfig:
             at_least(1, name, getattr(self, name))
         for name in ("n_kv_heads", "head_dim", "d_ff", "rope_original_length"):
             at_least(1, name, getattr(self, name))
+        # Names are looked up here, so that a misspelt one fails with the nearest that there is.
         tables = {"norm": NORMS, "mlp": MLPS, "residual": RESIDUALS}
         others = {"positions": self.known_positions, "rope_scaling": ("none", *SCALINGS)}
         for name, known in (tables | others).items():
@@ -148,6 +149,7 @@ class BlockConfig:
     @property
     def rope_trained_length(self) -> int:
         """The context that the weights were trained on, which rotations were made for."""
+        # A scaling by `factor` was meant to make the trained context so many times as long.
         derived = round(self.context_length / max(self.rope_factor, 1))
         return derived if self.rope_original_length is None else self.rope_original_length
 

@@ -25,6 +25,7 @@ class Count(NamedTuple):
 def attention_parameters(config: BlockConfig) -> Count:
     """Parameters of one attention."""
     matrices = query_matrices(config) + key_matrices(config)
+    # One for each output: H K of q, G K of k and of v, D of o.
     biases = config.head_width * (config.n_heads + 2 * config.kv_heads) + config.d_model
     norms = 2 * config.head_width * config.qk_norm
     return Count(matrices, biases * config.bias + norms)

@@ -96,6 +96,7 @@ def mean_pool(
     """
     if mask is None:
         return hidden.mean(dim=1)
+    # Padding has hidden states, too: a plain mean would depend on how long other rows are.
     weights = mask[:, 0, 0, :, None].to(hidden.dtype)  # B 1 1 T -> B T 1
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
@@ -124,6 +125,7 @@ class DualEncoder(CountsFromConfig, nn.Module):
         The BERT's own heads are computed for the first texts, and nothing flows back from them.
         """
         config, length = self.config, ids.size(1)
+        # Forward only: without a loss on the logits, autograd never visits the heads.
         heads = config.forward_flops(length) - config.encoding_flops(length)
         return len(ids) * (3 * config.pair_flops(length) - 2 * heads)
 
@@ -156,6 +158,7 @@ class DualEncoder(CountsFromConfig, nn.Module):
             # Another pass through dropout makes another view of the same text.
             others, others_mask = ids, mask
         first = self.encoder(ids, mask=mask)
+        # The same weights for both sides, so anchors and others lie in one space: B T D -> B D.
         return DualOutput(
             logits=first.logits,
             hidden=first.hidden,

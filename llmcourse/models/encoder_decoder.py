@@ -71,6 +71,7 @@ class EncoderDecoderConfig(BlockConfig):
         encoder = self.n_layers * (attention + mlp + 2 * norm)
         decoder = self.decoder_layers * (2 * attention + mlp + 3 * norm)
         final_norms = 2 * norm * (self.residual == "pre")
+        # Embedding, head unless tied, and a source's own embedding unless it is shared.
         n_tokens = self.vocab_size * (2 - self.tie_embeddings) + (self.source_vocab_size or 0)
         tables = n_tokens * self.d_model + 2 * position_parameters(self)
         return encoder + decoder + final_norms + tables
@@ -85,7 +86,9 @@ class EncoderDecoderConfig(BlockConfig):
         matrices = attention_parameters(self).matrices + mlp_parameters(self).matrices
         encoder = 2 * source_length * matrices + attention_flops(self, source_length, source_length)
         decoder = 2 * target_length * (matrices + query_matrices(self))
+        # Keys and values of the memory: once a layer, however long the target.
         decoder += 2 * source_length * key_matrices(self)
+        # A target's position looks at T places of its own text and at S of the memory.
         decoder += attention_flops(self, target_length, target_length + source_length)
         head = 2 * target_length * self.vocab_size * self.d_model
         return self.n_layers * encoder + self.decoder_layers * decoder + head
@@ -185,6 +188,7 @@ class Encoder(nn.Module):
         if self.position_embedding is not None:
             hidden = self.position_embedding(hidden)
         hidden = self.dropout(hidden)
+        # Both ways, as the text to read is there as a whole: B S D throughout.
         for block in self.blocks:
             hidden = block(hidden, mask=mask)
         return self.norm(hidden)
@@ -222,9 +226,11 @@ class Decoder(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """Turn embedded tokens into final hidden states; the arguments are `decode`'s."""
         if self.position_embedding is not None:
+            # With a cache only the new tokens come in, and they stand behind those it holds.
             start = 0 if cache is None else cache.length
             hidden = self.position_embedding(hidden, positions, start)
         hidden = self.dropout(hidden)
+        # Every layer looks at the same memory, the encoder's last states (section 3.2.3).
         for layer, block in enumerate(self.blocks):
             hidden = block(
                 hidden,
@@ -232,7 +238,6 @@ class Decoder(nn.Module):
                 memory_mask=memory_mask,
                 memory_cache=memory_cache,
                 mask=mask,
-                is_causal=True,
                 positions=positions,
                 cache=cache,
                 layer=layer,
@@ -267,7 +272,7 @@ class EncoderDecoder(CountsFromConfig, nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        _begin_(self)
+        _begin_(self)  # before tying, so that a tied matrix begins as the embedding
         if config.tie_embeddings:
             self.lm_head.weight = self.token_embedding.weight
 
@@ -294,6 +299,7 @@ class EncoderDecoder(CountsFromConfig, nn.Module):
         Raises:
             UserError: more tokens than the context is long.
         """
+        # B S -> B S D, then B T and B S D -> B T V: the texts meet in cross-attention alone.
         memory = self.encode(source, source_mask)
         return self.decode(ids, memory, memory_mask=source_mask, mask=mask)
 
@@ -362,6 +368,7 @@ def _begin_(model: EncoderDecoder) -> None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=std)
+    # After the loop, which drew the head as a matrix; where tied, the embedding replaces it.
     nn.init.normal_(model.lm_head.weight, std=0.02)
     if model.config.zero_init_outputs:
         zero_residual_outputs_(model)

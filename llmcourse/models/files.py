@@ -154,6 +154,7 @@ def load_state(model: nn.Module, tensors: dict[str, Tensor], source: str | os.Pa
                 f"{foreign}: {name} is {list(tensors[name].shape)} there and {list(place.shape)} "
                 "here; load the file saved with this config"
             )
+    # Only now that all of it fits: a model is changed as a whole or not at all.
     with torch.no_grad():
         for name, place in wanted.items():
             place.copy_(tensors[name])
@@ -164,6 +165,7 @@ def unique_state(model: nn.Module) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in model.state_dict(keep_vars=True).items():
+        # By identity: `state_dict` lists a tied matrix under both of its names.
         if id(tensor) not in seen:
             state[name] = tensor.detach()
         seen.add(id(tensor))
@@ -227,6 +229,7 @@ def _build_config(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
         if name not in fields:
             raise UserError(f"{path} has an unknown field {name!r}{nearest(name, fields)}")
         expected: Any = fields[name].type
+        # JSON writes 1.0 as 1 in other hands, so a whole number serves for a float.
         if not isinstance(value, float | int if expected is float else expected):
             raise UserError(f"{path} is damaged: {name}={value!r} is of the wrong type")
     try:

@@ -71,6 +71,7 @@ class GPTConfig(BlockConfig):
         and for each key and value that is looked at. All of attention's square counts, though half
         is masked (Chowdhery et al., 2022, appendix B).
         """
+        # N counts what tokens are multiplied with; scores and mixing multiply tokens with tokens.
         attention = self.n_layers * attention_flops(self, length, length)
         return 2 * length * self.n_matrix_parameters + attention
 

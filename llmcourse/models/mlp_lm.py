@@ -77,6 +77,7 @@ class MLPLM(nn.Module):
 
         A text may be of any length. Before its beginning stand vectors of zeros.
         """
+        # B T -> B T D -> B T (N D): side by side, so each of N places has weights of its own.
         context = self.contexts(self.token_embedding(ids))
         hidden = torch.tanh(self.hidden_proj(context))
         return Output(self.lm_head(hidden), hidden)
@@ -84,5 +85,6 @@ class MLPLM(nn.Module):
     def contexts(self, vectors: Float[Tensor, "B T D"]) -> Float[Tensor, "B T ND"]:
         """At each position the vectors of the last `context_length` tokens, oldest first."""
         n = self.config.context_length
+        # N - 1 zeros before the text, so that its first position has a context, too.
         padded = F.pad(vectors, (0, 0, n - 1, 0))
         return padded.unfold(1, n, 1).transpose(2, 3).flatten(2)  # B T D N -> B T (N D)

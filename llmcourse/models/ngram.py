@@ -81,6 +81,7 @@ class NGram(nn.Module):
         """
         vocab_size = self.config.vocab_size
         grams = [gram.flatten() for gram in self.counts.find(ids, self.config.order - 1)]
+        # The order below single words: all alike. Each higher order keeps a rest of the one below.
         everyone = torch.full((ids.numel(), vocab_size), 1 / vocab_size, dtype=torch.float64)
         for n in range(1, self.config.order + 1):
             rows = self._rows_to_ask(n, grams[n - 1], ids.size(1))
@@ -103,6 +104,7 @@ class NGram(nn.Module):
         chance = torch.full((len(grams[0]),), 1 / self.config.vocab_size, dtype=torch.float64)
         for n, shares in enumerate(self._shares, 1):
             rows = self._rows_to_ask(n, grams[n - 1], length)
+            # p <- rest p + kept, as `_mix_in` does it for all words: here for the one that came.
             found = ends[n][rows]
             kept = shares.kept[found.clamp(min=0)].masked_fill(found == UNSEEN, 0.0)
             chance[rows] = chance[rows] * shares.rest[grams[n - 1][rows]] + kept
@@ -134,9 +136,11 @@ class NGram(nn.Module):
         level, shares = self.counts.levels[n - 1], self._shares[n - 1]
         everyone[rows] *= shares.rest[contexts, None]
         n_words = level.types[contexts]
+        # Rows have different numbers of words: lay them end to end, each with its row's number.
         row = rows.repeat_interleave(n_words)
         before = n_words.cumsum(0) - n_words
         within = torch.arange(len(row)) - before.repeat_interleave(n_words)
+        # `within` runs 0, 1, ... in each row, so this walks through the words of its context.
         seen = level.starts[contexts].repeat_interleave(n_words) + within
         everyone[row, level.words[seen]] += shares.kept[seen]
 
@@ -149,6 +153,7 @@ def unseen_share(counts: Counts, ids: Int[Tensor, "B T"], order: int) -> float:
     """
     if not 1 <= order <= counts.order:
         raise UserError(f"order={order} was not counted: there are orders 1 to {counts.order}")
+    # The first n - 1 places of a row are no n-grams yet.
     found = counts.find(ids, order)[order][:, order - 1 :]
     if not found.numel():
         raise UserError(f"{ids.size(1)} tokens hold no n-gram of order {order}: give more text")

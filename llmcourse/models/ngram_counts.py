@@ -109,9 +109,11 @@ def count_ngrams(
         if not whole.any():
             raise UserError(f"no document has {n} tokens: give longer ones or a lower order")
         context = gram if n == 1 else _one_later(gram[None])[0]
+        # Context and word in one number: sorted and counted by one `unique`.
         keys = context[whole] * vocab_size + ids[whole]
         keys, which, occurrences = torch.unique(keys, return_inverse=True, return_counts=True)
         if levels:
+            # For each n-gram the one of n - 1 words that it ends in: what it continues.
             suffix = torch.empty_like(keys).scatter_(0, which, gram[whole])
             levels[-1] = _with_continuations(levels[-1], suffix)
         n_contexts = len(levels[-1].keys) if levels else 1
@@ -146,6 +148,7 @@ def _level(keys: Tensor, occurrences: Tensor, n_contexts: int, vocab_size: int) 
 
     There `occurrences` stand for them.
     """
+    # Keys of context c lie from c V on, and keys are sorted: a search finds where each begins.
     borders = torch.arange(n_contexts + 1) * vocab_size
     return Level(
         keys=keys,
@@ -159,6 +162,7 @@ def _level(keys: Tensor, occurrences: Tensor, n_contexts: int, vocab_size: int) 
 
 def _with_continuations(level: Level, suffix: Int[Tensor, " M"]) -> Level:
     """The level, given for each n-gram of the next order which one of this level it ends in."""
+    # Distinct n-grams that end in it are distinct words before it (Kneser and Ney's count).
     before = torch.bincount(suffix, minlength=len(level.keys))
     continuations = torch.where(before > 0, before, level.occurrences)
     return Level(**{**vars(level), "continuations": continuations})
@@ -174,5 +178,6 @@ def _search(
 ) -> Int[Tensor, "B T"]:
     wanted = context * vocab_size + ids
     place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
+    # The place where it would stand; whether it does is another question.
     seen = (context != UNSEEN) & (keys[place] == wanted)
     return place.masked_fill(~seen, UNSEEN)

@@ -73,6 +73,7 @@ class AddK:
     def shares(self, level: Level, order: int, *, highest: bool, vocab_size: int) -> Shares:
         """`kept = c(h w) / (c(h) + k V)`, `rest = k V / (c(h) + k V)`."""
         counts = level.occurrences.double()
+        # k more for each of the V words, also those never seen: what is left to share out evenly.
         added = self.k * vocab_size
         whole = level.totals(counts) + added
         return Shares(counts / whole[level.contexts], added / whole)
@@ -116,6 +117,7 @@ class WittenBell:
     def shares(self, level: Level, order: int, *, highest: bool, vocab_size: int) -> Shares:
         """`kept = c(h w) / (N(h) + c(h))`, `rest = N(h) / (N(h) + c(h))`."""
         counts = level.occurrences.double()
+        # Every first sight of a word counts as one surprise among c(h) + N(h) events.
         types = level.types.double()
         whole = types + level.totals(counts)
         return Shares(counts / whole[level.contexts], types / whole)
@@ -149,6 +151,7 @@ class AbsoluteDiscounting:
         discount = self._discount(counts, order)
         counts = counts.double()
         totals = level.totals(counts)
+        # d from each of N(h) different words: d N(h) is free for the shorter context.
         kept = (counts - discount) / totals[level.contexts]
         return Shares(kept, discount * level.types.double() / totals)
 
@@ -159,6 +162,7 @@ class AbsoluteDiscounting:
         if self.discount is not None:
             return _of_order("discount", self.discount, order)
         once, twice = (float((counts == times).sum()) for times in (1, 2))
+        # Held-out counts fall by about this much: n-grams seen once tell how many were never seen.
         return max(LEAST_DISCOUNT, once / (once + 2 * twice) if once else 0.0)
 
 
@@ -172,6 +176,7 @@ class KneserNey(AbsoluteDiscounting):
     """
 
     def _counts(self, level: Level, highest: bool) -> Int[Tensor, " N"]:
+        # Above the highest order there is none whose different words could be counted.
         return level.occurrences if highest else level.continuations
 
 

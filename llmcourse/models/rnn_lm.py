@@ -52,6 +52,7 @@ class RNNLMConfig:
     def n_parameters(self) -> int:
         """Number of parameters."""
         tables = (2 * self.d_model + 1) * self.vocab_size
+        # Input and state, each a matrix D x D and a bias a gate: torch's layout has both biases.
         layer = 2 * CELLS[self.cell].n_gates * self.d_model * (self.d_model + 1)
         return tables + self.n_layers * layer
 
@@ -96,6 +97,7 @@ class RNNLM(nn.Module):
         """
         hidden = self.dropout(self.token_embedding(ids))  # B T D
         for number, layer in enumerate(self.layers):
+            # B T D -> B T D, one step after the other; the state is all that goes to the next call.
             hidden, state = layer(hidden, cache.get(number) if cache is not None else None)
             hidden = self.dropout(hidden)
             if cache is not None:

@@ -187,6 +187,7 @@ class XLNet(CountsFromConfig, nn.Module):
         if mask is not None:
             seen = Visible(seen.content & mask, seen.query & mask)
         content = self._place(self.token_embedding(ids))
+        # D -> B T D: positions tell the queries apart, and nothing else yet.
         query = self._place(self.query_seed.expand_as(content))
         for block in self.blocks:
             content, query = self._step(block, content, query, seen)

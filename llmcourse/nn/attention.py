@@ -20,7 +20,7 @@ from llmcourse.nn.positions import RoPE
 
 
 class AttentionResult(NamedTuple):
-    """What attention gives: the mixed values, and how they were mixed."""
+    """Result of attention: the mixed values, and how they were mixed."""
 
     output: Float[Tensor, "*B T K"]
     weights: Float[Tensor, "*B T S"]
@@ -33,10 +33,10 @@ def attention_weights(
     scale: float | None = None,
     score_bias: Float[Tensor, "*#B #T #S"] | None = None,
 ) -> Float[Tensor, "*B T S"]:
-    """How much each query looks at each key: `softmax(q k^T * scale + score_bias)` over the keys.
+    """Attention weights, how much a query looks at a key: `softmax(q k^T * scale + score_bias)`.
 
-    `scale` is `1 / sqrt(K)` unless given. A row of weights sums to one; a query that may look
-    nowhere has weights of zero.
+    The softmax runs over the keys, and `scale` is `1 / sqrt(K)` unless given. A row of weights sums
+    to one; a query that may look nowhere has weights of zero.
     """
     scale = q.size(-1) ** -0.5 if scale is None else scale
     # Scaled before the product, which in half precision could overflow where the score would not.
@@ -79,7 +79,7 @@ def merge_heads(x: Float[Tensor, "B H T K"]) -> Float[Tensor, "B T HK"]:
 
 
 def repeat_kv(x: Float[Tensor, "B G S K"], n_heads: int) -> Float[Tensor, "B H S K"]:
-    """Give each query head its group's keys or values: head `h` takes group `h G // H`."""
+    """Repeat keys or values for the query heads of each group: head `h` takes group `h G // H`."""
     return x.repeat_interleave(n_heads // x.size(1), dim=1)
 
 
@@ -120,7 +120,7 @@ class Attention(nn.Module):
         n_kv_heads: how many key/value heads, G; H unless given.
         head_dim: the width of a head, K; `D / H` unless given.
         bias: whether the four projections have biases.
-        dropout: the share of weights dropped in training.
+        dropout: the fraction of weights dropped in training.
         q_norm: a norm over the width of a head, applied to the queries; or None.
         k_norm: the same for the keys.
         rotary: turns queries and keys by their positions; or None.
@@ -184,7 +184,7 @@ class Attention(nn.Module):
         """
         start = 0 if cache is None else cache.length_of(layer)
         q = split_heads(self.q_proj(hidden), self.n_heads)  # B T (H K) -> B H T K
-        if self.q_norm is not None:
+        if self.q_norm is not None:  # before the rotation, which keeps lengths as they are
             q = self.q_norm(q)
         if self.rotary is not None:
             q = self.rotary(q, positions, start)
@@ -236,6 +236,7 @@ class Attention(nn.Module):
             return F.scaled_dot_product_attention(
                 q, k, v, mask, dropout, is_causal, enable_gqa=self.n_heads != self.n_kv_heads
             )
+        # B G S K -> B H S K, then B H T S in full: what the fused kernel never holds.
         k, v = repeat_kv(k, self.n_heads), repeat_kv(v, self.n_heads)
         weights = self.weights(attention_weights(q, k, mask, score_bias=bias))
         return F.dropout(weights, dropout) @ v

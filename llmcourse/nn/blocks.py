@@ -20,7 +20,7 @@ Residual = Callable[[Tensor, nn.Module, Branch], Tensor]
 
 
 def pre_norm(hidden: Tensor, norm: nn.Module, branch: Branch) -> Tensor:
-    """`x + branch(norm(x))`: the norm stands on the branch.
+    """Pre-norm, `x + branch(norm(x))`: the norm stands on the branch.
 
     The residual stream runs through unchanged, and gradients reach the first layer undiminished
     (Xiong et al., 2020). What comes out of the last block has never been normalised.
@@ -29,7 +29,7 @@ def pre_norm(hidden: Tensor, norm: nn.Module, branch: Branch) -> Tensor:
 
 
 def post_norm(hidden: Tensor, norm: nn.Module, branch: Branch) -> Tensor:
-    """`norm(x + branch(x))`: the norm stands on the stream (Vaswani et al., 2017).
+    """Post-norm, `norm(x + branch(x))`: it stands on the stream (Vaswani et al., 2017).
 
     Every block's output is normalised, and every gradient passes through every norm on its way
     down. Deep stacks need a slow warm-up.
@@ -45,7 +45,7 @@ class Block(nn.Module):
         attention: lets positions look at each other.
         norm2: belongs to the feed-forward part.
         mlp: transforms each position by itself.
-        dropout: the share of each branch's output dropped in training.
+        dropout: the fraction of each branch's output dropped in training.
         residual: how a branch joins the stream, `pre_norm` or `post_norm`.
     """
 
@@ -95,14 +95,14 @@ class Block(nn.Module):
         def transform(x: Tensor) -> Tensor:
             return self.dropout(self.mlp(x))
 
-        # Where the norm stands is up to `residual`, which calls the branch.
+        # B T D throughout. Where the norm stands is up to `residual`, which calls the branch.
         hidden = self.residual(hidden, self.norm1, attend)
         hidden = self.residual(hidden, self.norm2, transform)
         return self.hidden(hidden)
 
 
 class DecoderBlock(nn.Module):
-    """A residual block that also reads another text: attention, cross-attention, feed-forward.
+    """A causal residual block that also reads another text: it has a cross-attention besides.
 
     Vaswani et al., 2017, figure 1, right. The tap point `hidden` sees what comes out.
 
@@ -113,7 +113,7 @@ class DecoderBlock(nn.Module):
         cross_attention: lets positions look at the other text.
         norm3: belongs to the feed-forward part.
         mlp: transforms each position by itself.
-        dropout: the share of each branch's output dropped in training.
+        dropout: the fraction of each branch's output dropped in training.
         residual: how a branch joins the stream, `pre_norm` or `post_norm`.
     """
 
@@ -147,7 +147,6 @@ class DecoderBlock(nn.Module):
         memory_mask: Bool[Tensor, "#B #H #T #S"] | None = None,
         memory_cache: KVCache | None = None,
         mask: Bool[Tensor, "#B #H #T #N"] | Bool[Tensor, "#T #N"] | None = None,
-        is_causal: bool = False,
         positions: Int[Tensor, "#B T"] | None = None,
         cache: KVCache | None = None,
         layer: int = 0,
@@ -159,16 +158,16 @@ class DecoderBlock(nn.Module):
             memory: what the encoder made of the text being read.
             memory_mask: True where a position may look at the memory.
             memory_cache: the memory's keys and values, computed at the first call and then kept.
-            mask: `Attention.forward`'s, for the self-attention, like those that follow.
-            is_causal: whether a position sees itself and what came before.
+            mask: True where a position may look within its own text, besides being causal.
             positions: where `hidden` stands.
             cache: past keys and values of the self-attention.
             layer: which of the caches' layers is this one's.
         """
 
         def attend(x: Tensor) -> Tensor:
+            # In training all of the text is there at once: causality keeps the future out of sight.
             mixed = self.attention(
-                x, mask=mask, is_causal=is_causal, positions=positions, cache=cache, layer=layer
+                x, mask=mask, is_causal=True, positions=positions, cache=cache, layer=layer
             )
             return self.dropout(mixed)
 
@@ -183,6 +182,7 @@ class DecoderBlock(nn.Module):
         def transform(x: Tensor) -> Tensor:
             return self.dropout(self.mlp(x))
 
+        # What was written, what was read, then each position by itself: B T D throughout.
         hidden = self.residual(hidden, self.norm1, attend)
         hidden = self.residual(hidden, self.norm2, read)
         hidden = self.residual(hidden, self.norm3, transform)

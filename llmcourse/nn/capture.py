@@ -45,9 +45,11 @@ def capture(model: nn.Module, pattern: str, *, detach: bool = True) -> Generator
     modules = {name: module for name, module in model.named_modules() if name}
     chosen = [name for name in modules if fnmatch.fnmatchcase(name, pattern)]
     if not chosen:
+        # Numbers of layers become `*`, so that the nearest name is a pattern that can be asked for.
         patterns = {re.sub(r"\.\d+(?=\.|$)", ".*", name) for name in modules}
         raise UserError(f"no module is named {pattern!r}{nearest(pattern, patterns)}")
     seen: dict[str, Tensor] = {}
+    # The stack removes every hook when the block ends, also after an error or an interrupt.
     with contextlib.ExitStack() as hooks:
         for name in chosen:
             hook = modules[name].register_forward_hook(_keep(seen, name, detach))

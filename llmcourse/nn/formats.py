@@ -88,7 +88,7 @@ FORMATS: dict[torch.dtype, Format] = {
 
 
 def round_to(numbers: Float[Tensor, "*N"], form: Format) -> Float[Tensor, "*N"]:
-    """Each number as the nearest one that the format has, in the type it came in.
+    """Round each number to the nearest one that the format has, in the type it came in.
 
     With `2^e` the number's own power of two, but never below the lowest, neighbours are
     `2^e · epsilon` apart: the number is divided by that, rounded to a whole one (a half goes to the
@@ -104,6 +104,7 @@ def round_to(numbers: Float[Tensor, "*N"], form: Format) -> Float[Tensor, "*N"]:
     wide = numbers.double()
     exponents = torch.frexp(wide).exponent - 1  # frexp has its mantissas in [0.5, 1)
     spacing = power_of_two(exponents.clamp(min=form.lowest_exponent)) * form.epsilon
+    # In float64 both steps are exact, so the one rounding is `round`'s, a half to the even side.
     rounded = torch.round(wide / spacing) * spacing
     beyond = wide.sign() * (form.largest if form.finite else torch.inf)
     rounded = torch.where(rounded.abs() > form.largest, beyond, rounded)
@@ -131,6 +132,7 @@ def bit_pattern(number: float, form: Format) -> tuple[str, str, str]:
     power = max(int(exponent) - 1, form.lowest_exponent)
     whole = round(abs(number) / 2.0**power / form.epsilon)  # mantissa, with the leading 1 if any
     is_normal = whole >= 2**form.mantissa_bits
+    # A subnormal number stores the exponent 0, and has no leading 1 to leave out.
     stored = power + form.bias if is_normal else 0
     tail = whole - 2**form.mantissa_bits if is_normal else whole
     sign = "1" if torch.tensor(number).signbit() else "0"

@@ -1,4 +1,4 @@
-"""How weights begin. A bad beginning costs more than a bad learning rate.
+"""Initialisation, how weights begin. A bad beginning costs more than a bad learning rate.
 
 First the rules for one matrix, from what it should do to the size of a signal; then what is done to
 a whole model; last how a rule found at one width carries over to another. A matrix is stored as
@@ -27,7 +27,7 @@ RELU_GAIN = math.sqrt(2.0)
 
 
 def gain(activation: Callable[[Tensor], Tensor]) -> float:
-    """What a signal must be multiplied by so that an activation leaves its size as it was.
+    """Gain of an activation: by what to multiply a signal so that its size stays as it was.
 
     `1 / sqrt(E[f(z)^2])` for a standard normal `z`, summed over a fine grid. It is sqrt(2) for
     ReLU and 1.59 for tanh, where torch's table has 5/3, a rule of thumb.
@@ -48,7 +48,7 @@ def gain(activation: Callable[[Tensor], Tensor]) -> float:
 
 
 def xavier_std(fan_in: int, fan_out: int, gain: float = 1.0) -> float:
-    """`gain * sqrt(2 / (fan_in + fan_out))`: between what forward and what backward would like.
+    """Xavier deviation, `gain * sqrt(2 / (fan_in + fan_out))`: between the two passes' wishes.
 
     Glorot and Bengio, 2010, equation 12.
     """
@@ -56,9 +56,10 @@ def xavier_std(fan_in: int, fan_out: int, gain: float = 1.0) -> float:
 
 
 def kaiming_std(fan: int, gain: float = RELU_GAIN) -> float:
-    """`gain / sqrt(fan)`: the fan-in keeps the signal's size, the fan-out the gradient's.
+    """Kaiming deviation, `gain / sqrt(fan)`.
 
-    He et al., 2015, equations 10 and 14.
+    The fan-in keeps the signal's size, the fan-out the gradient's (He et al., 2015, equations 10
+    and 14).
     """
     return gain / math.sqrt(fan)
 
@@ -71,6 +72,7 @@ def xavier_uniform_(
 
     Glorot and Bengio, 2010, equation 16.
     """
+    # Even between -b and b has the deviation b / sqrt(3). Rows are fan_out, columns fan_in.
     bound = math.sqrt(3.0) * xavier_std(weight.size(1), weight.size(0), gain)
     return weight.uniform_(-bound, bound, generator=generator)
 
@@ -146,6 +148,7 @@ def scale_residual_outputs_(model: nn.Module, n_layers: int) -> None:
     large as it would after one addition (Radford et al., 2019, section 2.3).
     """
     for module in _residual_outputs(model):
+        # 2 L terms of variance s^2 / (2 L) add up to s^2.
         module.weight.div_((2 * n_layers) ** 0.5)
 
 
@@ -198,6 +201,8 @@ def mup(role: str, ratio: float) -> Multipliers:
     """
     if not 0 < ratio < math.inf:
         raise UserError(f"ratio={ratio} must be above 0: it is the width over the base width")
+    # Hidden: m^-1/2 keeps a sum over m times as many entries as large as it was. Output: 1 / m, for
+    # features that learned together point the same way, and their sum grows with m itself.
     table = {
         "input": Multipliers(1.0, 1.0),
         "hidden": Multipliers(ratio**-0.5, 1 / ratio),

@@ -15,7 +15,7 @@ from llmcourse.errors import UserError
 def causal(
     n_queries: int, n_keys: int | None = None, device: torch.device | str | None = None
 ) -> Bool[Tensor, "T S"]:
-    """Each position sees itself and what came before it: `mask[t, s] = s <= t + S - T`.
+    """Causal mask: each position sees itself and what came before, `mask[t, s] = s <= t + S - T`.
 
     With more keys than queries (a cache holds the past), the last query stands at the last key.
 
@@ -33,13 +33,13 @@ def causal(
 
 
 def padding(lengths: Int[Tensor, " B"], n_keys: int) -> Bool[Tensor, "B 1 1 S"]:
-    """The first `lengths[b]` keys of row `b` are text, the rest is padding that nobody looks at."""
+    """Padding mask: the first `lengths[b]` keys of row `b` are text, at the rest nobody looks."""
     places = torch.arange(n_keys, device=lengths.device)
     return (places < lengths[:, None])[:, None, None, :]  # B S -> B 1 1 S
 
 
 def document(document_ids: Int[Tensor, "B T"]) -> Bool[Tensor, "B 1 T T"]:
-    """Positions see those of their own document: what keeps documents packed into one row apart."""
+    """Document mask: positions see their own document alone, of several packed into one row."""
     same = document_ids[:, :, None] == document_ids[:, None, :]
     return same[:, None]  # B T T -> B 1 T T
 
@@ -50,7 +50,7 @@ def sliding_window(
     n_keys: int | None = None,
     device: torch.device | str | None = None,
 ) -> Bool[Tensor, "T S"]:
-    """Causal, and no further back than `window` positions, one's own among them.
+    """Sliding-window mask: causal, and no further back than `window` positions, one's own included.
 
     Beltagy et al., 2020 (Longformer). Cost falls from `T^2` to `T * window`.
 

@@ -29,7 +29,7 @@ class _UpAndDown(nn.Module):
 
 
 class ReLUMLP(_UpAndDown):
-    """`down(relu(up(x)))`, as the first transformer (Vaswani et al., 2017, equation 2)."""
+    """ReLU MLP, `down(relu(up(x)))`, the first transformer's (Vaswani et al., 2017, equation 2)."""
 
     def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Transform each position."""
@@ -37,7 +37,7 @@ class ReLUMLP(_UpAndDown):
 
 
 class GELUMLP(_UpAndDown):
-    """`down(gelu(up(x)))`, with the tanh form of GELU, as GPT-2 (Hendrycks and Gimpel, 2016)."""
+    """GELU MLP, `down(gelu(up(x)))` in the tanh form, as GPT-2 (Hendrycks and Gimpel, 2016)."""
 
     def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Transform each position."""
@@ -45,7 +45,7 @@ class GELUMLP(_UpAndDown):
 
 
 class ExactGELUMLP(_UpAndDown):
-    """`down(gelu(up(x)))` with `gelu(x) = x P(z < x)` for a normal `z`, unrounded, as BERT.
+    """Exact GELU MLP, `down(gelu(up(x)))` with `gelu(x) = x P(z < x)` for a normal `z`, as BERT.
 
     It differs from the tanh form by less than a thousandth, which is too much to load its weights.
     """
@@ -56,7 +56,7 @@ class ExactGELUMLP(_UpAndDown):
 
 
 class SquaredReLU(_UpAndDown):
-    """`down(relu(up(x))^2)` (So et al., 2021, Primer): cheap, and sparse in what it passes on."""
+    """Squared ReLU MLP, `down(relu(up(x))^2)` (So et al., 2021, Primer): cheap, and sparse."""
 
     def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Transform each position."""
@@ -85,7 +85,7 @@ class _Gated(nn.Module):
 
 
 class SwiGLU(_Gated):
-    """`down(silu(gate(x)) * up(x))`, as Llama (Shazeer, 2020)."""
+    """SwiGLU, `down(silu(gate(x)) * up(x))`, as Llama (Shazeer, 2020)."""
 
     def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Transform each position."""
@@ -93,7 +93,7 @@ class SwiGLU(_Gated):
 
 
 class GEGLU(_Gated):
-    """`down(gelu(gate(x)) * up(x))`, with the tanh form of GELU, as T5 v1.1 (Shazeer, 2020)."""
+    """GEGLU, `down(gelu(gate(x)) * up(x))` in the tanh form, as T5 v1.1 (Shazeer, 2020)."""
 
     def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Transform each position."""

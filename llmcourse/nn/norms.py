@@ -1,4 +1,4 @@
-"""Keeping the size of activations in check: LayerNorm and RMSNorm.
+"""Norms, which keep the size of activations in check: LayerNorm and RMSNorm.
 
 Each stands here twice: written out, to be read, and as a module that calls the library's kernel,
 to be trained. The tests prove the two equal. Not here: where in a block they stand
@@ -17,12 +17,13 @@ def layer_norm(
     bias: Float[Tensor, " D"] | None = None,
     eps: float = 1e-5,
 ) -> Float[Tensor, "*B D"]:
-    """Subtract the mean over the width, divide by the standard deviation, then scale and shift.
+    """Layer normalisation: subtract the width's mean, divide by its deviation, scale and shift.
 
     `y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias` (Ba et al., 2016, equation 4). The
     variance is the biased one, divided by D; `eps` stands inside the root.
     """
     centred = hidden - hidden.mean(-1, keepdim=True)
+    # *B D -> *B 1: one mean and one variance a position, never across positions or rows.
     variance = centred.square().mean(-1, keepdim=True)
     normalised = centred * torch.rsqrt(variance + eps) * weight
     return normalised if bias is None else normalised + bias
@@ -31,9 +32,10 @@ def layer_norm(
 def rms_norm(
     hidden: Float[Tensor, "*B D"], weight: Float[Tensor, " D"], eps: float = 1e-5
 ) -> Float[Tensor, "*B D"]:
-    """Divide by the root of the mean square over the width, then scale; nothing is centred.
+    """RMS normalisation: divide by the root mean square over the width, then scale.
 
-    `y = x / sqrt(mean(x^2) + eps) * weight` (Zhang and Sennrich, 2019, equation 4).
+    Nothing is centred: `y = x / sqrt(mean(x^2) + eps) * weight`.
+    Zhang and Sennrich, 2019, equation 4.
     """
     mean_square = hidden.square().mean(-1, keepdim=True)
     return hidden * torch.rsqrt(mean_square + eps) * weight

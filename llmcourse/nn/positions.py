@@ -1,4 +1,4 @@
-"""How order gets in: vectors that are added, rotations, and biases on the scores.
+"""Position encodings, how order gets in: vectors that are added, rotations, biases on scores.
 
 Attention alone cannot tell one order of its input from another. Three ways to cure that:
 
@@ -24,7 +24,7 @@ from llmcourse.nn.rope_scaling import Scaling
 
 
 def sinusoids(context_length: int, d_model: int) -> Float[Tensor, "C D"]:
-    """Clock hands of many speeds: `sin(t w)` in even columns, `cos(t w)` in the odd ones.
+    """Sinusoids, clock hands of many speeds: `sin(t w)` in even columns, `cos(t w)` in odd ones.
 
     Pair `i` has `w = 10000 ** (-2 i / D)`. From `t` to `t + k` every pair turns by `k w`, whatever
     `t` is: a fixed linear map (Vaswani et al., 2017, section 3.5).
@@ -88,7 +88,7 @@ class LearnedPositions(nn.Module):
 
 
 def rope_frequencies(head_dim: int, theta: float) -> Float[Tensor, " P"]:
-    """Radians a position by which each of the K/2 pairs turns: `theta ** (-2 i / K)`, in float64.
+    """RoPE frequencies, radians a position for each of K/2 pairs: `theta ** (-2 i / K)`, float64.
 
     A pair's wavelength, the distance after which it is back where it was, is `2 pi` over that.
     """
@@ -107,6 +107,7 @@ def rope_tables(
     if scaling is not None:
         frequencies = scaling(frequencies, theta)
     angles = torch.outer(torch.arange(context_length, dtype=torch.float64), frequencies)
+    # C K/2 -> C K: entries i and i + K/2 are a pair, and turn by the same angle.
     cosines = torch.cat([angles.cos(), angles.cos()], dim=-1)
     sines = torch.cat([-angles.sin(), angles.sin()], dim=-1)
     dtype = torch.get_default_dtype()
@@ -117,7 +118,7 @@ def rope_tables(
 def rotate(
     x: Float[Tensor, "*B T K"], cosines: Float[Tensor, "*#B T K"], sines: Float[Tensor, "*#B T K"]
 ) -> Float[Tensor, "*B T K"]:
-    """Turn each pair `(x[i], x[i + K/2])` by its position's angle.
+    """Rotate each pair `(x[i], x[i + K/2])` by its position's angle.
 
     `(a, b) -> (a cos - b sin, b cos + a sin)`. The pairs are halves, as in Llama's `transformers`
     weights, not neighbours, as in the paper; one is a permutation of the other.
@@ -180,7 +181,7 @@ class RoPE(nn.Module):
 def offsets(
     n_queries: int, n_keys: int, device: torch.device | str | None = None
 ) -> Int[Tensor, "T S"]:
-    """How far each key stands ahead of each query, `s - t`; negative in the past.
+    """Offset of each key from each query, `s - t`; negative in the past.
 
     With more keys than queries (a cache holds the past), the last query stands at the last key.
     """
@@ -221,7 +222,7 @@ def relative_buckets(
 
 
 class RelativeBias(nn.Module):
-    """A learned number for each head and bucket of distances, added to the scores.
+    """Relative position bias: a learned number for each head and bucket, added to the scores.
 
     T5 (Raffel et al., 2020), which shares one such table among its layers. It begins at zero: no
     distance is preferred.
@@ -260,7 +261,7 @@ class RelativeBias(nn.Module):
 
 
 def alibi_slopes(n_heads: int) -> Float[Tensor, " H"]:
-    """How much each head dislikes distance: `2 ** (-8 h / H)` for h = 1, ..., H.
+    """ALiBi slopes, how much each head dislikes distance: `2 ** (-8 h / H)` for h = 1, ..., H.
 
     Where H is no power of two, the slopes of the next lower power come first, and then every other
     slope of the next higher one, as in the authors' code (Press et al., 2022).

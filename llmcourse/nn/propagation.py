@@ -32,7 +32,7 @@ class Profile(NamedTuple):
 
 
 def rms(x: Tensor) -> float:
-    """The root of the mean square, over all entries: the size of a typical one."""
+    """Root mean square over all entries: the size of a typical one."""
     return x.detach().double().square().mean().sqrt().item()
 
 
@@ -59,6 +59,7 @@ def propagation(model: nn.Module, pattern: str, loss: Callable[[], Tensor]) -> P
             f"none of the modules that match {pattern!r} gave a tensor with a gradient: "
             "run the whole model in `loss`, with parameters that require gradients"
         )
+    # With respect to outputs, not parameters: `grad` returns them and leaves every `.grad` alone.
     gradients = torch.autograd.grad(total, list(found.values()), allow_unused=True)
     return Profile(
         list(found),
@@ -68,7 +69,7 @@ def propagation(model: nn.Module, pattern: str, loss: Callable[[], Tensor]) -> P
 
 
 def relu_factor(std: float, fan_in: int) -> float:
-    """By what one layer `relu(W x)` multiplies the root mean square, on average.
+    """Factor by which one layer `relu(W x)` multiplies the root mean square, on average.
 
     `std * sqrt(fan_in / 2)` for weights of deviation `std` and an input that has passed a ReLU
     itself (He et al., 2015, equation 8). After N layers it is that to the power N.

@@ -20,7 +20,7 @@ State = tuple[Tensor, ...]
 
 
 class Recurrent(nn.Module, ABC):
-    """The part that all three share: apply `step` to one position after the other.
+    """Recurrent layer, what all three share: apply `step` to one position after the other.
 
     Subclasses say how many gates there are, how many vectors make a state, and what a step does.
     The input's part of all gates is computed for all positions at once; only what depends on the
@@ -71,7 +71,7 @@ class Recurrent(nn.Module, ABC):
 
 
 class RNN(Recurrent):
-    """`h ← tanh(W x + b + U h + b')` (Elman, 1990)."""
+    """Recurrent network, `h ← tanh(W x + b + U h + b')` (Elman, 1990)."""
 
     n_gates = 1
 
@@ -81,7 +81,7 @@ class RNN(Recurrent):
 
 
 class GRU(Recurrent):
-    """Two gates: `r` decides what of the old state is read, `z` what of it stays.
+    """Gated recurrent unit: `r` decides what of the old state is read, `z` what of it stays.
 
         r, z = σ(W x + U h + b)        n = tanh(W x + b + r (U h + b'))
         h ← (1 - z) n + z h
@@ -97,12 +97,13 @@ class GRU(Recurrent):
         x_gates, x_new = from_input.split([2 * self.d_hidden, self.d_hidden], dim=-1)
         h_gates, h_new = self.state_proj(hidden).split([2 * self.d_hidden, self.d_hidden], dim=-1)
         reset, keep = (x_gates + h_gates).sigmoid().chunk(2, dim=-1)
+        # (1 - z) n + z h, with one product fewer.
         new = torch.tanh(x_new + reset * h_new)
         return (new + keep * (hidden - new),)
 
 
 class LSTM(Recurrent):
-    """Three gates and a second vector `c` that is only added to.
+    """Long short-term memory: three gates and a second vector `c` that is only added to.
 
         i, f, o = σ(W x + U h + b)        g = tanh(W x + U h + b)
         c ← f c + i g                     h ← o tanh(c)
@@ -132,6 +133,7 @@ class LSTM(Recurrent):
         hidden, cell = state
         gates = from_input + self.state_proj(hidden)
         enter, forget, new, out = gates.chunk(4, dim=-1)
+        # Added to, never passed through a matrix: the gradient along c is multiplied by f alone.
         cell = forget.sigmoid() * cell + enter.sigmoid() * new.tanh()
         return out.sigmoid() * cell.tanh(), cell
 
@@ -158,7 +160,7 @@ class StateCache:
     def put(self, layer: int, state: State, n_positions: int) -> None:
         """Keep a layer's state after `n_positions` more."""
         self._states[layer] = state
-        if layer == len(self._states) - 1:
+        if layer == len(self._states) - 1:  # the last layer has read them: so has the model
             self.length += n_positions
 
     def detach(self) -> None:
@@ -173,7 +175,7 @@ class StateCache:
 def gradient_by_distance(
     layer: nn.Module, x: Float[Tensor, "B T I"], direction: Float[Tensor, " D"] | None = None
 ) -> Float[Tensor, " T"]:
-    """How much the last output feels each earlier input: `|| d (h_T · u) / d x_(T-k) ||`, k rising.
+    """Gradient by distance from the last output: `|| d (h_T · u) / d x_(T-k) ||`, k rising.
 
     The mean over the batch of the norms, for distances 0, 1, ... T - 1. `u` is a direction of
     length 1, all entries alike unless given. Any layer will do that returns `(outputs, state)`, as
@@ -183,6 +185,7 @@ def gradient_by_distance(
     outputs: Any = layer(x)[0]
     if direction is None:
         direction = torch.full_like(outputs[0, 0], outputs.size(-1) ** -0.5)
+    # Rows do not see each other, so one backward pass of the sum serves the whole batch.
     felt = (outputs[:, -1] @ direction).sum()
     (gradient,) = torch.autograd.grad(felt, x)
     return gradient.norm(dim=-1).mean(0).flip(0)

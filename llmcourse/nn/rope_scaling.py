@@ -28,7 +28,7 @@ Frequencies = Float[Tensor, " P"]
 
 @dataclass(frozen=True)
 class Scaling(ABC):
-    """What all have in common. Called with the plain frequencies and their base, it slows them.
+    """RoPE scaling: called with the plain frequencies and their base, it slows them.
 
     Attributes:
         factor: how many times as long the text may become.
@@ -74,10 +74,10 @@ class NTKScaling(Scaling):
     """
 
     def __call__(self, frequencies: Frequencies, theta: float) -> Frequencies:
-        """Each frequency, divided by its share of the factor."""
+        """Each frequency, divided by its part of the factor."""
         last = max(len(frequencies) - 1, 1)  # a head of width 2 has a single pair, left as it is
-        shares = torch.arange(len(frequencies)).to(frequencies) / last
-        return frequencies * self.factor**-shares
+        powers = torch.arange(len(frequencies)).to(frequencies) / last
+        return frequencies * self.factor**-powers
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ class YaRNScaling(_ByLength):
         last = 2 * len(frequencies) - 1
         low = max(math.floor(self._pair(self.beta_fast, theta, len(frequencies))), 0)
         high = min(math.ceil(self._pair(self.beta_slow, theta, len(frequencies))), last)
+        # Pairs up to `low` turn fast and stay (0), those from `high` on slow by the factor (1).
         number = torch.arange(len(frequencies)).to(frequencies)
         slowed = ((number - low) / max(high - low, 0.001)).clamp(0, 1)
         return frequencies * (1 - slowed) + frequencies / self.factor * slowed
@@ -138,7 +139,7 @@ class YaRNScaling(_ByLength):
 
 @dataclass(frozen=True)
 class Llama3Scaling(_ByLength):
-    """Llama 3.1's: the blend moves in a line with how often a pair turns, from once to four times.
+    """Llama 3.1's scaling: the blend follows how often a pair turns, from once to four times.
 
     Grattafiori et al., 2024; the formula is that of the published code.
     """
@@ -149,6 +150,7 @@ class Llama3Scaling(_ByLength):
     def __call__(self, frequencies: Frequencies, theta: float) -> Frequencies:
         """Slow pairs divided by the factor, fast ones kept, a blend between."""
         turns = self.original_length * frequencies / (2 * math.pi)
+        # 1 for pairs that turn `high` times or more, 0 for `low` times or fewer, a line between.
         kept = ((turns - self.low) / (self.high - self.low)).clamp(0, 1)
         return frequencies * kept + frequencies / self.factor * (1 - kept)
 

@@ -23,7 +23,7 @@ IGNORE = -100
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What the model is given, and what it is scored on.
+    """Batch: what the model is given, and what it is scored on.
 
     Attributes:
         ids: the token ids that the model reads, or, where it reads another text first, writes.
@@ -57,7 +57,7 @@ class LossSum(NamedTuple):
 
 
 class Objective(ABC):
-    """The two halves of a pretraining task.
+    """Objective: the two halves of a pretraining task.
 
     Attributes:
         special_tokens: the names of the tokens that the task adds to the tokenizer's, such as
@@ -97,6 +97,8 @@ def token_loss(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> L
     where digits are lost first.
     """
     scores = logits.flatten(0, 1)  # B T V -> (B T) V
+    # Half precision has 8 or 11 significant bits: a sum of exponentials over V tokens needs more.
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     total = F.cross_entropy(scores, targets.flatten(), ignore_index=IGNORE, reduction="sum")
+    # Sum and count, not their quotient: whoever holds all the batches divides once.
     return LossSum(total, torch.sum(targets != IGNORE))

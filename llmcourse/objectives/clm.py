@@ -35,7 +35,7 @@ class CausalLM(Objective):
 
         `rng` is the other objectives' (they corrupt); nothing here is left to chance.
         """
-        ids, targets = tokens[:, :-1], tokens[:, 1:]
+        ids, targets = tokens[:, :-1], tokens[:, 1:]  # B T+1 -> B T, twice
         extras = {}
         if self.separator is not None:
             extras["mask"] = masks.document(document_ids(ids, self.separator))
@@ -47,9 +47,10 @@ class CausalLM(Objective):
 
 
 def document_ids(ids: Int[Tensor, "B T"], separator: int) -> Int[Tensor, "B T"]:
-    """Which document of its row each token belongs to; a separator belongs to the next one.
+    """Document ids, of which document each token is; a separator belongs to the next one.
 
     So the first word of a document is predicted from the separator, as at the start of a text that
     the model is to write from nothing.
     """
+    # Counts the separators so far, this one included: a new number begins with each.
     return torch.cumsum(ids == separator, dim=1)

@@ -22,7 +22,7 @@ VIEWS = ("dropout", "crop")
 
 
 class Contrastive(Objective):
-    """Find a text's second view among those of the whole batch.
+    """Contrastive objective (InfoNCE): find a text's second view among those of the whole batch.
 
         loss = -sum_i log( exp(s_ii / temperature) / sum_j exp(s_ij / temperature) )
 
@@ -38,7 +38,7 @@ class Contrastive(Objective):
         views: `dropout`: the same text twice, under another dropout (in evaluation, which has none,
             both are the same, and the loss only says how far apart texts are); `crop`: two
             stretches of the text, drawn independently (Giorgi et al., 2020; Izacard et al., 2021).
-        crop: how long each stretch is, as a share of the text.
+        crop: how long each stretch is, as a fraction of the text.
 
     Raises:
         UserError: an unknown kind of view, or a number that cannot be.
@@ -58,7 +58,7 @@ class Contrastive(Objective):
         if temperature <= 0:
             raise UserError(f"temperature={temperature} must be above 0: try 0.05")
         if not 0 < crop <= 1:
-            raise UserError(f"crop={crop} must be above 0 and at most 1: it is a share of the text")
+            raise UserError(f"crop={crop} must be above 0 and at most 1: a fraction of the text")
         self.vocabulary = vocabulary
         self.temperature = temperature
         self.views = views
@@ -96,7 +96,7 @@ class Contrastive(Objective):
 
 
 class View(NamedTuple):
-    """What is shown of each text.
+    """View, what is shown of each text.
 
     Attributes:
         tokens: the tokens, as wide as the longest view.
@@ -110,21 +110,21 @@ class View(NamedTuple):
 def draw_crop(
     tokens: Int[Tensor, "B T"],
     is_text: Bool[Tensor, "B T"],
-    share: float,
+    fraction: float,
     blank_id: int,
     rng: np.random.Generator,
 ) -> View:
-    """A stretch of each text, all stretches of that length alike, moved to the row's beginning.
+    """Random crop: a stretch of each text, all equally likely, moved to the row's beginning.
 
-    A text reaches from the first token that is text to the last one; a stretch has its `share` of
-    that, rounded up. A row without text gives one without.
+    A text reaches from the first token that is text to the last one; a stretch has a `fraction`
+    of that, rounded up. A row without text gives one without.
     """
     begins = is_text.int().argmax(dim=1)
     # argmax finds the first True: of the row, and of the row read backwards.
     lengths = tokens.size(1) - is_text.flip(1).int().argmax(dim=1) - begins
-    kept = (lengths * share).ceil().long()
+    kept = (lengths * fraction).ceil().long()
     starts = begins + torch.from_numpy(rng.integers(0, (lengths - kept + 1).numpy()))
-    steps = torch.arange(int(np.ceil(tokens.size(1) * share)))
+    steps = torch.arange(int(np.ceil(tokens.size(1) * fraction)))
     shown = steps < kept[:, None]
     # B 1 + M -> B M; what is clamped lies behind the stretch, and is blanked out below.
     places = (starts[:, None] + steps).clamp(max=tokens.size(1) - 1)
@@ -137,6 +137,7 @@ def draw_crop(
 def similarities(
     anchors: Float[Tensor, "B D"], others: Float[Tensor, "N D"]
 ) -> Float[Tensor, "B N"]:
-    """The cosine between each of the first vectors and each of the second, in float32 at least."""
+    """Cosine of each of the first vectors with each of the second, in float32 at least."""
+    # Divided by a temperature of 0.05, an error of bfloat16 (1/256) would grow twentyfold.
     dtype = torch.promote_types(anchors.dtype, torch.float32)
     return F.normalize(anchors.to(dtype), dim=1) @ F.normalize(others.to(dtype), dim=1).T

@@ -15,7 +15,7 @@ from llmcourse.objectives.base import IGNORE, LossSum
 
 
 def log_sum_exp(logits: Float[Tensor, "*B V"]) -> Float[Tensor, "*B"]:
-    """`log Σ exp(z)` over the last axis, with nothing that could overflow.
+    """Log-sum-exp, `log Σ exp(z)` over the last axis, with nothing that could overflow.
 
     `m + log Σ exp(z - m)` for the row's largest `m`: the largest term is `exp(0) = 1`, and what is
     too small for the format adds nothing worth having. A row of nothing but `-inf` stays `-inf`.
@@ -50,11 +50,11 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
 ) -> LossSum:
-    """The code length of the targets in nats, summed over positions whose target is not `IGNORE`.
+    """Cross-entropy, the targets' code length in nats, summed where a target is not `IGNORE`.
 
         loss = -(1 - ε) log p(target) - ε/V Σ log p(v)  +  ζ (log Σ exp(z))²
 
-    Label smoothing `ε` asks for a little doubt: a share of the target's mass is spread over all
+    Label smoothing `ε` asks for a little doubt: a fraction of the target's mass is spread over all
     tokens, so that no logit pays for growing without end (Szegedy et al., 2016, section 7). The
     z-loss `ζ` keeps the softmax's sum near 1, where its logarithm loses no digits (Chowdhery et
     al., 2022, section 5, with 1e-4); softmax itself does not mind by how much all logits are
@@ -63,19 +63,20 @@ def cross_entropy(
     Args:
         logits: scores of the vocabulary at each position.
         targets: the right token at each, or `IGNORE`.
-        label_smoothing: the share spread over all tokens, ε.
+        label_smoothing: the fraction spread over all tokens, ε.
         z_loss: the weight of the second penalty, ζ.
 
     Raises:
         UserError: `label_smoothing` is not in [0, 1], or `z_loss` is negative.
     """
     if not 0 <= label_smoothing <= 1:
-        raise UserError(f"label_smoothing={label_smoothing} is a share: give a number from 0 to 1")
+        raise UserError(f"label_smoothing={label_smoothing} must lie between 0 and 1: try 0.1")
     if not z_loss >= 0:
         raise UserError(f"z_loss={z_loss} must be at least 0; PaLM took 1e-4")
     scored = targets != IGNORE
     rows, wanted = logits[scored], targets[scored]  # N V and N
     log_p = log_softmax(rows)
+    # N V -> N: the target's own log-probability, and the mean over all V of them (ε/V Σ log p).
     target = log_p.gather(-1, wanted[..., None]).squeeze(-1)
     spread = log_p.mean(-1)
     each = -(1 - label_smoothing) * target - label_smoothing * spread

@@ -12,18 +12,18 @@ from llmcourse.errors import UserError
 
 
 def shift_right(targets: Int[Tensor, "B T"], start_id: int) -> Int[Tensor, "B T"]:
-    """What a decoder reads as it writes `targets`: a start, and then each token but the last."""
+    """Decoder inputs for `targets`: a start, and then each token but the last."""
     start = torch.full_like(targets[:, :1], start_id)
     return torch.cat([start, targets[:, :-1]], dim=1)
 
 
-def check_noise(rate: float, mean_span: float) -> None:
-    """Noise settings that cannot be are refused.
+def check_noise(mask_rate: float, mean_span: float) -> None:
+    """Check noise settings, and refuse what cannot be.
 
     Raises:
-        UserError: a rate that is no share, or spans shorter than a token.
+        UserError: a rate that is no fraction, or spans shorter than a token.
     """
-    if not 0 < rate < 1:
-        raise UserError(f"rate={rate} must lie between 0 and 1: it is the share of tokens hidden")
+    if not 0 < mask_rate < 1:
+        raise UserError(f"mask_rate={mask_rate} must lie between 0 and 1: try 0.15")
     if mean_span < 1:
         raise UserError(f"mean_span={mean_span} must be at least 1: try 3")

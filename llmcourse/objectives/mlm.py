@@ -26,31 +26,31 @@ LONGEST_SPAN = 10
 
 
 class MaskedLM(Objective):
-    """Fill in hidden tokens.
+    """Masked language modelling: fill in hidden tokens.
 
     Most of what is hidden becomes `[MASK]`; some becomes a random token and some is left as it is,
     so that the model cannot take what it reads for granted (Devlin et al., 2018, section 3.1).
 
-    - `token`: each token by a chance of `rate` (Devlin et al., 2018);
-    - `word`: each word, with all of its tokens, by a chance of `rate` (their release of 2019);
-    - `span`: runs of whole words of geometric length, until a share of `rate` of the row is hidden
-      (SpanBERT; Joshi et al., 2019).
+    - `token`: each token by a chance of `mask_rate` (Devlin et al., 2018);
+    - `word`: each word, with all of its tokens, by a chance of `mask_rate` (their release of 2019);
+    - `span`: runs of whole words of geometric length, until a fraction `mask_rate` of the row is
+      hidden (SpanBERT; Joshi et al., 2019).
 
     What becomes of it is drawn once for each unit, so a span is masked as a whole (Joshi et al.);
     BERT's own whole-word release draws for each token. Spans that touch count as one.
 
     Args:
         vocabulary: the tokens; special ones are never hidden.
-        rate: the expected share of tokens to hide.
+        mask_rate: the expected fraction of tokens to hide.
         unit: what is hidden as one.
         mean_span: the mean length of a span in words, before clipping at `LONGEST_SPAN`.
-        replace: the shares of what is hidden that become `[MASK]`, a random token, and itself.
+        replace: the fractions of what is hidden that become `[MASK]`, a random token, and itself.
 
     Attributes:
         mask_id: the id of `[MASK]`.
 
     Raises:
-        UserError: a share outside of 0 to 1, shares that do not add up, or an unknown unit.
+        UserError: a fraction outside of 0 to 1, fractions that do not add up, or an unknown unit.
     """
 
     special_tokens = ("[MASK]",)
@@ -58,21 +58,22 @@ class MaskedLM(Objective):
     def __init__(
         self,
         vocabulary: Vocabulary,
-        rate: float = 0.15,
+        mask_rate: float = 0.15,
         unit: str = "token",
         mean_span: float = 3.0,
         replace: tuple[float, float, float] = (0.8, 0.1, 0.1),
     ) -> None:
-        if not 0 < rate <= 1:
-            raise UserError(f"rate={rate} must be above 0 and at most 1: it is a share of tokens")
+        if not 0 < mask_rate <= 1:
+            raise UserError(f"mask_rate={mask_rate} must be above 0 and at most 1: try 0.15")
         if unit not in UNITS:
             raise UserError(f"unknown unit={unit!r}{nearest(unit, UNITS)}")
         if mean_span < 1:
             raise UserError(f"mean_span={mean_span} must be at least 1: it is counted in words")
         if min(replace) < 0 or not math.isclose(sum(replace), 1):
-            raise UserError(f"replace={replace} must be three shares that add up to 1")
+            raise UserError(f"replace={replace} must be three fractions that add up to 1")
         self.vocabulary = vocabulary
-        self.rate, self.unit, self.mean_span, self.replace = rate, unit, mean_span, replace
+        self.mask_rate, self.unit = mask_rate, unit
+        self.mean_span, self.replace = mean_span, replace
         self.mask_id = vocabulary.size
 
     def prepare(self, tokens: Int[Tensor, "B N"], rng: np.random.Generator) -> Batch:
@@ -92,8 +93,9 @@ class MaskedLM(Objective):
             return torch.from_numpy(np.stack([self._spans(*row, rng) for row in rows]))
         draws = torch.from_numpy(rng.random(tokens.shape))
         if self.unit == "word":
+            # All tokens of word w take the draw at place w: they are hidden together or not at all.
             draws = draws.gather(1, self.vocabulary.words(tokens))
-        return (draws < self.rate) & text
+        return (draws < self.mask_rate) & text
 
     def hide(
         self, tokens: Int[Tensor, "B T"], chosen: Bool[Tensor, "B T"], rng: np.random.Generator
@@ -110,7 +112,7 @@ class MaskedLM(Objective):
         One number is drawn for each unit: below 0.8 it is masked, below 0.9 it is random. The
         random tokens of a unit are drawn one by one, and may be the right ones.
         """
-        masked, random, _ = self.replace
+        masked, random, _ = self.replace  # 0.8, 0.1, 0.1 in the paper
         # A number for each place, of which all tokens of a unit take that of the same place: so one
         # draw decides about a whole word or span.
         draws = torch.from_numpy(rng.random(tokens.shape)).gather(1, self._units(tokens, chosen))
@@ -135,15 +137,15 @@ class MaskedLM(Objective):
         return begins.cumsum(dim=1)
 
     def _spans(self, words: np.ndarray, text: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Hide runs of whole words of one row until the share is met, where the last one is cut.
+        """Hide runs of whole words of one row until `mask_rate` is met, where the last one is cut.
 
-        A share of 4.8 tokens is 4 or 5, by chances that make it 4.8 in the mean. A span starts with
-        the word of a token drawn from those still seen, and ends early where it meets what is
+        What comes to 4.8 tokens is 4 or 5, by chances that make it 4.8 in the mean. A span starts
+        with the word of a token drawn from those still seen, and ends early where it meets what is
         hidden or special.
         """
         seen = text.copy()
-        # Rounded up or down by chance, so that the mean is the share asked for.
-        missing = math.floor(self.rate * text.sum() + rng.random())
+        # Rounded up or down by chance, so that the mean is the fraction asked for.
+        missing = math.floor(self.mask_rate * text.sum() + rng.random())
         while missing:
             # From a token, not from a word: long words are as likely to be hit as they are long.
             word = words[rng.choice(np.flatnonzero(seen))]

@@ -18,7 +18,7 @@ from llmcourse.objectives.vocabulary import Vocabulary
 
 
 class PermutationLM(Objective):
-    """A random permutation of each row, of which only the end is predicted.
+    """Permutation language modelling: of a random permutation of each row, predict the end.
 
         loss = -sum_i log p(x_{z_i} | x_{z_1}, ..., x_{z_{i-1}}),   i > T - T / predict
 
@@ -53,6 +53,7 @@ class PermutationLM(Objective):
         # Text from [1, 2), special tokens from [0, 1): so these come first in every permutation.
         draws = torch.from_numpy(rng.random(tokens.shape)) + is_text
         permutation = ranks(draws)
+        # One token in `predict`, the last of the permutation: they see nearly all of the row.
         first_target = tokens.size(1) - max(1, tokens.size(1) // self.predict)
         scored = (permutation >= first_target) & is_text
         return Batch(
@@ -71,4 +72,5 @@ def ranks(draws: Tensor) -> Int[Tensor, "B T"]:
 
     Ranks of independent draws are an even choice among all permutations.
     """
+    # argsort gives the order, which place comes n-th; its argsort is the inverse: each place's n.
     return draws.argsort(dim=1).argsort(dim=1)

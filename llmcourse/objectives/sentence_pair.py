@@ -48,7 +48,7 @@ class Cut(NamedTuple):
 
 
 class SentencePairs(Objective):
-    """Say of two halves whether they belong together, and fill in what is hidden in them.
+    """Sentence pairs: do two halves belong together, and what is hidden in them?
 
     A row is `[CLS] A [SEP] B [SEP]`. A and B are whole sentences on both sides of a cut, and half a
     window long at the most. Label 1: B follows A. Else, which is as likely, B is the second half of
@@ -132,6 +132,7 @@ class SentencePairs(Objective):
         if self.masking is None:
             return pairs
         hidden = token_loss(output.logits, batch.targets)
+        # A pair is one answer a row, beside many hidden tokens: weighted, both tasks count alike.
         weight = self.weight(batch.ids.size(1))
         return LossSum(hidden.total + weight * pairs.total, hidden.count + weight * pairs.count)
 
@@ -139,10 +140,10 @@ class SentencePairs(Objective):
         """How many hidden tokens a pair counts for, in rows of so many tokens."""
         if self.masking is None or self.pair_weight is not None:
             return self.pair_weight or 1
-        return max(1, round(self.masking.rate * (length - N_EXTRA)))
+        return max(1, round(self.masking.mask_rate * (length - N_EXTRA)))
 
     def metrics(self, output: BERTOutput, batch: Batch) -> dict[str, LossSum]:
-        """The two parts of the loss, and the share of pairs that were told right."""
+        """The two parts of the loss, and the fraction of pairs that were told right."""
         pairs = pair_loss(output.pair_logits, labels_of(batch))
         right = (output.pair_logits.argmax(-1) == labels_of(batch)).sum().float()
         metrics = {"pair loss": pairs, "pair accuracy": LossSum(right, pairs.count)}
@@ -200,6 +201,7 @@ class SentencePairs(Objective):
         for row, (first, second) in enumerate(pairs):
             whole = torch.cat([cls, first, sep, second, sep])
             ids[row, : len(whole)] = whole
+            # [CLS] A [SEP] is segment 0; B and its [SEP], from len(A) + 2 on, segment 1.
             segments[row, len(first) + 2 : len(whole)] = 1
             shown[row, : len(whole)] = True
         return ids, segments, shown

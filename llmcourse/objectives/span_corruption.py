@@ -19,7 +19,7 @@ from llmcourse.objectives.vocabulary import Vocabulary
 
 
 class SpanCounts(NamedTuple):
-    """What a row of a given length loses.
+    """Counts of tokens and spans that a row of a given length loses.
 
     Attributes:
         hidden: how many tokens.
@@ -34,15 +34,16 @@ class SpanCounts(NamedTuple):
     target: int
 
 
-def span_counts(length: int, rate: float, mean_span: float) -> SpanCounts:
-    """How a row of so many tokens (at least 2) is divided up: the same for all rows so long."""
-    hidden = min(max(round(length * rate), 1), length - 1)
+def span_counts(length: int, mask_rate: float, mean_span: float) -> SpanCounts:
+    """Counts for rows of so many tokens (at least 2): the same for all rows of that length."""
+    # Something is hidden and something left, and each span has text before it to be told apart by.
+    hidden = min(max(round(length * mask_rate), 1), length - 1)
     spans = min(max(round(hidden / mean_span), 1), length - hidden)
     return SpanCounts(hidden, spans, source=length - hidden + spans, target=hidden + spans + 1)
 
 
 class SpanCorruption(Objective):
-    """T5's task: spans are cut out, and the model says what stood there.
+    """Span corruption, T5's task: spans are cut out, and the model says what stood there.
 
         text     Thank you for inviting me to your party
         source   Thank you <extra_0> me to <extra_1>
@@ -56,7 +57,7 @@ class SpanCorruption(Objective):
     Args:
         vocabulary: the tokens.
         context_length: how many tokens the model sees at once, on each side.
-        rate: the share of tokens that is cut out.
+        mask_rate: the fraction of tokens that is cut out.
         mean_span: how many tokens a span has on average.
 
     Attributes:
@@ -70,15 +71,15 @@ class SpanCorruption(Objective):
         self,
         vocabulary: Vocabulary,
         context_length: int,
-        rate: float = 0.15,
+        mask_rate: float = 0.15,
         mean_span: float = 3.0,
     ) -> None:
-        check_noise(rate, mean_span)
+        check_noise(mask_rate, mean_span)
         self.vocabulary = vocabulary
-        self.rate = rate
+        self.mask_rate = mask_rate
         self.mean_span = mean_span
         self.longest = self.window(context_length)
-        n_sentinels = span_counts(self.longest, rate, mean_span).spans + 1
+        n_sentinels = span_counts(self.longest, mask_rate, mean_span).spans + 1
         self.special_tokens = tuple(f"<extra_{index}>" for index in range(n_sentinels))
 
     def window(self, context_length: int) -> int:
@@ -89,7 +90,7 @@ class SpanCorruption(Objective):
         """
         # Together, source and target are longer than the row.
         for length in range(2 * context_length, 1, -1):
-            counts = span_counts(length, self.rate, self.mean_span)
+            counts = span_counts(length, self.mask_rate, self.mean_span)
             if max(counts.source, counts.target) <= context_length:
                 return length
         raise UserError(
@@ -110,7 +111,7 @@ class SpanCorruption(Objective):
             raise UserError(
                 f"rows of {tokens.size(1)} tokens cannot be prepared: give 2 to {self.longest}"
             )
-        counts = span_counts(tokens.size(1), self.rate, self.mean_span)
+        counts = span_counts(tokens.size(1), self.mask_rate, self.mean_span)
         hidden = spans_to_hide(tokens.size(0), tokens.size(1), counts, rng)
         first = self.vocabulary.size
         # A row begins with text, so the span behind the i-th stretch of text is the i-th span.
@@ -148,6 +149,7 @@ def pieces(n_rows: int, length: int, n_pieces: int, rng: np.random.Generator) ->
 
     `n_pieces - 1` of the `length - 1` places between two tokens are cut.
     """
+    # The first n - 1 of a random order of the places: a draw without replacement, row by row.
     cuts = rng.random((n_rows, length - 1)).argsort(axis=1)[:, : n_pieces - 1] + 1
     edges = np.sort(np.pad(cuts, ((0, 0), (1, 1)), constant_values=(0, length)), axis=1)
     return torch.from_numpy(np.diff(edges, axis=1))

@@ -18,7 +18,7 @@ from llmcourse.objectives.vocabulary import Vocabulary
 
 
 class TextInfilling(Objective):
-    """BART's task: spans hidden behind one `[MASK]` each, sentences shuffled, all to be restored.
+    """Text infilling, BART's task: restore spans, hidden behind one `[MASK]` each, and order.
 
         text     It rains . We stay in bed .
         source   We [MASK] . It [MASK] rains .
@@ -29,7 +29,7 @@ class TextInfilling(Objective):
 
     Args:
         vocabulary: the tokens.
-        rate: the share of tokens that is hidden.
+        mask_rate: the fraction of tokens that is hidden.
         mean_span: how many tokens a span has on average, lambda.
         permute: whether the sentences of a document are shuffled, too.
 
@@ -42,13 +42,13 @@ class TextInfilling(Objective):
     def __init__(
         self,
         vocabulary: Vocabulary,
-        rate: float = 0.3,
+        mask_rate: float = 0.3,
         mean_span: float = 3.0,
         permute: bool = True,
     ) -> None:
-        check_noise(rate, mean_span)
+        check_noise(mask_rate, mean_span)
         self.vocabulary = vocabulary
-        self.rate = rate
+        self.mask_rate = mask_rate
         self.mean_span = mean_span
         self.permute = permute
 
@@ -67,7 +67,7 @@ class TextInfilling(Objective):
             source[index, : len(damaged)] = damaged
             lengths[index] = len(damaged)
         return Batch(
-            ids=shift_right(tokens, blank),
+            ids=shift_right(tokens, blank),  # the whole text, unlike T5's spans alone
             targets=tokens,
             extras={"source": source, "source_mask": masks.padding(lengths, tokens.size(1))},
         )
@@ -83,7 +83,8 @@ class TextInfilling(Objective):
             if self.permute:
                 document = permute_sentences(document, sentence_ends[start:end], rng)
             mask_id = self.vocabulary.size
-            parts += [infill(document, mask_id, self.rate, self.mean_span, rng), row[end : end + 1]]
+            damaged = infill(document, mask_id, self.mask_rate, self.mean_span, rng)
+            parts += [damaged, row[end : end + 1]]
             start = end + 1
         return torch.cat(parts)
 
@@ -93,30 +94,34 @@ class TextInfilling(Objective):
 
 
 def mask_tokens(
-    row: Int[Tensor, " T"], mask_id: int, rate: float, rng: np.random.Generator
+    row: Int[Tensor, " T"], mask_id: int, mask_rate: float, rng: np.random.Generator
 ) -> Int[Tensor, " T"]:
     """Token masking: each token gives way to a `[MASK]` by chance, as in BERT."""
-    return torch.where(torch.from_numpy(rng.random(len(row)) < rate), mask_id, row)
+    return torch.where(torch.from_numpy(rng.random(len(row)) < mask_rate), mask_id, row)
 
 
 def delete_tokens(
-    row: Int[Tensor, " T"], rate: float, rng: np.random.Generator
+    row: Int[Tensor, " T"], delete_rate: float, rng: np.random.Generator
 ) -> Int[Tensor, " S"]:
     """Token deletion: each token goes by chance, and leaves nothing to say where it stood."""
-    return row[torch.from_numpy(rng.random(len(row)) >= rate)]
+    return row[torch.from_numpy(rng.random(len(row)) >= delete_rate)]
 
 
 def infill(
-    row: Int[Tensor, " T"], mask_id: int, rate: float, mean_span: float, rng: np.random.Generator
+    row: Int[Tensor, " T"],
+    mask_id: int,
+    mask_rate: float,
+    mean_span: float,
+    rng: np.random.Generator,
 ) -> Int[Tensor, " S"]:
     """Text infilling: each span, its length drawn from Poisson(mean_span), becomes one `[MASK]`.
 
     A span of no tokens puts a `[MASK]` where nothing was. Spans are drawn until they hold their
-    share of the tokens (which is rounded by chance, so that it is `rate` on average); the last one
+    fraction of the tokens (rounded by chance, so that it is `mask_rate` on average); the last one
     is cut to fit. Then spans and the tokens left standing are put in order, each way as likely as
     any other. Of very short rows, empty spans that would make them longer are left out.
     """
-    budget = int(rate * len(row) + rng.random())
+    budget = int(mask_rate * len(row) + rng.random())
     spans = rng.poisson(mean_span, size=budget)
     # Keep as many as it takes to hold the budget, and cut the last one to fit it exactly.
     spans = spans[: np.searchsorted(spans.cumsum(), budget) + 1]

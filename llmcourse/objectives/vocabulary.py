@@ -100,14 +100,16 @@ class Vocabulary:
         text = self.is_text(tokens)
         known = tokens.masked_fill(~text, 0)
         begins = torch.ones_like(text)
+        # Each token but the last beside each but the first: B T-1 places where two meet.
         joined = self.ends_inside[known[:, :-1]] & self.begins_inside[known[:, 1:]]
         begins[:, 1:] = ~(joined & text[:, :-1] & text[:, 1:])
+        # Counting the beginnings so far numbers the words, from 0.
         return begins.cumsum(dim=1) - 1
 
     def sentence_ends(self, tokens: Int[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
         """Behind which tokens a sentence ends, as far as marks tell: that of `Dr.` does, too."""
         text = self.is_text(tokens)
-        known = tokens.masked_fill(~text, 0)
+        known = tokens.masked_fill(~text, 0)  # any id of the tables: `& text` undoes it
         ends = self.ends_sentence[known] & text
         letter_follows = self.begins_inside[known[:, 1:]] & text[:, 1:]
         ends[:, :-1] &= self.ends_anyway[known[:, :-1]] | ~letter_follows

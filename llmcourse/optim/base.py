@@ -30,6 +30,7 @@ class PerParameterOptimizer(Optimizer, ABC):
         """Take one step for every parameter that has a gradient; returns what `closure` returns."""
         loss = None
         if closure is not None:
+            # It calls `backward`, for which gradients have to be on again.
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
@@ -45,6 +46,7 @@ class PerParameterOptimizer(Optimizer, ABC):
     def _state(self, parameter: Tensor, name: str) -> Tensor:
         """The state of a parameter under a name, of the parameter's shape; zeros at first."""
         state = self.state[parameter]
+        # At the first step, not when it is built: by then the parameter is on its device.
         if name not in state:
             state[name] = torch.zeros_like(parameter)
         return state[name]

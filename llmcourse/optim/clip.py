@@ -17,13 +17,14 @@ EPS = 1e-6
 
 def global_norm(tensors: Iterable[Tensor]) -> Float[Tensor, ""]:
     """The Euclidean norm of all the numbers in all the tensors, `√Σ x²`; 0 of none."""
+    # The norm of the norms is the norm of all numbers, with no copy of them in one row.
     norms = [torch.linalg.vector_norm(tensor) for tensor in tensors]
     return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
 
 
 @torch.no_grad()
 def clip_by_global_norm(parameters: Iterable[Tensor], max_norm: float) -> Float[Tensor, ""]:
-    """Shorten the gradients in place to a global norm of at most `max_norm`.
+    """Clip the gradients, in place, to a global norm of at most `max_norm`.
 
     All are scaled by `min(1, max_norm / norm)`, so the direction of the step stays
     (Pascanu et al., 2013, algorithm 1). Returns the norm before that.
@@ -35,6 +36,7 @@ def clip_by_global_norm(parameters: Iterable[Tensor], max_norm: float) -> Float[
         raise UserError(f"max_norm={max_norm} must be above 0; to leave gradients alone, use inf")
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = global_norm(gradients)
+    # Never above 1: gradients that are short enough stay as they are.
     factor = (max_norm / (norm + EPS)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(factor)

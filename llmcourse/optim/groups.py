@@ -15,13 +15,15 @@ NOT_HIDDEN = ("embedding", "lm_head", "pair_head", "position_bias")
 def decay_groups(
     parameters: Iterable[Parameter], weight_decay: float
 ) -> list[dict[str, list[Parameter] | float]]:
-    """Two parameter groups: matrices and tables decay, biases and norms' gains do not.
+    """Parameter groups, two of them: matrices and tables decay, biases and norms' gains do not.
 
     Decay pulls towards zero, which makes a smaller map of a matrix; a gain of zero silences its
     channel, which is nobody's aim (Loshchilov and Hutter, 2019, for the decay itself). A parameter
     that appears twice (tied embeddings) is taken once; a group without members is left out.
     """
+    # By identity: a tied parameter has two names, and is to be stepped once.
     unique = list({id(p): p for p in parameters if p.requires_grad}.values())
+    # By shape: biases and gains have one axis, matrices and tables two.
     matrices = [p for p in unique if p.ndim >= 2]
     vectors = [p for p in unique if p.ndim < 2]
     groups: list[dict[str, list[Parameter] | float]] = [
@@ -42,6 +44,7 @@ def split_for_muon(model: nn.Module) -> tuple[list[Parameter], list[Parameter]]:
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
+        # A table has two axes as well: only its name tells it from a map between hidden states.
         hidden = parameter.ndim == 2 and not any(part in name for part in NOT_HIDDEN)
         (matrices if hidden else rest).append(parameter)
     return matrices, rest

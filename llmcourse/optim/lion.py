@@ -17,23 +17,23 @@ from llmcourse.optim.base import (
 
 
 class Lion(PerParameterOptimizer):
-    """Every weight moves by exactly the rate, up or down (Chen et al., 2023, algorithm 2).
+    """Lion: every weight moves by exactly `lr`, up or down (Chen et al., 2023, algorithm 2).
 
     With gradient `g`, all elementwise:
 
         u = sign(β₁ m + (1 - β₁) g)              which way
         θ ← θ - lr · λ θ                         decoupled decay
         θ ← θ - lr · u
-        m ← β₂ m + (1 - β₂) g                    a longer memory than the step's
+        m ← β₂ m + (1 - β₂) g                    a longer mean than the step's
 
-    It remembers half of what Adam does. Its steps are larger than Adam's at the same rate: take a
-    rate three to ten times smaller, and a decay as many times larger.
+    Its state is half of Adam's. Its steps are larger than Adam's at the same `lr`: take one three
+    to ten times smaller, and a decay as many times larger.
 
     Args:
         params: parameters, or groups of them.
         lr: the learning rate.
-        betas: the share of the momentum in a step, β₁, and its memory, β₂.
-        weight_decay: the share of a weight, times the rate, that a step takes off, λ.
+        betas: the weight of the mean in a step, β₁, and its decay rate, β₂.
+        weight_decay: λ; a step takes the fraction `lr λ` off every weight.
 
     Raises:
         UserError: an option out of its range.
@@ -54,7 +54,9 @@ class Lion(PerParameterOptimizer):
     def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         lr, (beta1, beta2) = group["lr"], group["betas"]
         mean = self._state(parameter, "mean")
+        # lerp(a, b, t) = (1 - t) a + t b. Of the step's own mean only the sign is left.
         direction = mean.lerp(gradient, 1 - beta1).sign_()
         parameter.mul_(1 - lr * group["weight_decay"])
         parameter.add_(direction, alpha=-lr)
+        # The mean that is kept moves last, and by β₂: the step above has used the old one.
         mean.lerp_(gradient, 1 - beta2)

@@ -16,7 +16,7 @@ from llmcourse.errors import UserError
 
 
 class LossScaler:
-    """Finds the largest scale that works: it grows until a gradient overflows, then backs off.
+    """Loss scaler: the scale grows until a gradient overflows, then backs off.
 
         loss_scaler.scale(loss).backward()
         finite = loss_scaler.unscale_(model.parameters())
@@ -52,6 +52,7 @@ class LossScaler:
                 f"value={value}, growth={growth}, backoff={backoff}, interval={interval}: the "
                 "scale must be above 0, growth above 1, backoff between 0 and 1"
             )
+        # Powers of two, unless told otherwise: they change exponents alone, so nothing is rounded.
         self.value, self.growth, self.backoff, self.interval = value, growth, backoff, interval
         self.good_steps = self.skipped = 0
 
@@ -65,6 +66,7 @@ class LossScaler:
         finite = True
         for parameter in parameters:
             if parameter.grad is not None:
+                # What overflowed is inf or NaN, and stays so however it is divided.
                 parameter.grad.div_(self.value)
                 finite = finite and bool(parameter.grad.isfinite().all())
         return finite
@@ -72,6 +74,7 @@ class LossScaler:
     def update(self, finite: bool) -> None:
         """Set the scale for the next step: shrink after a bad one, grow after many good ones."""
         if not finite:
+            # This step is left out; the next will fit, or the one after it.
             self.value *= self.backoff
             self.good_steps = 0
             self.skipped += 1

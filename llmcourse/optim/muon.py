@@ -30,7 +30,7 @@ EPS = 1e-7
 def orthogonalize(
     matrix: Float[Tensor, "M N"], steps: int = 5, dtype: torch.dtype = torch.bfloat16
 ) -> Float[Tensor, "M N"]:
-    """Roughly `U Vᵀ` of the matrix's singular value decomposition `U S Vᵀ`.
+    """Orthogonalise a matrix: roughly `U Vᵀ` of the matrix's singular value decomposition `U S Vᵀ`.
 
     Newton-Schulz iteration: an odd polynomial of a matrix acts on its singular values alone,
 
@@ -49,15 +49,17 @@ def orthogonalize(
     a, b, c = COEFFICIENTS
     wide = matrix.mT if matrix.size(0) > matrix.size(1) else matrix  # X Xᵀ is then the smaller one
     x = wide.to(dtype)
+    # No singular value exceeds the Frobenius norm: after this all lie in [0, 1], as they must.
     x = x / x.norm().clamp(min=EPS)
     for _ in range(steps):
         gram = x @ x.mT
+        # addmm(C, A, B) = beta C + alpha A B: here a X + (b G + c G²) X with G = X Xᵀ.
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.mT if wide is not matrix else x).to(matrix.dtype)
 
 
 class Muon(PerParameterOptimizer):
-    """Momentum, orthogonalised (Jordan et al., 2024). For matrices between hidden states alone.
+    """Muon: momentum, orthogonalised (Jordan et al., 2024). For matrices between hidden states.
 
     With gradient `G` of a matrix of shape `[M, N]`:
 
@@ -71,9 +73,9 @@ class Muon(PerParameterOptimizer):
 
     Args:
         params: matrices, or groups of them.
-        lr: the learning rate; about the share of a matrix's size that a step may change.
-        weight_decay: the share of a weight, times the rate, that a step takes off, λ.
-        momentum: the memory of the gradient, μ.
+        lr: the learning rate; about the fraction of a matrix's size that a step may change.
+        weight_decay: λ; a step takes the fraction `lr λ` off every weight.
+        momentum: the decay rate of the mean gradient, μ.
         steps: of the iteration in `orthogonalize`.
 
     Raises:
@@ -111,6 +113,8 @@ class Muon(PerParameterOptimizer):
         # after the iteration in bfloat16.
         mean = self._state(parameter, "momentum").lerp_(gradient, 1 - momentum)
         update = orthogonalize(gradient.lerp(mean, momentum), group["steps"])
+        # The N columns of a tall U Vᵀ have length 1 and entries near 1/√M: make them 1/√N, as the
+        # rows of a wide one have.
         tall = max(1, parameter.size(0) / parameter.size(1))
         parameter.mul_(1 - lr * group["weight_decay"])
         parameter.add_(update, alpha=-lr * math.sqrt(tall))

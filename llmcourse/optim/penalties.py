@@ -17,7 +17,7 @@ from llmcourse.errors import UserError
 
 
 def l2_penalty(parameters: Iterable[Tensor], strength: float) -> Float[Tensor, ""]:
-    """`λ/2 Σ θ²`, whose gradient is `λ θ`: large weights are pulled hard, small ones hardly.
+    """L2 penalty, `λ/2 Σ θ²`, with the gradient `λ θ`: it pulls large weights hard.
 
     What the library's optimizers without W in their name do with `weight_decay=λ`. Bayes reads it
     as a normal prior (Hoerl and Kennard, 1970, as ridge regression).
@@ -30,7 +30,7 @@ def l2_penalty(parameters: Iterable[Tensor], strength: float) -> Float[Tensor, "
 
 
 def l1_penalty(parameters: Iterable[Tensor], strength: float) -> Float[Tensor, ""]:
-    """`λ Σ |θ|`, whose gradient is `λ sign(θ)`: all are pulled alike, and small ones arrive at 0.
+    """L1 penalty, `λ Σ |θ|`, with the gradient `λ sign(θ)`: all are pulled alike, small ones to 0.
 
     (Tibshirani, 1996, as the lasso.) A gradient step jumps over zero and back; `soft_threshold` is
     the step that stops there.
@@ -43,7 +43,7 @@ def l1_penalty(parameters: Iterable[Tensor], strength: float) -> Float[Tensor, "
 
 
 def soft_threshold(weights: Float[Tensor, "*N"], amount: float) -> Float[Tensor, "*N"]:
-    """Move every weight towards zero by `amount`, and no further: `sign(θ) max(|θ| - amount, 0)`.
+    """Soft threshold, `sign(θ) max(|θ| - amount, 0)`: towards zero by `amount`, no further.
 
     The L1 penalty's own step, to be taken after the gradient's with `amount = lr λ` (Daubechies et
     al., 2004): weights that the data do not hold are exactly zero.
@@ -59,12 +59,13 @@ def soft_threshold(weights: Float[Tensor, "*N"], amount: float) -> Float[Tensor,
 def decay_(parameters: Iterable[Tensor], lr: float, strength: float) -> None:
     """Decoupled decay, in place: `θ ← (1 - lr λ) θ` (Loshchilov and Hutter, 2019).
 
-    Every weight loses the same share, whatever its gradient is and has been.
+    Every weight loses the same fraction, whatever its gradient is and has been.
 
     Raises:
         UserError: the strength is negative.
     """
     _check(strength)
+    # In place and outside of autograd: no gradient, momentum or division by √v sees it.
     for parameter in parameters:
         parameter.mul_(1 - lr * strength)
 

@@ -17,7 +17,7 @@ from llmcourse.optim.base import (
 
 
 class RMSProp(PerParameterOptimizer):
-    """A step of about the same size for every weight (Tieleman and Hinton, 2012, lecture 6e).
+    """RMSProp: steps of about one size for every weight (Tieleman and Hinton, 2012, lecture 6e).
 
     With gradient `g`, which decay turns into `g + λ θ`, all elementwise:
 
@@ -30,7 +30,7 @@ class RMSProp(PerParameterOptimizer):
     Args:
         params: parameters, or groups of them.
         lr: the learning rate.
-        alpha: the memory of the squared gradient, α.
+        alpha: the decay rate of the mean square, α.
         eps: what keeps the division finite, ε.
         weight_decay: λ; decay is part of the gradient here, the L2 penalty `λ/2 |θ|²`.
 
@@ -57,4 +57,5 @@ class RMSProp(PerParameterOptimizer):
         alpha = group["alpha"]
         mean_square = self._state(parameter, "mean_square").mul_(alpha)
         mean_square.addcmul_(gradient, gradient, value=1 - alpha)
+        # Divided by its own recent size, a gradient is near ±1: a step is near `lr` for any scale.
         parameter.addcdiv_(gradient, mean_square.sqrt().add_(group["eps"]), value=-group["lr"])

@@ -1,7 +1,7 @@
-"""How the learning rate moves over a run: pure functions from progress to a multiplier.
+"""Learning rate schedules, how `lr` moves over a run: pure functions from progress to a multiplier.
 
 Progress runs from 0 to 1, whether it counts steps, tokens or seconds; the multiplier scales the
-peak rate. So a schedule can be plotted, tested and tied to the clock. All of them are continuous,
+peak. So a schedule can be plotted, tested and tied to the clock. All of them are continuous,
 and a warm-up begins at zero: a loop that asks at the middle of each step wastes none. Not here: who
 calls them (`train/optimizers.py`). Chapter 06 teaches this.
 """
@@ -17,17 +17,18 @@ Schedule = Callable[[float], float]
 
 
 def constant() -> Schedule:
-    """The peak rate from beginning to end."""
+    """Constant: the peak from beginning to end."""
     return lambda progress: 1.0
 
 
 def linear(*, warmup: float = 0.0, final: float = 0.0) -> Schedule:
-    """Up to the peak in the first `warmup` of the run, then straight down to `final`."""
+    """Linear: up to the peak in the first `warmup` of the run, then straight down to `final`."""
     _check(warmup=warmup, final=final)
 
     def schedule(progress: float) -> float:
         if progress < warmup:
             return progress / warmup
+        # From 1 at the end of the warm-up to `final` at the end of the run, and no further.
         done = (progress - warmup) / (1 - warmup)
         return 1 + (final - 1) * min(done, 1.0)
 
@@ -35,20 +36,21 @@ def linear(*, warmup: float = 0.0, final: float = 0.0) -> Schedule:
 
 
 def warmup_cosine(*, warmup: float = 0.01, final: float = 0.1) -> Schedule:
-    """Up to the peak, then down to `final` along half a cosine (Loshchilov and Hutter, 2017)."""
+    """Warm-up, then half a cosine from the peak to `final` (Loshchilov and Hutter, 2017)."""
     _check(warmup=warmup, final=final)
 
     def schedule(progress: float) -> float:
         if progress < warmup:
             return progress / warmup
         done = min((progress - warmup) / (1 - warmup), 1.0)
+        # (1 + cos πx) / 2 falls from 1 to 0, flat at both ends.
         return final + (1 - final) * (1 + math.cos(math.pi * done)) / 2
 
     return schedule
 
 
 def wsd(*, warmup: float = 0.01, decay: float = 0.2, final: float = 0.0) -> Schedule:
-    """Warm up, stay, decay: the last `decay` of the run goes straight down (Hu et al., 2024).
+    """Warm-up, stable, decay: the last `decay` of the run goes straight down (Hu et al., 2024).
 
     Until the decay begins, nothing depends on when the run will end; so it may be made longer.
     """
@@ -60,18 +62,20 @@ def wsd(*, warmup: float = 0.01, decay: float = 0.2, final: float = 0.0) -> Sche
         if progress < warmup:
             return progress / warmup
         left = max(1 - progress, 0.0)
+        # Until the last `decay` begins, left / decay is above 1.
         return final + (1 - final) * min(left / decay, 1.0)
 
     return schedule
 
 
 def one_cycle(*, peak_at: float = 0.3, start: float = 0.04, final: float = 0.0) -> Schedule:
-    """From `start` up to the peak and down to `final`, both along half cosines (Smith, 2018)."""
+    """One cycle: from `start` to the peak and down to `final`, along half cosines (Smith, 2018)."""
     _check(final=final)
     if not 0 < peak_at < 1 or not 0 <= start <= 1:
         raise UserError(f"peak_at={peak_at} and start={start} must lie between 0 and 1")
 
     def schedule(progress: float) -> float:
+        # `done` counts from the peak, either way: the two halves are one curve and its mirror.
         if progress < peak_at:
             low, done = start, 1 - progress / peak_at
         else:
@@ -104,12 +108,13 @@ def named_schedule(name: str, **options: float) -> Schedule:
     """
     if name not in SCHEDULES:
         raise UserError(f"no schedule is called {name!r}{nearest(name, SCHEDULES)}")
+    # Settings hold the options of all schedules: each takes those that it knows.
     known = inspect.signature(SCHEDULES[name]).parameters
     return SCHEDULES[name](**{key: value for key, value in options.items() if key in known})
 
 
 def _check(*, warmup: float = 0.0, final: float = 0.0) -> None:
     if not 0 <= warmup < 1:
-        raise UserError(f"warmup={warmup} must be at least 0 and below 1: it is a share of the run")
+        raise UserError(f"warmup={warmup} must be at least 0 and below 1: a fraction of the run")
     if not 0 <= final <= 1:
-        raise UserError(f"final={final} must lie between 0 and 1: it is a share of the peak rate")
+        raise UserError(f"final={final} must lie between 0 and 1: a fraction of the peak lr")

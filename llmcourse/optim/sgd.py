@@ -31,7 +31,7 @@ class SGD(PerParameterOptimizer):
     Args:
         params: parameters, or groups of them.
         lr: the learning rate.
-        momentum: the memory of the gradient, μ.
+        momentum: the decay rate of the running sum of gradients, μ.
         nesterov: whether to step from where momentum is about to lead.
         weight_decay: λ; decay is part of the gradient here, the L2 penalty `λ/2 |θ|²`.
 
@@ -62,9 +62,11 @@ class SGD(PerParameterOptimizer):
 
     def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         momentum = group["momentum"]
+        # The penalty's gradient λ θ is part of the gradient, and so of the momentum.
         step = gradient = gradient.add(parameter, alpha=group["weight_decay"])
         if momentum:
             step = self._state(parameter, "momentum").mul_(momentum).add_(gradient)
             if group["nesterov"]:
+                # b counts once more: the step is taken from where momentum leads.
                 step = gradient.add(step, alpha=momentum)
         parameter.add_(step, alpha=-group["lr"])

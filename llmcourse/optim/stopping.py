@@ -26,7 +26,7 @@ class Stop(NamedTuple):
 
 
 def early_stop(losses: Sequence[float], patience: int, min_delta: float = 0.0) -> Stop:
-    """Where a run with these validation losses stops, and which evaluation was its best.
+    """Early stopping: where a run with these validation losses ends, and its best evaluation.
 
     An evaluation counts as better if it is below the best by more than `min_delta`; after
     `patience` of them in a row that are not, the run ends, and what comes later is not looked at. A
@@ -50,6 +50,7 @@ def early_stop(losses: Sequence[float], patience: int, min_delta: float = 0.0) -
         raise UserError(f"min_delta={min_delta} must be at least 0")
     best, lowest, waited = None, math.inf, 0
     for index, loss in enumerate(losses):
+        # NaN compares false with everything, so it is never progress.
         if loss < lowest - min_delta:
             best, lowest, waited = index, loss, 0
         else:

@@ -16,7 +16,7 @@ from llmcourse.cleaning.dedup_index import DiskIndex
 from llmcourse.cleaning.language import language
 from llmcourse.cleaning.normalize import normalize
 from llmcourse.cleaning.personal_data import mask_personal_data
-from llmcourse.cleaning.quality import complaint, garbage_share
+from llmcourse.cleaning.quality import complaint, garbage_fraction
 from llmcourse.cleaning.repair import repair
 from llmcourse.data.documents import DOCUMENT_LENGTH, Document, chunk_text
 from llmcourse.prepare.report import Report
@@ -96,7 +96,8 @@ class Cleaner:
 
     def _mend(self, text: str, report: Report) -> str | Dropped:
         repaired = repair(text)
-        if self._settings.filter and garbage_share(repaired) > self._settings.quality.max_garbage:
+        rules = self._settings.quality
+        if self._settings.filter and garbage_fraction(repaired) > rules.max_garbage:
             return Dropped("garbage")
         mended = normalize(repaired)
         report.changed["repaired"] += repaired != text

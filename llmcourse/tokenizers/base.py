@@ -25,7 +25,7 @@ N_BYTES = 256
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Text to ids and back. `decode(encode(s)) == s` holds for every string `s`.
+    """Tokenizer: text to ids and back. `decode(encode(s)) == s` holds for every string `s`.
 
     Attributes:
         kind: its name in files and on the command line: byte, char, bpe, unigram, sentencepiece.

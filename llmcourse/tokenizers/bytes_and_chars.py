@@ -13,7 +13,7 @@ from llmcourse.tokenizers.base import N_BYTES, BytePieces, read_json, to_bytes, 
 
 
 class ByteTokenizer(BytePieces):
-    """Each UTF-8 byte is an id: 256 of them, and `END_OF_TEXT`. Nothing to train."""
+    """Byte tokenizer: an id for each UTF-8 byte, and `END_OF_TEXT`. Nothing to train."""
 
     kind = "byte"
 
@@ -37,7 +37,7 @@ class ByteTokenizer(BytePieces):
 
 
 class CharTokenizer(BytePieces):
-    """Each known character is an id; any other is spelled in bytes, so that no text is unknown.
+    """Character tokenizer: known characters are ids, others are spelled in bytes.
 
     The 128 ASCII characters are single bytes and need no id beside their byte's: on plain English
     this is the byte tokenizer, and on Chinese it is a third of its length.

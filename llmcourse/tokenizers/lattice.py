@@ -75,7 +75,7 @@ class UnigramModel:
 
         With `alpha` 1 it is a draw from the model, with 0 all segmentations are alike, and a large
         one gives the best. Forward filtering, backward sampling: it walks back from the end, and
-        takes each arc by its share of all ways to get there (Kudo, 2018, section 3.3, without the
+        takes each arc by its part in all ways to get there (Kudo, 2018, section 3.3, without the
         paper's cut to the n best).
         """
         arcs = [(start, end, alpha * score) for start, end, score in self.arcs(text)]
@@ -86,8 +86,8 @@ class UnigramModel:
         path: list[Arc] = []
         at = len(text)
         while at:
-            shares = [math.exp(reach[start] + score - reach[at]) for start, _, score in ending[at]]
-            path.append(rng.choices(ending[at], shares)[0])
+            weights = [math.exp(reach[start] + score - reach[at]) for start, _, score in ending[at]]
+            path.append(rng.choices(ending[at], weights)[0])
             at = path[-1][0]
         return self._pieces(text, reversed(path))
 
@@ -111,8 +111,8 @@ class UnigramModel:
             for start, end, score in arcs:
                 piece = word[start:end]
                 if piece in counts:
-                    share = math.exp(before[start] + score + after[end] - total)
-                    counts[piece] += occurrences * share
+                    probability = math.exp(before[start] + score + after[end] - total)
+                    counts[piece] += occurrences * probability
         return counts, likelihood
 
     @staticmethod

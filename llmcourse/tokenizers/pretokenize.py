@@ -1,4 +1,4 @@
-"""Where pieces may form: a text is cut into stretches, roughly words, before pieces are learned.
+"""Pre-tokens, roughly words: a text is cut into them before pieces are learned within each.
 
 Not here: the learning (`bpe`). Chapter 01 teaches this.
 """

@@ -30,13 +30,13 @@ SEEDS_PER_PIECE = 10
 EM_STEPS = 2
 """Steps of expectation maximisation between two prunings."""
 KEPT = 0.75
-"""The share of pieces that survives a pruning."""
+"""The fraction of pieces that survives a pruning."""
 LEAST_COUNT = 0.01
 """What a piece counts at least: one that no text needs is unlikely, not impossible."""
 
 
 class UnigramTokenizer(WordwisePieces):
-    """Pieces with probabilities. Ids: 0-255 the bytes, then the pieces given, last END_OF_TEXT.
+    """Unigram tokenizer. Ids: 0-255 the bytes, then the pieces given, last END_OF_TEXT.
 
     An ASCII character is one byte and needs no id beside its byte's. A character that no piece
     stands for is spelled in its UTF-8 bytes.
@@ -163,7 +163,7 @@ def seed_counts(words: Mapping[str, int], most: int) -> dict[str, float]:
 
 
 def maximised(counts: Mapping[str, float]) -> dict[str, float]:
-    """The maximisation step of EM: each piece's share of all counts, as a logarithm in nats."""
+    """The maximisation step of EM: each piece's fraction of all counts, as a logarithm in nats."""
     raised = {piece: max(count, LEAST_COUNT) for piece, count in counts.items()}
     total = math.log(math.fsum(raised.values())) if raised else 0.0
     return {piece: math.log(count) - total for piece, count in raised.items()}

@@ -1,4 +1,4 @@
-"""Encoding word by word, with a memory for words seen before: shared by BPE and unigram.
+"""Encoding word by word, with a cache of words seen before: shared by BPE and unigram.
 
 A text has far fewer different words than words. So a tokenizer whose pieces stay within words
 works each one out once. Not here: where words end (`pretokens`), and how one is cut (`bpe`,

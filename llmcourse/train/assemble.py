@@ -59,10 +59,10 @@ def build_objective(settings: Settings, tokenizer: Tokenizer) -> Objective:
             return PermutationLM(vocabulary, predict=task.predict)
         case "span-corruption":
             context = settings.model.context_length
-            return SpanCorruption(vocabulary, context, rate=rate, mean_span=task.mean_span)
+            return SpanCorruption(vocabulary, context, mask_rate=rate, mean_span=task.mean_span)
         case "denoising":
             rate = DENOISING_RATE if task.rate is None else task.rate
-            return TextInfilling(vocabulary, rate=rate, mean_span=task.mean_span)
+            return TextInfilling(vocabulary, mask_rate=rate, mean_span=task.mean_span)
         case "contrastive":
             if task.views == "dropout" and not settings.model.dropout:
                 raise UserError(
@@ -70,7 +70,7 @@ def build_objective(settings: Settings, tokenizer: Tokenizer) -> Objective:
                     "add --model.dropout 0.1, or choose --task.views crop"
                 )
             return Contrastive(vocabulary, temperature=task.temperature, views=task.views)
-    masking = MaskedLM(vocabulary, rate=rate, unit=task.unit, mean_span=task.mean_span)
+    masking = MaskedLM(vocabulary, mask_rate=rate, unit=task.unit, mean_span=task.mean_span)
     if settings.objective == "mlm":
         return masking
     kind = "nsp" if settings.objective.endswith("nsp") else "sop"

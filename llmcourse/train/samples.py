@@ -10,7 +10,7 @@ from torch import Tensor
 
 from llmcourse.generate.decode import generate
 from llmcourse.generate.sampling import apply_temperature, sample, top_k
-from llmcourse.generate.seq2seq import translate
+from llmcourse.generate.seq2seq import generate_from_source
 from llmcourse.models.encoder_decoder import EncoderDecoder
 from llmcourse.models.gpt import GPT
 from llmcourse.objectives.base import IGNORE, Batch, Objective
@@ -53,7 +53,7 @@ def _write(model: GPT, tokenizer: Tokenizer, settings: Settings, step: int) -> s
         model,
         prompt,
         max_new_tokens=settings.sample_tokens,
-        pick=lambda logits: sample(top_k(apply_temperature(logits, 0.8), 40), generator),
+        sampler=lambda logits: sample(top_k(apply_temperature(logits, 0.8), 40), generator),
         stop_ids=(tokenizer.eot_id,),
     )
     return settings.prompt + tokenizer.decode([int(token) for token in tokens])
@@ -97,7 +97,7 @@ def _restore(
     """A damaged text, and what the model writes having read it."""
     device = next(model.parameters()).device
     one = batch.rows(slice(0, 1), device)
-    written = translate(
+    written = generate_from_source(
         model,
         one.extras["source"],
         start_id=int(one.ids[0, 0]),

@@ -84,7 +84,7 @@ def mask_explorer(tokenizer: Tokenizer, text: str) -> Explorer:
     vocabulary, tokens = Vocabulary.of(tokenizer), torch.tensor(ids)
 
     def draw(percent: int, unit: Any, seed: int) -> Figure:
-        objective = MaskedLM(vocabulary, rate=percent / 100, unit=unit)
+        objective = MaskedLM(vocabulary, mask_rate=percent / 100, unit=unit)
         return hidden_tokens(objective, tokens, labels, seed=seed)
 
     return Explorer(draw, percent=slider(15, 5, 60), unit=choice(UNITS), seed=slider(0, 0, 20))

@@ -12,11 +12,11 @@ from llmcourse.cleaning.quality import (
     GOPHER,
     QualityRules,
     complaint,
-    garbage_share,
+    garbage_fraction,
     measure,
-    repeated_line_shares,
-    repeated_ngram_shares,
-    top_ngram_shares,
+    repeated_line_fractions,
+    repeated_ngram_fractions,
+    top_ngram_fractions,
 )
 
 STORY = (
@@ -122,19 +122,19 @@ def test_chinese_has_no_word_length_and_no_stop_words():
 
 
 def test_repeated_lines_by_hand():
-    assert repeated_line_shares(["ab", "cdef", "ab ", "ab"]) == (0.5, pytest.approx(4 / 10))
-    assert repeated_line_shares([]) == (0, 0)
+    assert repeated_line_fractions(["ab", "cdef", "ab ", "ab"]) == (0.5, pytest.approx(4 / 10))
+    assert repeated_line_fractions([]) == (0, 0)
 
 
 def test_top_ngrams_by_hand():
     """`a b` comes twice: 2 times 2 of 8 characters; no three words do."""
     ids, lengths = small("a b c a b ddd")
-    assert top_ngram_shares(ids, lengths, (2, 3)) == (0.5, 0.0)
+    assert top_ngram_fractions(ids, lengths, (2, 3)) == (0.5, 0.0)
 
 
 def test_of_equally_frequent_pairs_the_longest_counts():
     ids, lengths = small("a b longest pair x a b y longest pair")
-    assert top_ngram_shares(ids, lengths, (2,)) == (pytest.approx(2 * 11 / lengths.sum()),)
+    assert top_ngram_fractions(ids, lengths, (2,)) == (pytest.approx(2 * 11 / lengths.sum()),)
 
 
 @given(st.lists(st.sampled_from(["a", "bb", "ccc"]), max_size=40), st.integers(1, 6))
@@ -149,15 +149,15 @@ def test_repeated_ngrams_against_the_definition(units, n):
     total = sum(map(len, units))
     expected = sum(len(units[at]) for at in marked) / total if total else 0.0
     ids, lengths = small(" ".join(units))
-    assert repeated_ngram_shares(ids, lengths, (n,))[0] == pytest.approx(expected)
-    both = repeated_ngram_shares(ids, lengths, (n, n + 1))
-    assert both[1] == repeated_ngram_shares(ids, lengths, (n + 1,))[0]
+    assert repeated_ngram_fractions(ids, lengths, (n,))[0] == pytest.approx(expected)
+    both = repeated_ngram_fractions(ids, lengths, (n, n + 1))
+    assert both[1] == repeated_ngram_fractions(ids, lengths, (n + 1,))[0]
 
 
 def test_garbage_is_counted_before_it_is_cleaned():
-    assert garbage_share("ab\0\ufffd") == 0.5
-    assert garbage_share("tabs\t and\r\n lines\n") == 0
-    assert garbage_share("") == 0
+    assert garbage_fraction("ab\0\ufffd") == 0.5
+    assert garbage_fraction("tabs\t and\r\n lines\n") == 0
+    assert garbage_fraction("") == 0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from transformers import AutoModelForSeq2SeqLM, T5ForConditionalGeneration
 from llmcourse.errors import UserError
 from llmcourse.export.huggingface import choose_format, from_huggingface, to_huggingface
 from llmcourse.export.huggingface_t5 import FEED_FORWARDS, from_t5_state, t5_state
-from llmcourse.generate.seq2seq import translate
+from llmcourse.generate.seq2seq import generate_from_source
 from llmcourse.models.encoder_decoder import EncoderDecoder, original_recipe, t5_recipe
 from llmcourse.models.files import unique_state
 from llmcourse.nn.masks import padding
@@ -180,7 +180,7 @@ def test_it_writes_what_theirs_writes(tmp_path):
     start = {"do_sample": False, "decoder_start_token_id": 0, "pad_token_id": 0}
     stop = int(theirs.generate(source, max_new_tokens=6, eos_token_id=None, **start)[0, 3])
     written = theirs.generate(source, max_new_tokens=6, eos_token_id=stop, **start)
-    mine = translate(ours, source, start_id=0, stop_id=stop, max_new_tokens=6)
+    mine = generate_from_source(ours, source, start_id=0, stop_id=stop, max_new_tokens=6)
     assert len(mine[0]) <= 2
     for row, wanted in zip(mine, written.tolist(), strict=True):
         ended = wanted.index(stop) if stop in wanted else len(wanted)

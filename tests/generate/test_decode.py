@@ -56,8 +56,8 @@ def test_cached_decoding_is_the_naive_one_token_for_token(model, length):
     """Far beyond the context, so that the window slides; the scores agree, not the tokens alone."""
     ids = torch.randint(VOCAB, (3, length), generator=torch.Generator().manual_seed(length))
     cached, naive = Watch(), Watch()
-    with_cache = tokens(model, ids, 15, pick=cached)
-    without = tokens(model, ids, 15, pick=naive, use_cache=False)
+    with_cache = tokens(model, ids, 15, sampler=cached)
+    without = tokens(model, ids, 15, sampler=naive, use_cache=False)
     assert torch.equal(with_cache, without)
     torch.testing.assert_close(
         torch.stack(cached.scores), torch.stack(naive.scores), rtol=1e-10, atol=1e-10
@@ -67,7 +67,7 @@ def test_cached_decoding_is_the_naive_one_token_for_token(model, length):
 
 def test_the_naive_way_is_what_the_definition_says(model, prompt):
     ids = prompt
-    for token in generate(model, prompt, max_new_tokens=9, pick=greedy, use_cache=False):
+    for token in generate(model, prompt, max_new_tokens=9, sampler=greedy, use_cache=False):
         expected = model(ids[:, -CONTEXT:]).logits[:, -1].argmax(-1)
         assert torch.equal(token, expected)
         ids = torch.cat([ids, token[:, None]], dim=1)
@@ -78,38 +78,38 @@ def test_the_cache_reads_only_what_is_new(model, prompt):
     hook = model.token_embedding.register_forward_pre_hook(
         lambda module, args: read.append(args[0].size(1))
     )
-    tokens(model, prompt, 8, pick=greedy)
+    tokens(model, prompt, 8, sampler=greedy)
     hook.remove()
     assert read == [4, 1, 1, 1, 1, CONTEXT, CONTEXT, CONTEXT]
 
 
 def test_a_batch_is_its_rows(model, prompt):
-    together = tokens(model, prompt, 7, pick=greedy)
+    together = tokens(model, prompt, 7, sampler=greedy)
     for row in range(len(prompt)):
-        alone = tokens(model, prompt[row : row + 1], 7, pick=greedy)
+        alone = tokens(model, prompt[row : row + 1], 7, sampler=greedy)
         assert torch.equal(alone[0], together[row])
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
 def test_it_stops_before_the_token_that_ends_the_row(model, prompt, use_cache):
-    row = tokens(model, prompt[:1], 12, pick=greedy)[0].tolist()
+    row = tokens(model, prompt[:1], 12, sampler=greedy)[0].tolist()
     stop = row[5]
-    options = {"pick": greedy, "use_cache": use_cache, "stop_ids": (stop, VOCAB)}
+    options = {"sampler": greedy, "use_cache": use_cache, "stop_ids": (stop, VOCAB)}
     found = [int(t) for t in generate(model, prompt[:1], max_new_tokens=12, **options)]
     assert found == row[: row.index(stop)]
 
 
 def test_it_stops_when_the_last_row_has_ended(model, prompt):
     script = iter(torch.tensor([[1, 2, 1], [9, 2, 1], [1, 2, 8], [1, 2, 1], [1, 9, 1], [1, 1, 1]]))
-    found = tokens(model, prompt, 6, pick=lambda logits: next(script), stop_ids=(8, 9))
+    found = tokens(model, prompt, 6, sampler=lambda logits: next(script), stop_ids=(8, 9))
     assert found.T.tolist() == [[1, 2, 1], [9, 2, 1], [1, 2, 8], [1, 2, 1]]
 
 
 def test_the_same_seed_writes_the_same_text(model, prompt):
     def draw(seed, **options):
         generator = torch.Generator().manual_seed(seed)
-        pick = lambda logits: sample(top_k(apply_temperature(logits, 0.9), 5), generator)  # noqa: E731
-        return tokens(model, prompt, 12, pick=pick, **options)
+        draw = lambda logits: sample(top_k(apply_temperature(logits, 0.9), 5), generator)  # noqa: E731
+        return tokens(model, prompt, 12, sampler=draw, **options)
 
     assert torch.equal(draw(0), draw(0))
     assert torch.equal(draw(0), draw(0, use_cache=False))
@@ -118,12 +118,12 @@ def test_the_same_seed_writes_the_same_text(model, prompt):
 
 def test_it_is_lazy_leaves_the_prompt_alone_and_keeps_no_gradients(model, prompt):
     before = prompt.clone()
-    stream = generate(model, prompt, max_new_tokens=10**9, pick=greedy)
+    stream = generate(model, prompt, max_new_tokens=10**9, sampler=greedy)
     token = next(stream)
     assert token.shape == (3,)
     assert torch.equal(prompt, before)
     watch = Watch()
-    tokens(model, prompt, 2, pick=watch)
+    tokens(model, prompt, 2, sampler=watch)
     assert not any(scores.requires_grad for scores in watch.scores)
     assert list(generate(model, prompt, max_new_tokens=0)) == []
 

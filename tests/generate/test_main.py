@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from llmcourse.generate.__main__ import Options, chooser, main, write
+from llmcourse.generate.__main__ import Options, main, token_sampler, write
 from llmcourse.models.bert import BERT, bert_recipe
 from llmcourse.models.files import save_model
 from llmcourse.models.gpt import GPT, modern_recipe
@@ -65,16 +65,18 @@ def test_every_option_has_an_effect_on_the_choice(run):
 
 
 def test_the_penalty_sees_what_was_written_and_the_prompt():
-    pick = chooser(Options(run=Path(), greedy=True, repetition_penalty=10.0), torch.tensor([[3]]))
+    draw = token_sampler(
+        Options(run=Path(), greedy=True, repetition_penalty=10.0), torch.tensor([[3]])
+    )
     scores = torch.tensor([[1.0, 2.0, 3.0, 9.0]])
-    assert [int(pick(scores)) for _ in range(4)] == [2, 1, 0, 3]
+    assert [int(draw(scores)) for _ in range(4)] == [2, 1, 0, 3]
 
 
 def test_it_ends_with_the_document(run, monkeypatch):
     eot = ByteTokenizer().eot_id
     script = iter([72, 105, eot, 33])
     monkeypatch.setattr(
-        "llmcourse.generate.__main__.chooser",
+        "llmcourse.generate.__main__.token_sampler",
         lambda options, ids: lambda logits: torch.tensor([next(script)]),
     )
     assert text(run) == "Hi"
@@ -82,7 +84,7 @@ def test_it_ends_with_the_document(run, monkeypatch):
 
 def test_half_a_character_at_the_end_is_no_crash(run, monkeypatch):
     monkeypatch.setattr(
-        "llmcourse.generate.__main__.chooser",
+        "llmcourse.generate.__main__.token_sampler",
         lambda options, ids: lambda logits: torch.tensor([0xC3]),
     )
     assert text(run, max_new_tokens=1) == "\ufffd"

@@ -4,7 +4,7 @@ import torch
 from llmcourse.errors import UserError
 from llmcourse.generate.decode import generate
 from llmcourse.generate.sampling import greedy, sample
-from llmcourse.generate.seq2seq import Writer, translate
+from llmcourse.generate.seq2seq import EncodedSource, generate_from_source
 from llmcourse.models.encoder_decoder import (
     EncoderDecoder,
     modern_encoder_decoder_recipe,
@@ -51,22 +51,21 @@ def until(row, stop):
     return row[: row.index(stop)] if stop in row else row
 
 
-@pytest.mark.parametrize("use_cache", [True, False])
 @pytest.mark.parametrize("n", [1, C - 1, C + 5])  # the last lets the window of the target slide
-def test_every_row_is_what_it_would_be_alone(model, source, n, use_cache):
+def test_every_row_is_what_it_would_be_alone(model, source, n):
     """Rows end at different times; one never does."""
     wanted = [naive(model, row, n) for row in source]
     stop = wanted[0][n // 2]
-    options = {"start_id": START, "max_new_tokens": n, "use_cache": use_cache}
-    written = translate(model, source, stop_id=stop, **options)
+    options = {"start_id": START, "max_new_tokens": n}
+    written = generate_from_source(model, source, stop_id=stop, **options)
     assert written == [until(row, stop) for row in wanted]
     assert len(written[0]) <= n // 2
-    assert translate(model, source, stop_id=V, **options) == wanted
+    assert generate_from_source(model, source, stop_id=V, **options) == wanted
 
 
 def test_padding_of_the_source_is_invisible(model, source):
     lengths = torch.tensor([6, 2, 4, 1, 3])
-    written = translate(
+    written = generate_from_source(
         model,
         source,
         source_mask=padding(lengths, S),
@@ -84,7 +83,9 @@ def test_it_stops_when_the_last_row_has(model, source):
     model.decoder.register_forward_hook(lambda *_: calls.append(1))
     first = [naive(model, row, 1)[0] for row in source[:1]]
     calls.clear()
-    one = translate(model, source[:1], start_id=START, stop_id=first[0], max_new_tokens=C)
+    one = generate_from_source(
+        model, source[:1], start_id=START, stop_id=first[0], max_new_tokens=C
+    )
     assert (one, len(calls)) == ([[]], 1)
 
 
@@ -93,40 +94,42 @@ def test_the_source_is_read_once(model, source):
     model.encoder.register_forward_hook(lambda *_: calls.append("encoder"))
     for block in model.decoder.blocks:
         block.cross_attention.k_proj.register_forward_hook(lambda *_: calls.append("keys"))
-    translate(model, source, start_id=START, stop_id=V, max_new_tokens=C)
+    generate_from_source(model, source, start_id=START, stop_id=V, max_new_tokens=C)
     assert calls == ["encoder"] + ["keys"] * model.config.decoder_layers
 
 
 def test_it_samples_too(model, source):
-    """With one's own way to pick, and its generator."""
+    """With one's own sampler, and its generator."""
 
     def write(seed):
         generator = torch.Generator().manual_seed(seed)
-        return translate(
+        return generate_from_source(
             model,
             source,
             start_id=START,
             stop_id=V,
             max_new_tokens=C,
-            pick=lambda logits: sample(logits, generator),
+            sampler=lambda logits: sample(logits, generator),
         )
 
     assert write(1) == write(1) != write(2)
 
 
-def test_a_writer_is_a_model_of_the_target(model, source):
+def test_a_source_that_was_read_makes_a_model_of_the_target(model, source):
     """What `generate` sees: scores of the target's next token, as the whole model's."""
     ids = torch.randint(V, (5, 4), generator=torch.Generator().manual_seed(2))
-    writer = Writer(model, source)
+    encoded = EncodedSource(model, source)
     with torch.no_grad():
         torch.testing.assert_close(
-            writer(ids).logits, model(source, ids).logits, rtol=0, atol=1e-10
+            encoded(ids).logits, model(source, ids).logits, rtol=0, atol=1e-10
         )
-    tokens = list(generate(writer, ids, max_new_tokens=2, pick=greedy))
+    tokens = list(generate(encoded, ids, max_new_tokens=2, sampler=greedy))
     assert len(tokens) == 2
     assert tokens[0].shape == (5,)
 
 
 def test_a_source_that_is_too_long(model):
     with pytest.raises(UserError, match="9 tokens do not fit into the context_length of 8"):
-        translate(model, torch.zeros(1, C + 1).long(), start_id=START, stop_id=V, max_new_tokens=1)
+        generate_from_source(
+            model, torch.zeros(1, C + 1).long(), start_id=START, stop_id=V, max_new_tokens=1
+        )

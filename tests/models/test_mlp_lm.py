@@ -62,7 +62,7 @@ def test_it_learns_what_no_pair_of_words_tells():
         objective.loss(mlp(batch.ids), batch).total.backward()
         optimizer.step()
     assert torch.equal(mlp(pairs).logits[:, -1].argmax(-1), rows[:, 2])
-    written = generate(mlp, pairs, max_new_tokens=1, pick=greedy)
+    written = generate(mlp, pairs, max_new_tokens=1, sampler=greedy)
     assert torch.equal(next(written), rows[:, 2])
 
 

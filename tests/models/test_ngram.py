@@ -354,7 +354,7 @@ def test_without_smoothing_the_perplexity_is_infinite():
 
 def test_it_writes_like_any_model():
     model = NGram(counts_of([[0, 1, 2, 3, 4, 5]], order=2))
-    tokens = generate(model, torch.tensor([[0]]), max_new_tokens=4, pick=greedy)
+    tokens = generate(model, torch.tensor([[0]]), max_new_tokens=4, sampler=greedy)
     assert [token.item() for token in tokens] == [1, 2, 3, 4]
     assert model.config.context_length == 1
     assert NGram(counts_of(), order=1).config.context_length == 1

@@ -64,7 +64,7 @@ def test_writing_with_a_cache_is_writing_without(cell, context_length):
     """Also where the text grows out of the window: the cache is then filled afresh."""
     ours, start = model(cell=cell, context_length=context_length), torch.randint(13, (2, 3))
     written = [
-        torch.stack([*generate(ours, start, max_new_tokens=9, pick=greedy, use_cache=use)])
+        torch.stack([*generate(ours, start, max_new_tokens=9, sampler=greedy, use_cache=use)])
         for use in (True, False)
     ]
     assert torch.equal(*written)

@@ -90,7 +90,7 @@ def test_a_decoders_block_equals_the_library(residual):
         tgt_mask=~masks.causal(5),
         memory_key_padding_mask=~masks.padding(lengths, 7)[:, 0, 0],
     )
-    close(ours(hidden, memory, is_causal=True, memory_mask=masks.padding(lengths, 7)), wanted)
+    close(ours(hidden, memory, memory_mask=masks.padding(lengths, 7)), wanted)
 
 
 @pytest.mark.parametrize("residual", RESIDUALS)
@@ -98,8 +98,8 @@ def test_a_decoders_block_goes_on_from_its_caches(residual):
     ours = scattered(decoder_block(residual=residual))
     hidden, memory = torch.randn(2, 5, D).double(), torch.randn(2, 7, D).double()
     caches = {"cache": KVCache(2), "memory_cache": KVCache(2), "layer": 1}
-    parts = [ours(x, memory, is_causal=True, **caches) for x in hidden.split([2, 1, 1, 1], dim=1)]
-    close(torch.cat(parts, dim=1), ours(hidden, memory, is_causal=True))
+    parts = [ours(x, memory, **caches) for x in hidden.split([2, 1, 1, 1], dim=1)]
+    close(torch.cat(parts, dim=1), ours(hidden, memory))
     assert caches["cache"].length_of(1) == 5
     assert caches["memory_cache"].length_of(1) == 7
 

@@ -17,11 +17,11 @@ def test_the_same_seed_gives_the_librarys_numbers(p):
     torch.testing.assert_close(ours, F.dropout(x, p), rtol=1e-12, atol=0)
 
 
-def test_shares_and_mean_lie_within_binomial_bounds():
+def test_fractions_and_mean_lie_within_binomial_bounds():
     n, p = 200_000, 0.3
     dropped = dropout(torch.ones(n), p, torch.Generator().manual_seed(0))
-    share = (dropped == 0).float().mean().item()
-    assert abs(share - p) < 5 * math.sqrt(p * (1 - p) / n)
+    fraction = (dropped == 0).float().mean().item()
+    assert abs(fraction - p) < 5 * math.sqrt(p * (1 - p) / n)
     assert abs(dropped.mean().item() - 1) < 5 * math.sqrt(p / (1 - p) / n)
     assert set(dropped.tolist()) == {0.0, torch.tensor(1 / 0.7).item()}
 
@@ -35,6 +35,6 @@ def test_a_dropped_number_sends_nothing_back():
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, math.nan])
-def test_a_share_that_is_none(p):
-    with pytest.raises(UserError, match="share that is dropped"):
+def test_a_fraction_that_is_none(p):
+    with pytest.raises(UserError, match="fraction that is dropped"):
         dropout(torch.ones(2), p)

@@ -98,18 +98,18 @@ class TestLoss:
         assert cut < whole - 0.1
 
     def test_a_low_temperature_looks_at_the_nearest(self, batch):
-        """The gradient on each wrong text, at two temperatures: the nearest one's share grows."""
+        """The gradient on each wrong text, at two temperatures: the nearest's fraction grows."""
         anchors = torch.tensor([[1.0, 0.0, 0.0]]).expand(5, 3).clone()
         angles = torch.tensor([0.2, 0.4, 0.8, 1.2, 1.6])
         others = torch.stack([angles.cos(), angles.sin(), torch.zeros(5)], dim=1).requires_grad_()
-        shares = []
+        fractions = []
         for temperature in (1.0, 0.05):
             objective = Contrastive(VOCABULARY, temperature)
             loss = objective.loss(output_of(anchors[:1], others), batch.rows(slice(1)))
             (gradient,) = torch.autograd.grad(loss.total, others)
             pushes = gradient[1:].norm(dim=1)
-            shares.append((pushes[0] / pushes.sum()).item())
-        assert shares[0] < 0.3 < 0.7 < shares[1]
+            fractions.append((pushes[0] / pushes.sum()).item())
+        assert fractions[0] < 0.3 < 0.7 < fractions[1]
 
     def test_half_precision_is_compared_in_single(self, vectors, batch):
         loss = Contrastive(VOCABULARY).loss(output_of(*vectors.to(torch.bfloat16)), batch)
@@ -150,13 +150,13 @@ class TestDropoutViews:
         ]
 
 
-def naive_crop(row, share, starts):
+def naive_crop(row, fraction, starts):
     """One row, token by token; `starts` gives the draw."""
     text = [index for index, token in enumerate(row) if token != END]
     if not text:
         return []
     begin, end = text[0], text[-1] + 1
-    kept = math.ceil((end - begin) * share)
+    kept = math.ceil((end - begin) * fraction)
     start = begin + starts.pop(0)
     assert start + kept <= end
     return row[start : start + kept]
@@ -186,8 +186,8 @@ class TestCrops:
             found.add(tuple(crop.tokens[0].tolist()))
         assert found == {(1, 2, END), (2, 3, END), (3, 4, END)}
 
-    @pytest.mark.parametrize("share", [0.1, 0.5, 0.7, 1.0])
-    def test_crops_are_the_naive_ones(self, share):
+    @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.7, 1.0])
+    def test_crops_are_the_naive_ones(self, fraction):
         tokens = tokens_of(8, 11)
         tokens[0, 6:] = END
         tokens[1, :4] = END
@@ -195,11 +195,11 @@ class TestCrops:
         tokens[3] = END
         tokens[4, 1:] = END
         draws = Starts(0)
-        crop = draw_crop(tokens, tokens != END, share, END, draws)
-        assert crop.tokens.shape == (8, math.ceil(11 * share))
+        crop = draw_crop(tokens, tokens != END, fraction, END, draws)
+        assert crop.tokens.shape == (8, math.ceil(11 * fraction))
         (starts,) = draws.drawn
         for row in range(8):
-            wanted = naive_crop(tokens[row].tolist(), share, [int(starts[row])])
+            wanted = naive_crop(tokens[row].tolist(), fraction, [int(starts[row])])
             shown = crop.tokens[row].tolist()
             assert shown[: len(wanted)] == wanted
             assert all(token == END for token in shown[len(wanted) :])

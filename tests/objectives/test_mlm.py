@@ -42,9 +42,9 @@ def tokens():
     return torch.from_numpy(seed(1).integers(V, size=(400, 200)))
 
 
-def within(share, expected, n):
-    """Whether a share of `n` draws is within five standard deviations of what is expected."""
-    return abs(share - expected) < 5 * math.sqrt(expected * (1 - expected) / n)
+def within(fraction, expected, n):
+    """Whether a fraction of `n` draws is within five standard deviations of what is expected."""
+    return abs(fraction - expected) < 5 * math.sqrt(expected * (1 - expected) / n)
 
 
 class TestByHand:
@@ -80,7 +80,7 @@ class TestByHand:
         """All bytes of a word, or none; what it becomes is decided once."""
         vocabulary, _ = tinytown_rows()
         tokens = torch.tensor([list(b"Ann had a cat. It sat.")])
-        masking = MaskedLM(vocabulary, rate=0.5, unit="word", replace=(1, 0, 0))
+        masking = MaskedLM(vocabulary, mask_rate=0.5, unit="word", replace=(1, 0, 0))
         seen = {
             "".join("_" if token == masking.mask_id else chr(token) for token in row)
             for row in (masking.prepare(tokens, seed(i)).ids[0].tolist() for i in range(300))
@@ -112,7 +112,7 @@ class TestNaiveTwins:
 
     def test_choice_of_spans(self, some):
         vocabulary, rows = some
-        chosen = MaskedLM(vocabulary, unit="span", rate=0.3).choose(rows, seed())
+        chosen = MaskedLM(vocabulary, unit="span", mask_rate=0.3).choose(rows, seed())
         rng = seed()
         for row, numbers, ours in zip(rows, vocabulary.words(rows), chosen, strict=True):
             text, numbers = (~vocabulary.is_special[row]).tolist(), numbers.tolist()
@@ -135,7 +135,7 @@ class TestNaiveTwins:
     @pytest.mark.parametrize("unit", UNITS)
     def test_corruption(self, unit, some):
         vocabulary, rows = some
-        masking = MaskedLM(vocabulary, unit=unit, rate=0.4, replace=(0.5, 0.3, 0.2))
+        masking = MaskedLM(vocabulary, unit=unit, mask_rate=0.4, replace=(0.5, 0.3, 0.2))
         chosen = masking.choose(rows, seed(1))
         corrupted = masking.corrupt(rows, chosen, seed())
         rng = seed()
@@ -190,7 +190,7 @@ class TestManyDraws:
     def test_the_lengths_of_spans(self, mean):
         """Geometric, clipped; of a row so long that spans rarely touch."""
         rows = torch.full((40, 6000), 5)
-        chosen = MaskedLM(PLAIN, rate=0.01, unit="span", mean_span=mean).choose(rows, seed())
+        chosen = MaskedLM(PLAIN, mask_rate=0.01, unit="span", mean_span=mean).choose(rows, seed())
         lengths = [
             len(list(run)) for row in chosen.tolist() for hid, run in itertools.groupby(row) if hid
         ]
@@ -198,11 +198,11 @@ class TestManyDraws:
         exact = {n: p * (1 - p) ** (n - 1) for n in range(1, longest)}
         exact[longest] = 1 - sum(exact.values())
         touching = 0.03  # spans that meet, and those that are cut
-        for n, share in exact.items():
+        for n, fraction in exact.items():
             counted = np.mean(np.array(lengths) == n)
-            spread = math.sqrt(share * (1 - share) / len(lengths))
-            assert abs(counted - share) < 5 * spread + touching
-        expected = sum(n * share for n, share in exact.items())
+            spread = math.sqrt(fraction * (1 - fraction) / len(lengths))
+            assert abs(counted - fraction) < 5 * spread + touching
+        expected = sum(n * fraction for n, fraction in exact.items())
         assert np.mean(lengths) == pytest.approx(expected, rel=0.12)
 
     def test_80_10_10(self, tokens):
@@ -258,13 +258,13 @@ class TestPure:
     def test_only_what_may_be_chosen_is(self, unit):
         vocabulary, rows = tinytown_rows()
         text = torch.from_numpy(seed(5).random(rows.shape) < 0.4)
-        chosen = MaskedLM(vocabulary, rate=0.9, unit=unit).choose(rows, seed(), text)
+        chosen = MaskedLM(vocabulary, mask_rate=0.9, unit=unit).choose(rows, seed(), text)
         assert not chosen[~text].any()
         assert chosen[text].double().mean() > 0.8
 
     @pytest.mark.parametrize("unit", UNITS)
     def test_rate_1_hides_all_text(self, unit, tokens):
-        chosen = MaskedLM(PLAIN, rate=1.0, unit=unit).choose(tokens[:20], seed())
+        chosen = MaskedLM(PLAIN, mask_rate=1.0, unit=unit).choose(tokens[:20], seed())
         assert torch.equal(chosen, tokens[:20] != SPECIAL)
 
     @pytest.mark.parametrize("unit", UNITS)
@@ -277,12 +277,12 @@ class TestPure:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"rate": 0.0}, "rate=0.0 must be above 0 and at most 1"),
-            ({"rate": 1.5}, "rate=1.5 must be above 0 and at most 1"),
+            ({"mask_rate": 0.0}, "mask_rate=0.0 must be above 0 and at most 1"),
+            ({"mask_rate": 1.5}, "mask_rate=1.5 must be above 0 and at most 1"),
             ({"unit": "words"}, "unknown unit='words'.*word"),
             ({"mean_span": 0.5}, "mean_span=0.5 must be at least 1"),
-            ({"replace": (0.8, 0.1, 0.2)}, "must be three shares that add up to 1"),
-            ({"replace": (1.1, -0.1, 0.0)}, "must be three shares that add up to 1"),
+            ({"replace": (0.8, 0.1, 0.2)}, "must be three fractions that add up to 1"),
+            ({"replace": (1.1, -0.1, 0.0)}, "must be three fractions that add up to 1"),
         ],
     )
     def test_bad_settings(self, settings, message):

@@ -307,7 +307,7 @@ class TestHiding:
     def test_only_text_is_hidden(self, unit):
         """Never [CLS] or [SEP], the padding or the end of a document; and its share is kept."""
         _, vocabulary, rows = tinytown_rows()
-        masking = MaskedLM(vocabulary, rate=0.3, unit=unit)
+        masking = MaskedLM(vocabulary, mask_rate=0.3, unit=unit)
         plain = SentencePairs(vocabulary, "sop").prepare(rows, seed(2))
         batch = SentencePairs(vocabulary, "sop", masking).prepare(rows, seed(2))
         hidden = batch.targets != IGNORE
@@ -328,7 +328,7 @@ class TestHiding:
         vocabulary = Vocabulary(
             **{**vars(vocabulary), "ends_sentence": torch.arange(300) == ord(".")}
         )
-        task = SentencePairs(vocabulary, "sop", MaskedLM(vocabulary, rate=1.0))
+        task = SentencePairs(vocabulary, "sop", MaskedLM(vocabulary, mask_rate=1.0))
         batch = task.prepare(tokens, seed())
         shown = batch.extras["mask"][0, 0, 0]
         assert not shown.all()

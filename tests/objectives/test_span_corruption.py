@@ -173,8 +173,8 @@ class TestSpans:
         assert seen is not None
 
     def test_bad_settings(self):
-        with pytest.raises(UserError, match=r"rate=1\.0 must lie between 0 and 1"):
-            SpanCorruption(PLAIN, 48, rate=1.0)
+        with pytest.raises(UserError, match=r"mask_rate=1\.0 must lie between 0 and 1"):
+            SpanCorruption(PLAIN, 48, mask_rate=1.0)
         with pytest.raises(UserError, match=r"mean_span=0\.5 must be at least 1"):
             SpanCorruption(PLAIN, 48, mean_span=0.5)
         with pytest.raises(UserError, match="context_length=2 is too short"):

@@ -177,7 +177,7 @@ class TestTextInfilling:
     def test_a_storys_sentences(self):
         """In bytes, and with next to nothing hidden: the same sentences in another order."""
         tokenizer = ByteTokenizer()
-        objective = TextInfilling(Vocabulary.of(tokenizer), rate=1e-9)
+        objective = TextInfilling(Vocabulary.of(tokenizer), mask_rate=1e-9)
         text = "Tom had a cat. It cost 3.50 in all. Why not? He was glad."
         sentences = ["Tom had a cat.", "It cost 3.50 in all.", "Why not?", "He was glad."]
         draws, found = rng(), set()
@@ -232,7 +232,7 @@ class TestTextInfilling:
         assert same.tolist() == [t <= 8 for t in range(20)]
 
     def test_bad_settings(self):
-        with pytest.raises(UserError, match=r"rate=0 must lie between 0 and 1"):
-            TextInfilling(PLAIN, rate=0)
+        with pytest.raises(UserError, match=r"mask_rate=0 must lie between 0 and 1"):
+            TextInfilling(PLAIN, mask_rate=0)
         with pytest.raises(UserError, match=r"mean_span=0 must be at least 1"):
             TextInfilling(PLAIN, mean_span=0)

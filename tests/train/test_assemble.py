@@ -24,8 +24,8 @@ def built(tmp_path, **changes):
     ("objective", "rate"), [("mlm", 0.15), ("span-corruption", 0.15), ("denoising", 0.3)]
 )
 def test_each_task_hides_its_usual_share_unless_told(objective, rate, tmp_path):
-    assert built(tmp_path, objective=objective)[0].rate == rate
-    assert built(tmp_path, objective=objective, task__rate=0.4)[0].rate == 0.4
+    assert built(tmp_path, objective=objective)[0].mask_rate == rate
+    assert built(tmp_path, objective=objective, task__rate=0.4)[0].mask_rate == 0.4
 
 
 def test_settings_reach_the_task(tmp_path):

@@ -25,7 +25,7 @@ def test_what_became_of_each_token():
 
 
 def test_hidden_tokens_are_drawn_as_they_were_hidden():
-    objective = MaskedLM(Vocabulary.plain(20), rate=0.5, replace=(0.5, 0.0, 0.5))
+    objective = MaskedLM(Vocabulary.plain(20), mask_rate=0.5, replace=(0.5, 0.0, 0.5))
     drawn = pictures.hidden_tokens(objective, torch.arange(12), list("abcdefghijkl"), n=6)
     ax = drawn.axes[0]
     fate = cells(ax)

@@ -592,7 +592,7 @@ def decoder_block(
     """A pre-norm block that looks back, looks at `memory`, and thinks; from its parts."""
     norm1, norm2, norm3 = norms
     whole = DecoderBlock(norm1, attention, norm2, cross_attention, norm3, mlp)
-    return whole(hidden, memory, is_causal=True)
+    return whole(hidden, memory)
 
 
 @decoder_block.cases

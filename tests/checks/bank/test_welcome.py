@@ -52,7 +52,7 @@ def test_write_is_greedy_generation():
     model = GPT(modern_recipe(**sizes)).eval()
     with torch.no_grad():
         ours = welcome.write.right(lambda ids: model(torch.tensor([ids])).logits[0, -1], [3, 1], 6)
-    theirs = generate(model, torch.tensor([[3, 1]]), max_new_tokens=6, pick=greedy)
+    theirs = generate(model, torch.tensor([[3, 1]]), max_new_tokens=6, sampler=greedy)
     assert ours == [3, 1, *(int(token) for token in theirs)]
 
 
