@@ -1,11 +1,14 @@
 """Muon: a matrix's step, made to move every direction alike. Written out.
 
-A run uses `torch.optim.Muon`; the tests prove the two equal step for step. Not here: which
-parameters are matrices in this sense (`groups.py`), and the rest, which AdamW takes (`adam.py`).
+The tests prove it equal, step for step, to `torch.optim.Muon`, which multiplies in bfloat16 on
+every device. A run uses the batched form below. Not here: which parameters are matrices in this
+sense (`groups.py`), and the rest, which AdamW takes (`adam.py`).
 Chapter 06 teaches this.
 """
 
 import math
+from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,8 +31,8 @@ EPS = 1e-7
 
 
 def orthogonalize(
-    matrix: Float[Tensor, "M N"], steps: int = 5, dtype: torch.dtype = torch.bfloat16
-) -> Float[Tensor, "M N"]:
+    matrix: Float[Tensor, "*n M N"], steps: int = 5, dtype: torch.dtype | None = None
+) -> Float[Tensor, "*n M N"]:
     """Orthogonalise a matrix: roughly `U Vᵀ` of the matrix's singular value decomposition `U S Vᵀ`.
 
     Newton-Schulz iteration: an odd polynomial of a matrix acts on its singular values alone,
@@ -42,20 +45,29 @@ def orthogonalize(
     Jordan et al., 2024 (the iteration); Björck and Bowie, 1971 (the idea).
 
     Args:
-        matrix: what to orthogonalise; zero stays zero.
+        matrix: what to orthogonalise, or a stack of such; zero stays zero.
         steps: how often to iterate.
-        dtype: the format to multiply in. Its rounding is below what five steps leave open.
+        dtype: the format to multiply in; unless given, float32 on a CPU, most of which have no
+            units for bfloat16, and elsewhere bfloat16, whose rounding is below what five steps
+            leave open.
     """
     a, b, c = COEFFICIENTS
-    wide = matrix.mT if matrix.size(0) > matrix.size(1) else matrix  # X Xᵀ is then the smaller one
-    x = wide.to(dtype)
+    if dtype is None:
+        dtype = torch.float32 if matrix.device.type == "cpu" else torch.bfloat16
+    is_tall = matrix.size(-2) > matrix.size(-1)
+    x = (matrix.mT if is_tall else matrix).to(dtype)  # wide, so that X Xᵀ is the smaller product
     # No singular value exceeds the Frobenius norm: after this all lie in [0, 1], as they must.
-    x = x / x.norm().clamp(min=EPS)
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=EPS)
     for _ in range(steps):
         gram = x @ x.mT
-        # addmm(C, A, B) = beta C + alpha A B: here a X + (b G + c G²) X with G = X Xᵀ.
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x.mT if wide is not matrix else x).to(matrix.dtype)
+        x = _multiply_add(x, _multiply_add(gram, gram, gram, b, c), x, a, 1.0)
+    return (x.mT if is_tall else x).to(matrix.dtype)
+
+
+def _multiply_add(bias: Tensor, left: Tensor, right: Tensor, beta: float, alpha: float) -> Tensor:
+    """`beta · bias + alpha · left right`, in one kernel, for one matrix or a stack."""
+    fused = torch.addmm if bias.ndim == 2 else torch.baddbmm
+    return fused(bias, left, right, beta=beta, alpha=alpha)
 
 
 class Muon(PerParameterOptimizer):
@@ -77,6 +89,7 @@ class Muon(PerParameterOptimizer):
         weight_decay: λ; a step takes the fraction `lr λ` off every weight.
         momentum: the decay rate of the mean gradient, μ.
         steps: of the iteration in `orthogonalize`.
+        dtype: the format that it multiplies in; what suits the device unless given.
 
     Raises:
         UserError: an option out of its range, or a parameter that is no matrix.
@@ -89,12 +102,14 @@ class Muon(PerParameterOptimizer):
         weight_decay: float = 0.1,
         momentum: float = 0.95,
         steps: int = 5,
+        dtype: torch.dtype | None = None,
     ) -> None:
         defaults = {
             "lr": lr,
             "weight_decay": weight_decay,
             "momentum": momentum,
             "steps": steps,
+            "dtype": dtype,
         }
         super().__init__(params, defaults)
         for group in self.param_groups:
@@ -108,13 +123,48 @@ class Muon(PerParameterOptimizer):
                     )
 
     def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        lr, momentum = group["lr"], group["momentum"]
+        update = orthogonalize(
+            self._ahead(parameter, gradient, group), group["steps"], group["dtype"]
+        )
+        self._move(parameter, update, group)
+
+    def _ahead(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+        """The mean gradient, looked ahead to as Nesterov does."""
+        momentum = group["momentum"]
         # Written with lerp, whose rounding is the library's: a last bit lost here is a whole digit
         # after the iteration in bfloat16.
-        mean = self._state(parameter, "momentum").lerp_(gradient, 1 - momentum)
-        update = orthogonalize(gradient.lerp(mean, momentum), group["steps"])
+        mean = self._state(parameter, "momentum_buffer").lerp_(gradient, 1 - momentum)
+        return gradient.lerp(mean, momentum)
+
+    def _move(self, parameter: Tensor, update: Tensor, group: dict[str, Any]) -> None:
         # The N columns of a tall U Vᵀ have length 1 and entries near 1/√M: make them 1/√N, as the
         # rows of a wide one have.
         tall = max(1, parameter.size(0) / parameter.size(1))
-        parameter.mul_(1 - lr * group["weight_decay"])
-        parameter.add_(update, alpha=-lr * math.sqrt(tall))
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        parameter.add_(update, alpha=-group["lr"] * math.sqrt(tall))
+
+
+class BatchedMuon(Muon):
+    """The same steps, all matrices of one shape orthogonalised together.
+
+    A model has a few shapes and many matrices of each, too small to keep a processor busy alone.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step for every matrix that has a gradient; returns what `closure` returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    by_shape[parameter.shape].append(parameter)
+            for parameters in by_shape.values():
+                ahead = [self._ahead(parameter, parameter.grad, group) for parameter in parameters]
+                updates = orthogonalize(torch.stack(ahead), group["steps"], group["dtype"])
+                for parameter, update in zip(parameters, updates, strict=True):
+                    self._move(parameter, update, group)
+        return loss

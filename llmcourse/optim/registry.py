@@ -46,7 +46,9 @@ _ADAMW = OptimizerEntry(
     fixed={"fused": True},
 )
 _MUON = OptimizerEntry(
-    kind="torch.optim:Muon", defaults={"matrix_lr": 2e-2, "momentum": 0.95}, state_tensors=1
+    kind="llmcourse.optim.muon:BatchedMuon",
+    defaults={"matrix_lr": 2e-2, "momentum": 0.95},
+    state_tensors=1,
 )
 
 OPTIMIZERS: dict[str, OptimizerEntry] = {

@@ -1,7 +1,7 @@
 """From settings to optimizers and schedules, by the tables in `optim/`.
 
-AdamW and Muon are the library's fast ones, which the tests prove equal, step for step, to the ones
-written out in `optim/`; the others are the written-out ones themselves.
+AdamW is the library's fast one, which the tests prove equal, step for step, to the one written out
+in `optim/`; the others are the written-out ones themselves.
 """
 
 from collections.abc import Callable

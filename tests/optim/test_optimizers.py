@@ -1,6 +1,7 @@
 """Our optimizers against the library's, step for step in float64."""
 
 import copy
+import functools
 import math
 
 import pytest
@@ -12,7 +13,7 @@ from llmcourse.models.gpt import GPT, modern_recipe
 from llmcourse.optim.adam import Adam, AdamW
 from llmcourse.optim.groups import decay_groups, split_for_muon
 from llmcourse.optim.lion import Lion
-from llmcourse.optim.muon import COEFFICIENTS, Muon, orthogonalize
+from llmcourse.optim.muon import COEFFICIENTS, BatchedMuon, Muon, orthogonalize
 from llmcourse.optim.rmsprop import RMSProp
 from llmcourse.optim.sgd import SGD
 
@@ -87,6 +88,10 @@ def pair(ours, theirs, name, **options):
     return pytest.param(lambda p: ours(p, **options), lambda p: theirs(p, **options), True, id=name)
 
 
+# The library's multiplies in bfloat16 on every device.
+HalfMuon = functools.partial(Muon, dtype=torch.bfloat16)
+HalfBatchedMuon = functools.partial(BatchedMuon, dtype=torch.bfloat16)
+
 OURS_AND_THEIRS = [
     pair(SGD, torch.optim.SGD, "sgd", lr=0.1, weight_decay=0.01),
     pair(SGD, torch.optim.SGD, "momentum", lr=0.02, momentum=0.9, weight_decay=0.01),
@@ -105,12 +110,13 @@ OURS_AND_THEIRS = [
     ),
     pytest.param(AdamW, torch.optim.AdamW, True, id="adamw, defaults"),
     pytest.param(
-        lambda p: Muon(p, lr=1e-2, weight_decay=0.3, momentum=0.9, steps=4),
+        lambda p: HalfMuon(p, lr=1e-2, weight_decay=0.3, momentum=0.9, steps=4),
         lambda p: torch.optim.Muon(p, lr=1e-2, weight_decay=0.3, momentum=0.9, ns_steps=4),
         False,
         id="muon",
     ),
-    pytest.param(Muon, torch.optim.Muon, False, id="muon, defaults"),
+    pytest.param(HalfMuon, torch.optim.Muon, False, id="muon, defaults"),
+    pytest.param(HalfBatchedMuon, torch.optim.Muon, False, id="muon, batched"),
 ]
 
 
@@ -145,7 +151,7 @@ def test_a_saved_state_goes_on_exactly(ours, theirs, bias):
         assert torch.equal(mine, other)
 
 
-@pytest.mark.parametrize("kind", [SGD, RMSProp, Adam, AdamW, Lion, Muon])
+@pytest.mark.parametrize("kind", [SGD, RMSProp, Adam, AdamW, Lion, Muon, BatchedMuon])
 def test_what_has_no_gradient_is_left_alone_and_a_closure_is_called(kind):
     seen, unseen = (nn.Parameter(torch.ones(2, 2)) for _ in range(2))
     optimizer = kind([seen, unseen], lr=0.1)
@@ -226,6 +232,19 @@ def test_each_step_is_the_quintic_on_singular_values():
     torch.testing.assert_close(result, (a * s + b * s**3 + c * s**5).diag(), **EXACT)
 
 
+def test_a_processor_multiplies_in_float32():
+    """Most processors have no units for bfloat16: there it takes thirty times as long."""
+    matrix = torch.randn(12, 7, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(orthogonalize(matrix), orthogonalize(matrix, dtype=torch.float32))
+    assert not torch.equal(orthogonalize(matrix), orthogonalize(matrix, dtype=torch.bfloat16))
+
+
+def test_a_stack_is_orthogonalized_matrix_by_matrix():
+    stack = torch.randn(3, 8, 5, generator=torch.Generator().manual_seed(0))
+    one_by_one = torch.stack([orthogonalize(matrix) for matrix in stack])
+    torch.testing.assert_close(orthogonalize(stack), one_by_one)
+
+
 def test_orthogonalize_ignores_scale_and_survives_zero():
     matrix = torch.randn(4, 6, generator=torch.Generator().manual_seed(2))
     small = orthogonalize(matrix * 1e-3, dtype=torch.float64)
@@ -280,7 +299,7 @@ def test_looking_ahead_needs_momentum():
         SGD([nn.Parameter(torch.zeros(2))], nesterov=True)
 
 
-@pytest.mark.parametrize("kind", [SGD, RMSProp, Adam, AdamW, Lion, Muon])
+@pytest.mark.parametrize("kind", [SGD, RMSProp, Adam, AdamW, Lion, Muon, BatchedMuon])
 def test_the_gradient_is_left_as_it_is(kind):
     """Whoever logs it after the step sees what the loss gave, without decay or momentum."""
     parameter = nn.Parameter(torch.ones(2, 2))
@@ -328,7 +347,9 @@ REAL = [
     pytest.param(Adam, torch.optim.Adam, {"lr": 1e-3}, id="adam"),
     pytest.param(AdamW, torch.optim.AdamW, {"lr": 1e-3, "betas": (0.9, 0.95)}, id="adamw"),
     pytest.param(Lion, SpelledLion, {"lr": 1e-4}, id="lion"),
-    pytest.param(Muon, torch.optim.Muon, {"lr": 2e-2}, id="muon"),
+    pytest.param(HalfMuon, torch.optim.Muon, {"lr": 2e-2}, id="muon"),
+    pytest.param(HalfBatchedMuon, torch.optim.Muon, {"lr": 2e-2}, id="muon, batched"),
+    pytest.param(BatchedMuon, Muon, {"lr": 2e-2}, id="muon in fp32, batched"),
 ]
 
 
@@ -341,7 +362,9 @@ def test_a_hundred_steps_of_a_gpt_with_decaying_groups(ours, theirs, options):
     twin = copy.deepcopy(model)
     optimizers = []
     for net, kind in ((model, ours), (twin, theirs)):
-        parameters = split_for_muon(net)[0] if ours is Muon else list(net.parameters())
+        parameters = (
+            split_for_muon(net)[0] if theirs in (torch.optim.Muon, Muon) else list(net.parameters())
+        )
         optimizers.append(kind(decay_groups(parameters, 0.1), **options))
     for step in range(STEPS):
         ids = torch.randint(11, (4, 9), generator=torch.Generator().manual_seed(step))
