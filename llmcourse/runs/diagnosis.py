@@ -164,12 +164,12 @@ def rate_too_low(run: RunHistory) -> str | None:
     """A loss that hardly falls, and steadily: the way is right, the steps are too small."""
     if run.unigram is None or run.first_loss <= run.unigram:
         return None
-    share = (run.first_loss - run.last_loss) / (run.first_loss - run.unigram)
-    if share > 0.6:
+    fraction = (run.first_loss - run.last_loss) / (run.first_loss - run.unigram)
+    if fraction > 0.6:
         return None
     return (
         f"the loss fell from {run.first_loss:.2f} to {run.last_loss:.2f} in {run.steps[-1]:.0f} "
-        f"steps, {max(share, 0.0):.0%} of the way to what mere frequencies give "
+        f"steps, {max(fraction, 0.0):.0%} of the way to what mere frequencies give "
         f"({run.unigram:.2f})."
     )
 
