@@ -2,7 +2,7 @@
 
 Colours come from the page's style sheet through classes (`accent`, `muted`), so that one chart fits
 a light page, a dark one and paper. Lines differ in weight and marks too, not in colour alone. Not
-here: the page (`report.py`), and the chapters' figures (`viz/`, by matplotlib).
+here: the page (`report.py`), and the chapters' pictures (`viz/`, by matplotlib).
 """
 
 import math
