@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from llmcourse.errors import UserError
-from llmcourse.models.files import Family
+from llmcourse.models.registry import Family
 
 State = dict[str, Tensor]
 

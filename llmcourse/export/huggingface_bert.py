@@ -9,7 +9,7 @@ from typing import Any
 from llmcourse.errors import UserError
 from llmcourse.export.formats import Format, State, even_heads, inverse, rename, require
 from llmcourse.models.bert import BERTConfig
-from llmcourse.models.files import FAMILIES
+from llmcourse.models.registry import FAMILIES
 
 BERT_NAMES = {
     "token_embedding": "bert.embeddings.word_embeddings",

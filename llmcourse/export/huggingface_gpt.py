@@ -19,8 +19,8 @@ from llmcourse.export.formats import (
     require,
 )
 from llmcourse.export.rope import read_rope, write_rope
-from llmcourse.models.files import FAMILIES
 from llmcourse.models.gpt import GPTConfig
+from llmcourse.models.registry import FAMILIES
 
 GPT2_NAMES = {
     "token_embedding": "transformer.wte",

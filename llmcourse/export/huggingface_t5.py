@@ -14,7 +14,7 @@ import torch
 from llmcourse.errors import UserError
 from llmcourse.export.formats import Format, State, inverse, own_keys, rename, require
 from llmcourse.models.encoder_decoder import EncoderDecoderConfig
-from llmcourse.models.files import FAMILIES
+from llmcourse.models.registry import FAMILIES
 
 _BIAS = "relative_attention_bias"
 T5_NAMES = {

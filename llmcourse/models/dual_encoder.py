@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError
-from llmcourse.models.base import CountsFromConfig
+from llmcourse.models.base import Model
 from llmcourse.models.bert import BERT, BERTConfig
 from llmcourse.nn.init import normal_
 
@@ -100,7 +100,7 @@ def mean_pool(
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
-class DualEncoder(CountsFromConfig, nn.Module):
+class DualEncoder(Model):
     """A vector for each text, initialised from the global generator.
 
     Attributes:
@@ -162,6 +162,16 @@ class DualEncoder(CountsFromConfig, nn.Module):
             anchors=self.projection(mean_pool(first.hidden, mask)),
             others=self.embed(others, others_mask),
         )
+
+    def hidden_states(
+        self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B T D"]:
+        """The encoder's final hidden states; a text is read alone, so there are no segments."""
+        return self.encoder.encode(ids)
+
+    def freeze_token_heads(self) -> None:
+        """Keep what only hidden tokens would train as it is: see `BERT.freeze_token_heads`."""
+        self.encoder.freeze_token_heads()
 
     def embed(
         self, ids: Int[Tensor, "B T"], mask: Bool[Tensor, "#B 1 1 T"] | None = None

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError
-from llmcourse.models.base import Output
+from llmcourse.models.base import Model, Output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,20 @@ class MLPLMConfig:
         hidden = self.context_length * self.d_model * self.d_ff + self.d_ff
         return self.vocab_size * self.d_model + hidden + (self.d_ff + 1) * self.vocab_size
 
+    def forward_flops(self, length: int) -> int:
+        """Floating-point operations to read one row of so many tokens, and to score every place.
 
-class MLPLM(nn.Module):
+        A multiplication and an addition for each weight of a matrix and each token.
+        """
+        return 2 * length * self.d_ff * (self.context_length * self.d_model + self.vocab_size)
+
+    @property
+    def flops_per_token(self) -> float:
+        """Floating-point operations to train on one token."""
+        return 3 * self.forward_flops(1)
+
+
+class MLPLM(Model):
     """`logits = W tanh(H [e(w_1); ...; e(w_n)] + d) + b` (Bengio et al., 2003, equation 1).
 
     Without the direct connections from vectors to logits, which the paper has as an option.
@@ -60,17 +72,14 @@ class MLPLM(nn.Module):
         lm_head: from the hidden layer to logits.
     """
 
+    generates = True
+
     def __init__(self, config: MLPLMConfig) -> None:
         super().__init__()
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.hidden_proj = nn.Linear(config.context_length * config.d_model, config.d_ff)
         self.lm_head = nn.Linear(config.d_ff, config.vocab_size)
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of parameters."""
-        return self.config.n_parameters
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Output:
         """Score every token as the successor of each position, from the last `context_length` ones.

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError, nearest
-from llmcourse.models.base import Output
+from llmcourse.models.base import Model, Output
 from llmcourse.nn.rnn import CELLS, StateCache
 
 
@@ -55,8 +55,21 @@ class RNNLMConfig:
         layer = 2 * CELLS[self.cell].n_gates * self.d_model * (self.d_model + 1)
         return tables + self.n_layers * layer
 
+    def forward_flops(self, length: int) -> int:
+        """Floating-point operations to read one row of so many tokens, and to score every place.
 
-class RNNLM(nn.Module):
+        A multiplication and an addition for each weight of a matrix and each token.
+        """
+        layer = 2 * CELLS[self.cell].n_gates * self.d_model**2
+        return 2 * length * (self.n_layers * layer + self.d_model * self.vocab_size)
+
+    @property
+    def flops_per_token(self) -> float:
+        """Floating-point operations to train on one token."""
+        return 3 * self.forward_flops(1)
+
+
+class RNNLM(Model):
     """Embedding, recurrent layers, head.
 
     Attributes:
@@ -65,6 +78,8 @@ class RNNLM(nn.Module):
         layers: the L recurrent layers.
         lm_head: from hidden states to logits.
     """
+
+    generates = True
 
     def __init__(self, config: RNNLMConfig) -> None:
         super().__init__()
@@ -76,11 +91,6 @@ class RNNLM(nn.Module):
             cell(config.d_model, config.d_model) for _ in range(config.n_layers)
         )
         self.lm_head = nn.Linear(config.d_model, config.vocab_size)
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of parameters."""
-        return self.config.n_parameters
 
     def new_cache(self) -> StateCache:
         """The states before anything was read, to pass to `forward`."""

@@ -14,15 +14,10 @@ Not here: the tasks (`objectives/`) and the models (`models/`). Chapter 07 compa
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
 
 from llmcourse.errors import UserError
-from llmcourse.models.bert import BERT, BERTConfig
-from llmcourse.models.dual_encoder import DualEncoder, DualEncoderConfig
-from llmcourse.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from llmcourse.models.gpt import GPT, GPTConfig
-from llmcourse.models.xlnet import XLNet, XLNetConfig
+from llmcourse.models.base import Model
+from llmcourse.models.registry import FAMILIES, families_that_learn
 from llmcourse.objectives.base import Objective
 from llmcourse.objectives.clm import CausalLM
 from llmcourse.objectives.contrastive import Contrastive
@@ -33,15 +28,12 @@ from llmcourse.objectives.span_corruption import SpanCorruption
 from llmcourse.objectives.text_infilling import TextInfilling
 from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.tokenizers.base import Tokenizer
-from llmcourse.train.settings import ObjectiveName, Settings
+from llmcourse.train.settings import Settings
 
 RATE = 0.15
 """The share of tokens hidden, unless given (Devlin et al., 2018)."""
 DENOISING_RATE = 0.3
 """The same for denoising (Lewis et al., 2019)."""
-
-Model = GPT | BERT | XLNet | EncoderDecoder | DualEncoder
-"""What a run trains."""
 
 
 def build_objective(settings: Settings, tokenizer: Tokenizer) -> Objective:
@@ -86,37 +78,10 @@ def build_model(settings: Settings, vocab_size: int) -> Model:
     Raises:
         UserError: sizes that do not go together, or parts that the family does not know.
     """
-    config, model, further = _FAMILIES[settings.objective]
-    shape = dataclasses.asdict(settings.model)
-    built = model(config(vocab_size=vocab_size, **shape, **further))
-    reader = built.encoder if isinstance(built, DualEncoder) else built
-    if settings.objective in ("nsp", "sop", "contrastive") and isinstance(reader, BERT):
-        _freeze_token_heads(reader)
-    return built
-
-
-def _freeze_token_heads(bert: BERT) -> None:
-    """Keep what only hidden tokens would train as it is: processes wait for every other gradient.
-
-    A matrix that also embeds the tokens is trained as that.
-    """
-    for head in (bert.lm_head, bert.mlm_transform):
-        for parameter in head.parameters():
-            parameter.requires_grad_(parameter is bert.token_embedding.weight)
-
-
-_ENCODER = (BERTConfig, BERT, {"n_segments": 0, "pooler": False})
-_PAIRS = (BERTConfig, BERT, {"n_segments": 2, "pooler": True, "n_pair_labels": 2})
-_TWO_STACKS = (EncoderDecoderConfig, EncoderDecoder, {"scale_embeddings": True})
-_FAMILIES: dict[ObjectiveName, tuple[Callable[..., Any], Callable[..., Model], dict[str, Any]]] = {
-    "clm": (GPTConfig, GPT, {}),
-    "mlm": _ENCODER,
-    "nsp": _PAIRS,
-    "sop": _PAIRS,
-    "mlm-nsp": _PAIRS,
-    "mlm-sop": _PAIRS,
-    "plm": (XLNetConfig, XLNet, {}),
-    "span-corruption": _TWO_STACKS,
-    "denoising": _TWO_STACKS,
-    "contrastive": (DualEncoderConfig, DualEncoder, _ENCODER[2]),
-}
+    name = families_that_learn(settings.objective)[0]
+    family = FAMILIES[name]
+    shape = {**dataclasses.asdict(settings.model), **family.learns[settings.objective]}
+    model = family.model(family.config(vocab_size=vocab_size, **shape))
+    if settings.objective in ("nsp", "sop", "contrastive"):
+        model.freeze_token_heads()
+    return model

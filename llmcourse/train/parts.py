@@ -12,11 +12,12 @@ from torch.optim import Optimizer
 
 from llmcourse.data.loader import Sampler
 from llmcourse.errors import UserError
+from llmcourse.models.base import Model
 from llmcourse.objectives.base import Objective
 from llmcourse.randomness import seed_all, stream_seed
 from llmcourse.runs.directory import RunDirectory
 from llmcourse.tokenizers.registry import load_tokenizer
-from llmcourse.train.assemble import Model, build_model, build_objective
+from llmcourse.train.assemble import build_model, build_objective
 from llmcourse.train.corpus import Corpus, open_corpus, prepare_corpus
 from llmcourse.train.distributed import SINGLE, Ranks
 from llmcourse.train.optimizers import build_optimizers, build_schedule

@@ -12,7 +12,8 @@ from small_runs import flags, log_of, run, small, state_of, weights_of
 
 from llmcourse.errors import UserError
 from llmcourse.generate.__main__ import main as generate
-from llmcourse.models.files import family_of, load_model
+from llmcourse.models.files import load_model
+from llmcourse.models.registry import family_of
 from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.__main__ import main as train_command
