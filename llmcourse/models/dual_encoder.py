@@ -6,7 +6,7 @@ et al., 2021). Not here: the encoder (`models/bert.py`), which texts belong toge
 (`objectives/contrastive.py`), files (`models/files.py`). Chapter 07 trains it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Float, Int
@@ -47,6 +47,11 @@ class DualEncoderConfig(BERTConfig):
     """
 
     projection: bool = False
+
+    @property
+    def encoder(self) -> BERTConfig:
+        """The BERT's own part of the config."""
+        return BERTConfig(**{item.name: getattr(self, item.name) for item in fields(BERTConfig)})
 
     @property
     def n_parameters(self) -> int:
@@ -112,7 +117,7 @@ class DualEncoder(Model):
     def __init__(self, config: DualEncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = BERT(config)
+        self.encoder = BERT(config.encoder)
         self.projection: nn.Module = nn.Identity()
         if config.projection:
             self.projection = nn.Linear(config.d_model, config.d_model, bias=config.bias)

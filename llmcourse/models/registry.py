@@ -74,14 +74,14 @@ def families_that_learn(objective: str) -> list[str]:
 
 
 def family_of(model: object) -> str:
-    """The name of a model's family.
+    """The name of a model's family, or of a config's.
 
     Raises:
         UserError: it is of none.
     """
     kind = type(model)
     for name, family in FAMILIES.items():
-        if family.kind == f"{kind.__module__}:{kind.__qualname__}":
+        if f"{kind.__module__}:{kind.__qualname__}" in (family.kind, f"{family.kind}Config"):
             return name
     raise UserError(
         f"a model of class {kind.__name__} is of no family that can be saved; these are: "

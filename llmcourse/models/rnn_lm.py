@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from llmcourse.errors import UserError, nearest
 from llmcourse.models.base import Model, Output
+from llmcourse.models.config import at_least
 from llmcourse.nn.rnn import CELLS, StateCache
 
 
@@ -41,8 +42,7 @@ class RNNLMConfig:
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "d_model", "n_layers"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+            at_least(1, name, getattr(self, name))
         if self.cell not in CELLS:
             raise UserError(f"unknown cell={self.cell!r}{nearest(self.cell, CELLS)}")
         if not 0 <= self.dropout < 1:

@@ -14,10 +14,12 @@ Not here: the tasks (`objectives/`) and the models (`models/`). Chapter 07 compa
 """
 
 import dataclasses
+import inspect
+from typing import Any
 
 from llmcourse.errors import UserError
 from llmcourse.models.base import Model
-from llmcourse.models.registry import FAMILIES, families_that_learn
+from llmcourse.models.registry import FAMILIES
 from llmcourse.objectives.base import Objective
 from llmcourse.objectives.clm import CausalLM
 from llmcourse.objectives.contrastive import Contrastive
@@ -28,6 +30,7 @@ from llmcourse.objectives.span_corruption import SpanCorruption
 from llmcourse.objectives.text_infilling import TextInfilling
 from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.tokenizers.base import Tokenizer
+from llmcourse.train.presets import PRESETS
 from llmcourse.train.settings import Settings
 
 RATE = 0.15
@@ -70,18 +73,52 @@ def build_objective(settings: Settings, tokenizer: Tokenizer) -> Objective:
     return SentencePairs(vocabulary, kind=kind, masking=masking if hides else None)
 
 
+def build_config(settings: Settings, vocab_size: int) -> Any:
+    """The config of the settings' family: what they say of it, and what the objective needs.
+
+    Raises:
+        UserError: sizes that do not go together, parts that the family does not know, or a setting
+            that somebody asked for (the preset is nobody) and it has no use for.
+    """
+    family = FAMILIES[settings.family]
+    fields = {field.name for field in dataclasses.fields(family.config)}
+    preset = PRESETS.get(settings.preset, Settings)().model
+    shape: dict[str, Any] = {}
+    for name, value in dataclasses.asdict(settings.model).items():
+        if name in fields:
+            shape[name] = value
+        elif name != "family" and value != getattr(preset, name):
+            raise UserError(
+                f"model.{name}={value} does nothing with model.family={settings.family}: "
+                "leave it out"
+            )
+    return family.config(vocab_size=vocab_size, **shape, **family.learns[settings.objective])
+
+
+def check_model(settings: Settings) -> None:
+    """Refuse, before any text is read, what the model's family cannot do.
+
+    Raises:
+        UserError: as `build_config`, or documents are to be kept apart from a model without a mask.
+    """
+    build_config(settings, vocab_size=1)
+    reads = inspect.signature(FAMILIES[settings.family].model.forward).parameters
+    if settings.data.separate_documents and "mask" not in reads:
+        raise UserError(
+            f"data.separate_documents needs a mask, and model.family={settings.family} takes none: "
+            "leave it out"
+        )
+
+
 def build_model(settings: Settings, vocab_size: int) -> Model:
-    """The model for the settings' objective, freshly initialised from the global generator.
+    """The settings' model, freshly initialised from the global generator.
 
     `vocab_size` counts the tokens that the objective adds.
 
     Raises:
-        UserError: sizes that do not go together, or parts that the family does not know.
+        UserError: as `build_config`.
     """
-    name = families_that_learn(settings.objective)[0]
-    family = FAMILIES[name]
-    shape = {**dataclasses.asdict(settings.model), **family.learns[settings.objective]}
-    model = family.model(family.config(vocab_size=vocab_size, **shape))
+    model = FAMILIES[settings.family].model(build_config(settings, vocab_size))
     if settings.objective in ("nsp", "sop", "contrastive"):
         model.freeze_token_heads()
     return model

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from llmcourse.errors import UserError, nearest
+from llmcourse.models.registry import FAMILIES, FamilyName, families_that_learn
 from llmcourse.optim.registry import OPTIMIZERS, OptimizerEntry, OptimizerName, users_of
 from llmcourse.optim.schedules import ScheduleName
 
@@ -59,8 +60,11 @@ ObjectiveName = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """The shape of the model. Its family follows from the objective, V from the tokenizer."""
+    """The model's family and shape; V follows from the tokenizer."""
 
+    family: FamilyName | None = None
+    """Whose parts it has; the objective's usual one unless given. clm also trains chapter 02's
+    mlp_lm and rnn_lm."""
     context_length: int = 128
     """How many tokens the model sees at once, T."""
     d_model: int = 128
@@ -89,6 +93,8 @@ class ModelSettings:
     """Start each block as the identity: its output projections are zero."""
     dropout: float = 0.0
     """The share of activations dropped in training."""
+    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    """rnn_lm: what its layers are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,6 +317,18 @@ class Settings:
             self.objective == "clm" or not self.data.separate_documents,
             f"data.separate_documents does nothing with objective={self.objective}: leave it out",
         )
+        able = families_that_learn(self.objective)
+        _require(
+            self.family in able,
+            f"model.family={self.family} does not learn by objective={self.objective}: choose "
+            f"{' or '.join(able)}, or one of its own objectives "
+            f"({', '.join(FAMILIES[self.family].learns)})",
+        )
+
+    @property
+    def family(self) -> str:
+        """The model's family: the one asked for, or the objective's usual one."""
+        return self.model.family or families_that_learn(self.objective)[0]
 
     @property
     def seconds_allowed(self) -> float:
@@ -382,7 +400,7 @@ def from_dict(values: Any, kind: type = Settings, where: str = "") -> Any:
 def _fits(value: Any, hint: Any) -> bool:
     if typing.get_origin(hint) is Literal:
         return value in typing.get_args(hint)
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return any(_fits(value, option) for option in typing.get_args(hint))
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
