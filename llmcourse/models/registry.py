@@ -62,6 +62,10 @@ FAMILIES: dict[str, Family] = {
 }
 """Every family by its name, which is what `config.json` holds as `family`."""
 
+KNOWN_FAMILIES = "What learns which objective; the first of these that can, unless given. "
+KNOWN_FAMILIES += "; ".join(f"{name}: {', '.join(kind.learns)}" for name, kind in FAMILIES.items())
+"""What a setting that names a family may be, for `--help`."""
+
 if TYPE_CHECKING:
     FamilyName = str
 else:

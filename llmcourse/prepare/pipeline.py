@@ -41,7 +41,12 @@ from llmcourse.prepare.cleaner import Cleaner, Dropped, cut
 from llmcourse.prepare.report import Report, page, peak_megabytes
 from llmcourse.prepare.settings import Settings
 from llmcourse.tokenizers.base import Tokenizer, to_bytes
-from llmcourse.tokenizers.registry import KINDS, load_tokenizer, save_tokenizer, train_tokenizer
+from llmcourse.tokenizers.registry import (
+    TOKENIZERS,
+    load_tokenizer,
+    save_tokenizer,
+    train_tokenizer,
+)
 
 TOKENIZER_SAMPLE = 1
 """The seed by which documents are drawn for the tokenizer; the held-out split's is another."""
@@ -59,7 +64,7 @@ def prepare(settings: Settings) -> Report:
         OSError: the disk is full or may not be written.
     """
     check_out(settings)
-    saved = None if settings.tokenizer in KINDS else load_tokenizer(Path(settings.tokenizer))
+    saved = None if settings.tokenizer in TOKENIZERS else load_tokenizer(Path(settings.tokenizer))
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     report = Report()
     with atomic_directory(settings.out) as folder:

@@ -24,7 +24,12 @@ from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import uniform_bits_per_byte, unigram_bits_per_byte
 from llmcourse.files import atomic_file, atomic_write_text
 from llmcourse.tokenizers.base import Tokenizer, byte_lengths
-from llmcourse.tokenizers.registry import KINDS, load_tokenizer, save_tokenizer, train_tokenizer
+from llmcourse.tokenizers.registry import (
+    TOKENIZERS,
+    load_tokenizer,
+    save_tokenizer,
+    train_tokenizer,
+)
 from llmcourse.train.presets import PRESETS
 from llmcourse.train.settings import DataSettings, Settings
 
@@ -197,7 +202,7 @@ def _validation(data: DataSettings) -> Iterable[Document]:
 
 def _tokenizer(data: DataSettings) -> Tokenizer:
     """Train the tokenizer on the beginning of the training text, or load a saved one."""
-    if data.tokenizer not in KINDS:
+    if data.tokenizer not in TOKENIZERS:
         return load_tokenizer(Path(data.tokenizer))
     beginning = _take(_training(data), data.tokenizer_megabytes)
     return train_tokenizer(data.tokenizer, beginning, data.vocab_size)

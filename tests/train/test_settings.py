@@ -8,13 +8,14 @@ import pytest
 from llmcourse.errors import UserError
 from llmcourse.models.registry import FAMILIES
 from llmcourse.nn.rnn import CELLS
+from llmcourse.objectives.registry import OBJECTIVES, objectives_that_use
 from llmcourse.optim.schedules import SCHEDULES
+from llmcourse.tokenizers.registry import TOKENIZERS
 from llmcourse.train.__main__ import parse
 from llmcourse.train.assemble import build_config
 from llmcourse.train.presets import PRESETS, laptop, tiny
 from llmcourse.train.settings import (
     RESUMABLE,
-    TASK_USES,
     ModelSettings,
     OptimizerSettings,
     Settings,
@@ -123,7 +124,7 @@ def test_the_command_line_overrides_any_leaf():
             continue
         if name == "task.mean_span":
             changed = "2.5"
-        users = TASK_USES.get(name.removeprefix("task."), ("clm",))
+        users = objectives_that_use(name.removeprefix("task.")) or ["clm"]
         given = ["--objective", users[0], option, changed]
         assert leaves(parse(given))[name] == type(value)(changed), name
     assert parse(["--model.no-qk-norm"]).model.qk_norm is False
@@ -190,3 +191,10 @@ def test_help_is_fast_because_it_brings_no_torch():
     assert done.returncode == 0, done.stderr
     assert "--optimizer.matrix-lr" in done.stdout
     assert "Muon's peak learning rate." in done.stdout
+    said = " ".join(done.stdout.replace("│", " ").split())
+    for table in (FAMILIES, OBJECTIVES, TOKENIZERS):
+        assert all(name in said for name in table)
+    assert all(f"{name}: {entry.asks}" in said for name, entry in OBJECTIVES.items())
+    assert "pydocs, tinytown, hf:org/name[:config][@split], a file or folder (.txt" in said
+    assert "rnn_lm: clm" in said
+    assert "plm: one token in so many is predicted" in said
