@@ -180,6 +180,46 @@ def canonical(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
+def type_tests_on_models(root: Path) -> list[str]:
+    """Questions for a model's class: what it can do it declares. The table of families may ask."""
+    found = []
+    for module, path in source_files(root).items():
+        if module == f"{root.name}.models.registry":
+            continue
+        tree = tree_of(path)
+        kinds = {"model"} | {  # as in `isinstance(x, FAMILIES[name].model)`
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            and (node.module or "").startswith(f"{root.name}.models")
+            for alias in node.names
+        }
+        found += [
+            f"{module}: {ast.unparse(node)}"
+            for node in ast.walk(tree)
+            if kinds & set(asked_for(node))
+        ]
+    return found
+
+
+def asked_for(node: ast.AST) -> list[str]:
+    """The names of the classes that a type test asks for; none where the node is no such test."""
+    match node:
+        case ast.Call(func=ast.Name(id="isinstance" | "issubclass"), args=[_, classes]):
+            pass
+        case ast.MatchClass(cls=classes):
+            pass
+        case ast.Compare(left=ast.Call(func=ast.Name(id="type")), comparators=[classes]):
+            pass
+        case _:
+            return []
+    return [
+        part.id if isinstance(part, ast.Name) else part.attr
+        for part in ast.walk(classes)
+        if isinstance(part, ast.Name | ast.Attribute)
+    ]
+
+
 RULES = [
     undeclared_imports,
     unknown_parts,
@@ -191,6 +231,7 @@ RULES = [
     undocumented,
     long_files,
     long_bodies,
+    type_tests_on_models,
 ]
 
 
@@ -372,6 +413,22 @@ BROKEN = {
         long_bodies,
         {"nn/mlp.py": "def f():\n    'Says.'\n" + "    x = 1\n" * (LONGEST_BODY + 1)},
         [f"fake.nn.mlp.f: {LONGEST_BODY + 1} lines"],
+    ),
+    "a model that is asked for its class": (
+        type_tests_on_models,
+        {
+            "models/gpt.py": "",
+            "evaluate/spans.py": "from fake.models.gpt import GPT\n"
+            "a = isinstance(x, int | GPT)\nb = type(x) is GPT\nc = isinstance(x, kind.model)\n"
+            "match x:\n    case GPT():\n        pass\nd = isinstance(model, Tensor)",
+            "models/registry.py": "from fake.models.gpt import GPT\nisinstance(x, GPT)",
+        },
+        [
+            "fake.evaluate.spans: isinstance(x, int | GPT)",
+            "fake.evaluate.spans: type(x) is GPT",
+            "fake.evaluate.spans: isinstance(x, kind.model)",
+            "fake.evaluate.spans: GPT()",
+        ],
     ),
 }
 

@@ -6,14 +6,16 @@ taken apart. Over many orders each token is predicted from every side, as BERT d
 here: the two streams that this needs (`models/xlnet.py`). Chapter 07 teaches this.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmcourse.errors import UserError
 from llmcourse.models.base import Output
-from llmcourse.objectives.base import IGNORE, Batch, LossSum, Objective, token_loss
+from llmcourse.objectives.base import IGNORE, Batch, LossSum, Objective, behind, token_loss
 from llmcourse.objectives.vocabulary import Vocabulary
 
 
@@ -36,6 +38,8 @@ class PermutationLM(Objective):
     Raises:
         UserError: fewer than 1.
     """
+
+    scores_text = True
 
     def __init__(self, vocabulary: Vocabulary, predict: int = 6) -> None:
         if predict < 1:
@@ -65,6 +69,13 @@ class PermutationLM(Objective):
     def loss(self, output: Output, batch: Batch) -> LossSum:
         """The cross-entropy in nats, summed over the end of each permutation."""
         return token_loss(output.logits, batch.targets)
+
+    def text_logits(
+        self, model: Any, rows: Int[Tensor, "B T"], start_id: int
+    ) -> Float[Tensor, "B T V"]:
+        """The model's logits, told that the order is from left to right."""
+        permutation = torch.arange(rows.size(1) + 1).expand(len(rows), -1)
+        return model(behind(start_id, rows), permutation=permutation).logits[:, 1:]
 
 
 def ranks(draws: Tensor) -> Int[Tensor, "B T"]:

@@ -8,12 +8,12 @@ import time
 
 from llmcourse.device import peak_flops
 from llmcourse.evaluate.perplexity import Score
+from llmcourse.models.base import Model
 from llmcourse.objectives.base import Batch
 from llmcourse.runs.diagnosis import bad_end
 from llmcourse.runs.history import RunHistory
 from llmcourse.runs.log import Baseline, End, Ending, Evaluation, MetricsLog, Sample, Training
 from llmcourse.runs.report import write_report
-from llmcourse.train.assemble import Model
 from llmcourse.train.checkpoint import TrainState
 from llmcourse.train.corpus import Corpus
 from llmcourse.train.parts import Parts

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from small_runs import small
+from small_runs import run, small
 
+from llmcourse.errors import UserError
 from llmcourse.models.dual_encoder import DualEncoder
 from llmcourse.objectives.clm import CausalLM
 from llmcourse.objectives.sentence_pair import SentencePairs
@@ -52,6 +53,20 @@ def test_documents_are_kept_apart_where_that_is_asked(tmp_path):
     apart, _ = built(tmp_path, data__separate_documents=True)
     assert isinstance(apart, CausalLM)
     assert apart.separator == TOKENIZER.eot_id
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__n_heads": 8}, r"model\.n_heads=8 does nothing with model\.family=rnn_lm"),
+        ({"data__separate_documents": True}, r"needs a mask, and model\.family=rnn_lm takes none"),
+    ],
+)
+def test_what_a_family_has_no_use_for_is_refused_before_text_is_read(changes, message, tmp_path):
+    with pytest.raises(UserError, match=message) as caught:
+        run(tmp_path / "run", model__family="rnn_lm", **changes)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("objective", ["nsp", "sop", "contrastive"])

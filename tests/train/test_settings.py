@@ -1,17 +1,21 @@
 import dataclasses
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
 from llmcourse.errors import UserError
-from llmcourse.models.gpt import GPTConfig
+from llmcourse.models.registry import FAMILIES
+from llmcourse.nn.rnn import CELLS
+from llmcourse.objectives.registry import OBJECTIVES, objectives_that_use
 from llmcourse.optim.schedules import SCHEDULES
+from llmcourse.tokenizers.registry import TOKENIZERS
 from llmcourse.train.__main__ import parse
+from llmcourse.train.assemble import build_config
 from llmcourse.train.presets import PRESETS, laptop, tiny
 from llmcourse.train.settings import (
     RESUMABLE,
-    TASK_USES,
     ModelSettings,
     OptimizerSettings,
     Settings,
@@ -47,24 +51,39 @@ def test_presets_name_themselves_and_survive_json(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_describe_models_that_can_be(name):
     settings = PRESETS[name]()
-    GPTConfig(vocab_size=settings.data.vocab_size, **dataclasses.asdict(settings.model))
+    build_config(settings, settings.data.vocab_size)
 
 
 def test_gpt2_124m_is_gpt2_small():
     settings = PRESETS["gpt2-124m"]()
-    shape = dataclasses.asdict(settings.model)
-    config = GPTConfig(vocab_size=50_257, **shape)
+    config = build_config(settings, vocab_size=50_257)
     assert config.n_parameters == 124_439_808  # as published, embeddings tied
 
 
-def test_model_settings_are_fields_of_the_config():
-    config = {field.name for field in dataclasses.fields(GPTConfig)}
-    assert {field.name for field in dataclasses.fields(ModelSettings)} < config
+def test_model_settings_are_fields_of_some_config():
+    known = {
+        field.name for family in FAMILIES.values() for field in dataclasses.fields(family.config)
+    }
+    assert {field.name for field in dataclasses.fields(ModelSettings)} - {"family"} < known
+    assert get_args(ModelSettings.__annotations__["cell"]) == tuple(CELLS)
+
+
+def test_the_family_follows_from_the_objective_unless_given():
+    assert parse([]).family == "gpt"
+    assert parse(["--objective", "plm"]).family == "xlnet"
+    assert parse(["--model.family", "rnn_lm", "--model.cell", "gru"]).family == "rnn_lm"
 
 
 def test_schedules_of_the_settings_are_those_of_the_package():
     hints = OptimizerSettings.__dataclass_fields__["schedule"].type
     assert set(hints.__args__) == set(SCHEDULES)
+
+
+def test_a_run_from_before_there_was_a_choice_of_families_can_be_resumed():
+    old = to_dict(tiny())
+    del old["model"]["family"], old["model"]["cell"]
+    check_resumable(from_dict(old), tiny())
+    assert from_dict(old).family == "gpt"
 
 
 def test_resumable_names_exist():
@@ -105,7 +124,7 @@ def test_the_command_line_overrides_any_leaf():
             continue
         if name == "task.mean_span":
             changed = "2.5"
-        users = TASK_USES.get(name.removeprefix("task."), ("clm",))
+        users = objectives_that_use(name.removeprefix("task.")) or ["clm"]
         given = ["--objective", users[0], option, changed]
         assert leaves(parse(given))[name] == type(value)(changed), name
     assert parse(["--model.no-qk-norm"]).model.qk_norm is False
@@ -144,6 +163,12 @@ def test_the_command_line_overrides_any_leaf():
             "temperature=0.0 must be",
         ),
         (["--objective", "mlm", "--data.separate-documents"], "does nothing with objective=mlm"),
+        (
+            ["--model.family", "bert"],
+            r"family=bert does not learn by objective=clm: choose gpt or mlp_lm or rnn_lm, or one "
+            r"of its own objectives \(mlm, nsp",
+        ),
+        (["--model.family", "bird"], "invalid choice 'bird'"),
         (["--patience", "-1"], "patience=-1 must not be negative"),
         (["--resume"], "add --out"),
         (["--resume", "--out", "nowhere"], "there is no run in nowhere"),
@@ -166,3 +191,10 @@ def test_help_is_fast_because_it_brings_no_torch():
     assert done.returncode == 0, done.stderr
     assert "--optimizer.matrix-lr" in done.stdout
     assert "Muon's peak learning rate." in done.stdout
+    said = " ".join(done.stdout.replace("│", " ").split())
+    for table in (FAMILIES, OBJECTIVES, TOKENIZERS):
+        assert all(name in said for name in table)
+    assert all(f"{name}: {entry.asks}" in said for name, entry in OBJECTIVES.items())
+    assert "pydocs, tinytown, hf:org/name[:config][@split], a file or folder (.txt" in said
+    assert "rnn_lm: clm" in said
+    assert "plm: one token in so many is predicted" in said
