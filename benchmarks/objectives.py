@@ -39,7 +39,7 @@ from llmcourse.objectives.registry import OBJECTIVES
 from llmcourse.randomness import numpy_rng, python_rng
 from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.tokenizers.bpe import BPETokenizer
-from llmcourse.train.settings import ModelSettings, OptimizerSettings, Settings
+from llmcourse.train.settings import ModelSettings, ObjectiveSettings, OptimizerSettings, Settings
 
 TOKENIZER_BYTES = 4_000_000
 LONGEST_SENTENCE = 120
@@ -158,7 +158,12 @@ def settings_of(name: str, options: argparse.Namespace) -> Settings:
         n_heads=options.n_heads,
     )
     optimizer = OptimizerSettings(lr=options.lr)
-    return Settings(objective=name, batch_size=options.batch_size, model=model, optimizer=optimizer)
+    return Settings(
+        objective=ObjectiveSettings(name=name),
+        batch_size=options.batch_size,
+        model=model,
+        optimizer=optimizer,
+    )
 
 
 def asked(reader: Reader, tasks: list[ProbeTask]) -> dict[str, Interval]:

@@ -34,6 +34,8 @@ LONGEST_FILE = 400
 """Lines. A file that grows past this usually holds two ideas."""
 LONGEST_BODY = 45
 """Lines of a function without its signature and docstring; `train` itself included."""
+MOST_PARAMETERS = 7
+PARTS = {"Module", "Attention", "RoPE", "Residual", "KVCache"}
 LONGER = {"checks": 800, "tinytown": 600}
 """Parts whose files may be longer: a bank of mistakes, and a plot, are data."""
 
@@ -220,7 +222,31 @@ def asked_for(node: ast.AST) -> list[str]:
     ]
 
 
+def wide_signatures(root: Path) -> list[str]:
+    """Functions that ask for more than a reader can hold; parts that are passed in do not count."""
+    found = []
+    for module, path in source_files(root).items():
+        if part_of(module) == "checks":  # an exercise asks for what its formula names
+            continue
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                plain = [
+                    arg for arg in every if arg.arg not in ("self", "cls") and not is_part(arg)
+                ]
+                if len(plain) > MOST_PARAMETERS:
+                    found.append(f"{module}.{node.name}: {len(plain)} parameters")
+    return found
+
+
+def is_part(arg: ast.arg) -> bool:
+    """Whether an argument is a piece of the machine, ready made."""
+    names = re.findall(r"\w+", ast.unparse(arg.annotation)) if arg.annotation else []
+    return bool(PARTS & set(names))
+
+
 RULES = [
+    wide_signatures,
     undeclared_imports,
     unknown_parts,
     upward_imports,
@@ -408,6 +434,14 @@ BROKEN = {
         long_files,
         {"nn/mlp.py": "x = 1\n" * LONGEST_FILE},
         [f"fake.nn.mlp: {LONGEST_FILE + 1} lines"],
+    ),
+    "a function of too many parameters": (
+        wide_signatures,
+        {
+            "nn/mlp.py": "class C:\n    'C.'\n"
+            "    def step(self, a, b, c, d, *, e, f, g, h, i: RoPE): 'S.'"
+        },
+        ["fake.nn.mlp.step: 8 parameters"],
     ),
     "a function longer than a screen": (
         long_bodies,

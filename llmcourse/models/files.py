@@ -22,6 +22,7 @@ from llmcourse.errors import UserError, nearest
 from llmcourse.files import atomic_write_bytes, atomic_write_text
 from llmcourse.models.base import Model
 from llmcourse.models.registry import FAMILIES, family_of
+from llmcourse.plain import from_plain
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -184,17 +185,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _build_config(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
     """A config of what a file says, every field checked for its type."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    for name, value in values.items():
-        if name not in fields:
-            raise UserError(f"{path} has an unknown field {name!r}{nearest(name, fields)}")
-        expected: Any = fields[name].type
-        # JSON writes 1.0 as 1 in other hands, so a whole number serves for a float.
-        if not isinstance(value, float | int if expected is float else expected):
-            raise UserError(f"{path} is damaged: {name}={value!r} is of the wrong type")
     try:
-        return kind(**values)
-    except TypeError as error:  # a field without a default is missing
-        raise UserError(f"{path} is incomplete ({error}): save the model again") from None
+        return from_plain(kind, values)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}; save or copy the model again") from None

@@ -19,8 +19,8 @@ class ObjectiveEntry:
         kind: the class, written `module:Class`. It is given what it asks for of `vocabulary`,
             `context_length` and `separator` (the token between documents that are kept apart).
         asks: what the model learns to do, in the words of `--help`.
-        settings: the fields of `TaskSettings` that it takes, under the same names; of those that
-            are None the class has its own default.
+        settings: the fields of `ObjectiveSettings` that it takes, under the same names; of those
+            that are None the class has its own default.
         fixed: options of the class that no setting changes.
         masking: another objective whose task is done beside it.
         scores_tokens: whether the loss asks for tokens; if not, the heads that say them are left as
@@ -45,7 +45,7 @@ class ObjectiveEntry:
 _MLM = ObjectiveEntry(
     kind="llmcourse.objectives.mlm:MaskedLM",
     asks="fill in hidden tokens",
-    settings=("rate", "unit", "mean_span"),
+    settings=("mask_rate", "unit", "mean_span"),
 )
 _NSP = ObjectiveEntry(
     kind="llmcourse.objectives.sentence_pair:SentencePairs",
@@ -70,17 +70,17 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
     "plm": ObjectiveEntry(
         kind="llmcourse.objectives.plm:PermutationLM",
         asks="say tokens in any order",
-        settings=("predict",),
+        settings=("predict_one_in",),
     ),
     "span-corruption": ObjectiveEntry(
         kind="llmcourse.objectives.span_corruption:SpanCorruption",
         asks="write what was cut out",
-        settings=("rate", "mean_span"),
+        settings=("mask_rate", "mean_span"),
     ),
     "denoising": ObjectiveEntry(
         kind="llmcourse.objectives.text_infilling:TextInfilling",
         asks="write a damaged text again, all of it",
-        settings=("rate", "mean_span"),
+        settings=("mask_rate", "mean_span"),
     ),
     "contrastive": ObjectiveEntry(
         kind="llmcourse.objectives.contrastive:Contrastive",

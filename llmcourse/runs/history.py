@@ -92,7 +92,8 @@ class RunHistory:
     @property
     def objective(self) -> str:
         """What the model learned to do."""
-        return str(self.config.get("objective", "clm"))
+        objective = self.config.get("objective", "clm")  # a name alone in older runs
+        return str(objective["name"] if isinstance(objective, dict) else objective)
 
     # --- its evaluations, and what guessing costs -------------------------------------------------
 

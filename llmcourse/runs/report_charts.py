@@ -5,7 +5,7 @@ Not here: how a chart is drawn (`charts.py`), and the rest of the page (`report.
 
 import math
 
-from llmcourse.runs.charts import Bar, Level, Line, bar_chart, line_chart
+from llmcourse.runs.charts import Bar, Level, Line, Picture, bar_chart, line_chart
 from llmcourse.runs.history import RunHistory
 from llmcourse.runs.html import figure
 from llmcourse.runs.log import Evaluation, Training
@@ -25,11 +25,13 @@ def result_bars(history: RunHistory) -> str:
         return ""
     return bar_chart(
         bars,
-        title="Bits per byte on held-out text; shorter is better",
-        description=", ".join(f"{bar.label} {bar.value:.3f}" for bar in bars),
+        Picture(
+            title="Bits per byte on held-out text; shorter is better",
+            description=", ".join(f"{bar.label} {bar.value:.3f}" for bar in bars),
+            name="result",
+            width=HALF,
+        ),
         unit="bits per byte",
-        name="result",
-        width=HALF,
     )
 
 
@@ -58,13 +60,9 @@ def loss_chart(history: RunHistory) -> str:
         f'<div class="{kind}">\n'
         + line_chart(
             lines,
-            title=title,
-            description=said,
+            Picture(title=title, description=said, name=f"loss-{kind}", width=width, height=height),
             x_label="optimizer steps",
             y_label=unit,
-            name=f"loss-{kind}",
-            width=width,
-            height=height,
             levels=levels,
             ceiling=ceiling,
         )
@@ -85,13 +83,15 @@ def small_charts(history: RunHistory) -> str:
         span = f"from {min(values):.3g} to {max(values):.3g}" if values else "never finite"
         picture = line_chart(
             [Line(label=title, points=points)],
-            title=f"{title} over the steps",
-            description=f"{title}: {span}.",
+            Picture(
+                title=f"{title} over the steps",
+                description=f"{title}: {span}.",
+                name=name,
+                width=HALF,
+                height=190,
+            ),
             x_label="optimizer steps",
             y_label="",
-            name=name,
-            width=HALF,
-            height=190,
         )
         charts.append(figure(title, picture))
     return f'<div class="pair">\n{"".join(charts)}\n</div>' if charts else ""

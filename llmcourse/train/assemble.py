@@ -31,7 +31,9 @@ def build_objective(settings: Settings, tokenizer: Tokenizer) -> Objective:
         "context_length": settings.model.context_length,
         "separator": tokenizer.eot_id if settings.data.separate_documents else None,
     }
-    return _build(OBJECTIVES[settings.objective], context, dataclasses.asdict(settings.task))
+    return _build(
+        OBJECTIVES[settings.objective.name], context, dataclasses.asdict(settings.objective)
+    )
 
 
 def _build(entry: ObjectiveEntry, context: dict[str, Any], task: dict[str, Any]) -> Any:
@@ -64,7 +66,9 @@ def build_config(settings: Settings, vocab_size: int) -> Any:
                 f"model.{name}={value} does nothing with model.family={settings.family}: "
                 "leave it out"
             )
-    return family.config(vocab_size=vocab_size, **{**shape, **family.learns[settings.objective]})
+    return family.config(
+        vocab_size=vocab_size, **{**shape, **family.learns[settings.objective.name]}
+    )
 
 
 def check_model(settings: Settings) -> None:
@@ -91,6 +95,6 @@ def build_model(settings: Settings, vocab_size: int) -> Model:
         UserError: as `build_config`.
     """
     model = FAMILIES[settings.family].model(build_config(settings, vocab_size))
-    if not OBJECTIVES[settings.objective].scores_tokens:
+    if not OBJECTIVES[settings.objective.name].scores_tokens:
         model.freeze_token_heads()
     return model

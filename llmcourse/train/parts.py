@@ -156,8 +156,8 @@ def rows_in_a_forward_pass(settings: Settings, ranks: Ranks, objective: Objectiv
         )
     if not objective.rows_are_independent and micro < settings.batch_size:
         raise UserError(
-            f"objective={settings.objective} compares each window with all others of its batch, so "
-            f"{settings.batch_size} windows cannot be cut into parts of {micro}: use one process "
-            "and no micro_batch_size, or a smaller batch_size"
+            f"objective.name={settings.objective.name} compares each window with all others of its "
+            f"batch, so {settings.batch_size} windows cannot be cut into parts of {micro}: use one "
+            "process and no micro_batch_size, or a smaller batch_size"
         )
     return micro

@@ -9,8 +9,6 @@ import dataclasses
 import functools
 import math
 import re
-import types
-import typing
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -27,6 +25,7 @@ from llmcourse.objectives.registry import (
 )
 from llmcourse.optim.registry import OPTIMIZERS, OptimizerEntry, OptimizerName, users_of
 from llmcourse.optim.schedules import ScheduleName
+from llmcourse.plain import from_plain
 from llmcourse.tokenizers.registry import KNOWN_TOKENIZERS
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -54,8 +53,8 @@ def _require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
-def _task(setting: str, says: str) -> Any:
-    """The help of a setting of the task: whose it is, and what it says."""
+def _help(setting: str, says: str) -> Any:
+    """The help of a setting of objectives: which ones use it, and what it says."""
     return tyro.conf.arg(help=f"{', '.join(objectives_that_use(setting))}: {says}")
 
 
@@ -97,38 +96,55 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskSettings:
-    """What an objective hides, and how it asks; each setting says whose it is."""
+class ObjectiveSettings:
+    """What the model learns to do: what is hidden, and how it is asked."""
 
-    rate: Annotated[
+    name: Annotated[
+        ObjectiveName, tyro.conf.arg(help=KNOWN_OBJECTIVES, aliases=("--objective",))
+    ] = "clm"
+    mask_rate: Annotated[
         float | None,
-        _task("rate", "the share of tokens hidden; 0.15 unless given, for denoising 0.3."),
+        _help("mask_rate", "the fraction of tokens hidden; 0.15 unless given, for denoising 0.3."),
     ] = None
     unit: Annotated[
-        Literal["token", "word", "span"], _task("unit", "what is hidden as a whole.")
+        Literal["token", "word", "span"], _help("unit", "what is hidden as a whole.")
     ] = "token"
     mean_span: Annotated[
-        float, _task("mean_span", "how many tokens a span has on average, where spans are hidden.")
+        float, _help("mean_span", "how many tokens a span has on average, where spans are hidden.")
     ] = 3.0
-    predict: Annotated[
-        int, _task("predict", "one token in so many is predicted, the last ones of the order.")
+    predict_one_in: Annotated[
+        int,
+        _help("predict_one_in", "one token in so many is predicted, the last ones of the order."),
     ] = 6
     views: Annotated[
         Literal["crop", "dropout"],
-        _task("views", "two crops of a text, or the same text under two dropouts."),
+        _help("views", "two crops of a text, or the same text under two dropouts."),
     ] = "crop"
-    temperature: Annotated[float, _task("temperature", "what similarities are divided by.")] = 0.05
+    temperature: Annotated[float, _help("temperature", "what similarities are divided by.")] = 0.05
 
     def __post_init__(self) -> None:
         _require(
-            self.rate is None or 0 < self.rate < 1,
-            f"task.rate={self.rate} must lie between 0 and 1: try 0.15",
+            self.name in OBJECTIVES,
+            f"unknown objective {self.name!r}{nearest(self.name, OBJECTIVES)}",
         )
-        _require(self.mean_span >= 1, f"task.mean_span={self.mean_span} must be at least 1: try 3")
-        _require(self.predict >= 1, f"task.predict={self.predict} must be at least 1: try 6")
         _require(
-            self.temperature > 0, f"task.temperature={self.temperature} must be above 0: try 0.05"
+            self.mask_rate is None or 0 < self.mask_rate < 1,
+            f"objective.mask_rate={self.mask_rate} must lie between 0 and 1: try 0.15",
         )
+        for name, suggestion in (("mean_span", 3), ("predict_one_in", 6)):
+            value = getattr(self, name)
+            _require(value >= 1, f"objective.{name}={value} must be at least 1: try {suggestion}")
+        _require(
+            self.temperature > 0,
+            f"objective.temperature={self.temperature} must be above 0: try 0.05",
+        )
+        for name, value in dataclasses.asdict(self).items():
+            users = objectives_that_use(name)
+            _require(
+                name == "name" or self.name in users or value == getattr(ObjectiveSettings, name),
+                f"objective.{name}={value} does nothing with objective.name={self.name}: leave it "
+                f"out, or choose one of {', '.join(users)}",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +256,6 @@ class Settings:
     """The run directory; runs/<preset>-<date>-<time> unless given."""
     resume: bool = False
     """Go on with the run in `out` from its last checkpoint, with its settings."""
-    objective: Annotated[ObjectiveName, tyro.conf.arg(help=KNOWN_OBJECTIVES)] = "clm"
     seed: int = 0
     """The seed of everything that is left to chance."""
     steps: int = 640
@@ -276,7 +291,7 @@ class Settings:
     tensorboard: bool = True
     """Mirror the metrics to TensorBoard."""
     model: ModelSettings = field(default_factory=ModelSettings)
-    task: TaskSettings = field(default_factory=TaskSettings)
+    objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
     data: DataSettings = field(default_factory=DataSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
 
@@ -292,26 +307,20 @@ class Settings:
         _require(micro is None or micro >= 1, f"micro_batch_size={micro} must be at least 1")
         if self.budget is not None:
             parse_duration(self.budget)
-        for name, value in dataclasses.asdict(self.task).items():
-            users = objectives_that_use(name)
-            _require(
-                self.objective in users or value == getattr(TaskSettings, name),
-                f"task.{name}={value} does nothing with objective={self.objective}: leave it out, "
-                f"or choose one of {', '.join(users)}",
-            )
         _require(
-            self.task.views != "dropout" or self.model.dropout > 0,
-            "task.views=dropout with model.dropout=0.0 makes both views the same: "
-            "add --model.dropout 0.1, or choose --task.views crop",
+            self.objective.views != "dropout" or self.model.dropout > 0,
+            "objective.views=dropout with model.dropout=0.0 makes both views the same: "
+            "add --model.dropout 0.1, or choose --objective.views crop",
         )
+        name = self.objective.name
         _require(
-            OBJECTIVES[self.objective].separates_documents or not self.data.separate_documents,
-            f"data.separate_documents does nothing with objective={self.objective}: leave it out",
+            OBJECTIVES[name].separates_documents or not self.data.separate_documents,
+            f"data.separate_documents does nothing with objective.name={name}: leave it out",
         )
-        able = families_that_learn(self.objective)
+        able = families_that_learn(name)
         _require(
             self.family in able,
-            f"model.family={self.family} does not learn by objective={self.objective}: choose "
+            f"model.family={self.family} does not learn by objective.name={name}: choose "
             f"{' or '.join(able)}, or one of its own objectives "
             f"({', '.join(FAMILIES[self.family].learns)})",
         )
@@ -319,7 +328,7 @@ class Settings:
     @property
     def family(self) -> str:
         """The model's family: the one asked for, or the objective's usual one."""
-        return self.model.family or families_that_learn(self.objective)[0]
+        return self.model.family or families_that_learn(self.objective.name)[0]
 
     @functools.cached_property
     def seconds_allowed(self) -> float:
@@ -367,34 +376,21 @@ def to_dict(settings: Settings) -> dict[str, Any]:
     return dataclasses.asdict(settings)
 
 
-def from_dict(values: Any, kind: type = Settings, where: str = "") -> Any:
+def from_dict(values: Any) -> Settings:
     """The settings that `to_dict` wrote. Names that a later version added take their defaults.
 
     Raises:
         UserError: an unknown name, or a value of the wrong type.
     """
-    if not isinstance(values, dict):
-        raise UserError(f"setting {where.rstrip('.') or 'root'} must be a table, not {values!r}")
-    hints = typing.get_type_hints(kind)
-    chosen = {}
-    for name, value in values.items():
-        if name not in hints:
-            raise UserError(f"unknown setting {where + name!r}{nearest(name, hints)}")
-        if dataclasses.is_dataclass(hints[name]):
-            value = from_dict(value, hints[name], f"{where}{name}.")
-        elif not _fits(value, hints[name]):
-            raise UserError(f"setting {where + name}={value!r} is not of type {hints[name]}")
-        chosen[name] = value
-    return kind(**chosen)
+    return from_plain(Settings, _from_older(values), "setting")
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    if typing.get_origin(hint) is Literal:
-        return value in typing.get_args(hint)
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        return any(_fits(value, option) for option in typing.get_args(hint))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+def _from_older(values: Any) -> Any:
+    """The settings of a run that was started when `objective` was a name beside a `task`."""
+    if not isinstance(values, dict) or not isinstance(values.get("objective"), str):
+        return values
+    task = values.get("task", {})
+    renamed = {"rate": "mask_rate", "predict": "predict_one_in"}
+    objective = {renamed.get(name, name): value for name, value in task.items()}
+    rest = {name: value for name, value in values.items() if name != "task"}
+    return {**rest, "objective": {"name": values["objective"], **objective}}

@@ -13,7 +13,7 @@ from llmcourse.randomness import numpy_rng
 from llmcourse.tinytown import stories as tinytown
 from llmcourse.tokenizers.base import byte_lengths
 from llmcourse.tokenizers.bpe import BPETokenizer
-from llmcourse.train.settings import ModelSettings, OptimizerSettings, Settings
+from llmcourse.train.settings import ModelSettings, ObjectiveSettings, OptimizerSettings, Settings
 
 SHAPE = ModelSettings(context_length=24, d_model=16, n_layers=1, n_heads=2)
 SETTINGS = Settings(model=SHAPE, batch_size=4, optimizer=OptimizerSettings(lr=1e-2))
@@ -31,7 +31,7 @@ def stream(tokenizer):
 
 
 def settings(name: str) -> Settings:
-    return dataclasses.replace(SETTINGS, objective=name)
+    return dataclasses.replace(SETTINGS, objective=ObjectiveSettings(name=name))
 
 
 def test_the_stream_ends_every_text(tokenizer):

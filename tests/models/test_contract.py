@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from llmcourse.generate.__main__ import load_run
 from llmcourse.generate.decode import generate
 from llmcourse.generate.sampling import greedy
-from llmcourse.generate.seq2seq import translate
+from llmcourse.generate.seq2seq import generate_from_source
 from llmcourse.models.files import load_model, save_model
 from llmcourse.models.registry import FAMILIES, families_that_learn, family_of
 from llmcourse.nn.capture import capture
@@ -28,7 +28,7 @@ each_pair = pytest.mark.parametrize(("name", "objective"), LEARNS)
 
 def asked_for(name, objective):
     """The settings that name a family; of every one the smallest size, without dropout."""
-    options = {"objective": objective, "model__family": name, "model__dropout": 0.0}
+    options = {"objective__name": objective, "model__family": name, "model__dropout": 0.0}
     return small("unused", **options, model__context_length=12)
 
 
@@ -118,7 +118,7 @@ def test_who_says_that_it_generates_does(name, tmp_path):
         return
     rows = batch.ids[:2]
     once = [
-        list(generate(model, rows, max_new_tokens=8, pick=greedy, use_cache=cache))
+        list(generate(model, rows, max_new_tokens=8, sampler=greedy, use_cache=cache))
         for cache in (True, False)
     ]
     assert len(once[0]) == 8
@@ -131,7 +131,7 @@ def test_who_says_that_it_reads_a_source_does(name):
     assert model.reads_source == ("source" in batch.extras)
     if model.reads_source:
         ends = {"start_id": TOKENIZER.eot_id, "stop_id": TOKENIZER.eot_id}
-        written = translate(model, batch.extras["source"], **ends, max_new_tokens=3)
+        written = generate_from_source(model, batch.extras["source"], **ends, max_new_tokens=3)
         assert len(written) == 4
 
 
@@ -164,7 +164,11 @@ def test_an_objective_that_scores_texts_can_ask_it(name, objective):
 def test_the_command_trains_it_and_resumes_bit_for_bit(name, tmp_path):
     """Four steps in one go, or stopped after two and resumed."""
     objective = next(iter(FAMILIES[name].learns))
-    options = {"objective": objective, "model__family": name, "optimizer__schedule": "constant"}
+    options = {
+        "objective__name": objective,
+        "model__family": name,
+        "optimizer__schedule": "constant",
+    }
     options |= {"model__dropout": 0.0, "steps": 4, "save_every": 2, "evaluate_every": 2}
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     assert main(flags(small(whole, **options))) == 0

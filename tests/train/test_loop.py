@@ -246,7 +246,7 @@ def test_mfu_counts_what_is_computed(objective, tmp_path, monkeypatch):
     monkeypatch.setattr(monitor, "peak_flops", lambda _: 1e12)
     monkeypatch.setattr(loop, "forward_backward", watch)
     monkeypatch.setattr(Monitor, "end_step", note)
-    run(tmp_path / "run", steps=1, objective=objective)
+    run(tmp_path / "run", steps=1, objective__name=objective)
     # attention's scores are counted whole; a first layer's inputs need no gradient
     assert counted[0] == pytest.approx(seen[0], rel=0.1)
 

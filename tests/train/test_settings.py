@@ -17,6 +17,7 @@ from llmcourse.train.presets import PRESETS, laptop, tiny
 from llmcourse.train.settings import (
     RESUMABLE,
     ModelSettings,
+    ObjectiveSettings,
     OptimizerSettings,
     Settings,
     check_resumable,
@@ -114,6 +115,20 @@ def test_damaged_configs(values, message):
         from_dict(values)
 
 
+def test_settings_of_older_runs_are_read():
+    """Once `objective` was a name, and what belongs to it stood in `task`."""
+    new = dataclasses.replace(tiny(), objective=ObjectiveSettings(name="mlm", mask_rate=0.3))
+    old = to_dict(new)
+    task = old["objective"]
+    old |= {"objective": task.pop("name"), "task": task}
+    task |= {"rate": task.pop("mask_rate"), "predict": task.pop("predict_one_in")}
+    assert from_dict(old) == new
+
+
+def test_the_short_name_of_an_objective():
+    assert parse(["--objective", "mlm"]) == parse(["--objective.name", "mlm"])
+
+
 def test_the_command_line_overrides_any_leaf():
     for name, value in leaves(laptop()).items():
         if isinstance(value, bool) or value is None or name in ("preset", "resume"):
@@ -122,9 +137,9 @@ def test_the_command_line_overrides_any_leaf():
         changed = {"int": "7", "float": "0.125"}.get(type(value).__name__)
         if changed is None:
             continue
-        if name == "task.mean_span":
+        if name == "objective.mean_span":
             changed = "2.5"
-        users = objectives_that_use(name.removeprefix("task.")) or ["clm"]
+        users = objectives_that_use(name.removeprefix("objective.")) or ["clm"]
         given = ["--objective", users[0], option, changed]
         assert leaves(parse(given))[name] == type(value)(changed), name
     assert parse(["--model.no-qk-norm"]).model.qk_norm is False
@@ -151,22 +166,34 @@ def test_the_command_line_overrides_any_leaf():
         (["--data.held-out", "1.5"], "between 0 and 1"),
         (["--precision", "fp8"], "invalid choice 'fp8'"),
         (["--objective", "mlmm"], "invalid choice 'mlmm'"),
-        (["--task.rate", "0.3"], r"task\.rate=0\.3 does nothing with objective=clm"),
-        (["--objective", "mlm", "--task.rate", "1.5"], r"task\.rate=1\.5 must lie between"),
         (
-            ["--objective", "mlm", "--task.mean-span", "0"],
+            ["--objective.mask-rate", "0.3"],
+            r"objective\.mask_rate=0\.3 does nothing with objective.name=clm",
+        ),
+        (
+            ["--objective", "mlm", "--objective.mask-rate", "1.5"],
+            r"objective\.mask_rate=1\.5 must lie between",
+        ),
+        (
+            ["--objective", "mlm", "--objective.mean-span", "0"],
             r"mean_span=0\.0 must be at least",
         ),
-        (["--objective", "plm", "--task.predict", "0"], r"task\.predict=0 must be at least 1"),
         (
-            ["--objective", "contrastive", "--task.temperature", "0"],
+            ["--objective", "plm", "--objective.predict-one-in", "0"],
+            r"objective\.predict_one_in=0 must be at least 1",
+        ),
+        (
+            ["--objective", "contrastive", "--objective.temperature", "0"],
             "temperature=0.0 must be",
         ),
-        (["--objective", "mlm", "--data.separate-documents"], "does nothing with objective=mlm"),
+        (
+            ["--objective", "mlm", "--data.separate-documents"],
+            "does nothing with objective.name=mlm",
+        ),
         (
             ["--model.family", "bert"],
-            r"family=bert does not learn by objective=clm: choose gpt or mlp_lm or rnn_lm, or one "
-            r"of its own objectives \(mlm, nsp",
+            r"family=bert does not learn by objective.name=clm: choose gpt or mlp_lm or rnn_lm, or "
+            r"one of its own objectives \(mlm, nsp",
         ),
         (["--model.family", "bird"], "invalid choice 'bird'"),
         (["--patience", "-1"], "patience=-1 must not be negative"),
