@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from measure import RESULTS, keep
 
@@ -35,12 +35,12 @@ from llmcourse.evaluate.probe_tasks import ProbeTask, make_task
 from llmcourse.evaluate.tinytown_probes import word_span
 from llmcourse.files import atomic_write_text
 from llmcourse.labs.pretrain import Pretrained, as_stream, pretrain, untrained
+from llmcourse.objectives.registry import OBJECTIVES
 from llmcourse.randomness import numpy_rng, python_rng
 from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.tokenizers.bpe import BPETokenizer
-from llmcourse.train.settings import ModelSettings, ObjectiveName, OptimizerSettings, Settings
+from llmcourse.train.settings import ModelSettings, ObjectiveSettings, OptimizerSettings, Settings
 
-OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
 TOKENIZER_BYTES = 4_000_000
 LONGEST_SENTENCE = 120
 """Characters of a sentence whose order is asked; pairs then fit into a small context."""
@@ -150,7 +150,7 @@ def questions(tokenizer: Tokenizer, held_out: list[str], n: dict[str, int]) -> l
 # --- the measurement ------------------------------------------------------------------------------
 
 
-def settings_of(name: ObjectiveName, options: argparse.Namespace) -> Settings:
+def settings_of(name: str, options: argparse.Namespace) -> Settings:
     model = ModelSettings(
         context_length=options.context_length,
         d_model=options.d_model,
@@ -158,7 +158,12 @@ def settings_of(name: ObjectiveName, options: argparse.Namespace) -> Settings:
         n_heads=options.n_heads,
     )
     optimizer = OptimizerSettings(lr=options.lr)
-    return Settings(objective=name, batch_size=options.batch_size, model=model, optimizer=optimizer)
+    return Settings(
+        objective=ObjectiveSettings(name=name),
+        batch_size=options.batch_size,
+        model=model,
+        optimizer=optimizer,
+    )
 
 
 def asked(reader: Reader, tasks: list[ProbeTask]) -> dict[str, Interval]:

@@ -30,7 +30,7 @@ from llmcourse.models.files import load_model
 from llmcourse.models.gpt import GPT
 from llmcourse.objectives.clm import CausalLM
 from llmcourse.runs.diagnosis import diagnose
-from llmcourse.runs.log import read_metrics
+from llmcourse.runs.history import RunHistory
 from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.checkpoint import list_checkpoints
 from llmcourse.train.loop import Result, train
@@ -58,21 +58,16 @@ def settings_of(options: argparse.Namespace, out: Path) -> Settings:
     )
 
 
-def losses(run: Path) -> list[float]:
-    """The training losses in a run's log."""
-    return [r["loss"] for r in read_metrics(run / "metrics.jsonl") if r["kind"] == "train"]
-
-
 def figures(result: Result, reference: Result | None = None) -> dict[str, Any]:
     """What came of a run, and how far its training losses are from another's."""
     assert result.score is not None
     found = {
         "bits_per_byte": result.score.bits_per_byte,
         "unigram": result.unigram,
-        "diagnosis": diagnose(read_metrics(result.run / "metrics.jsonl")).cause,
+        "diagnosis": diagnose(RunHistory.read(result.run)).cause,
     }
     if reference is not None:
-        gaps = np.subtract(losses(result.run), losses(reference.run))
+        gaps = RunHistory.read(result.run).losses - RunHistory.read(reference.run).losses
         found["largest_difference_of_losses"] = float(np.abs(gaps).max())
     return found
 

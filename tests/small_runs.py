@@ -6,7 +6,6 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from llmcourse.runs.log import read_metrics
 from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.checkpoint import list_checkpoints
 from llmcourse.train.corpus import Corpus, open_corpus
@@ -67,7 +66,9 @@ def flags(settings: Settings) -> list[str]:
 
 def log_of(out: Path) -> list[dict]:
     """A run's log without what clocks decide, in the order of steps."""
-    records = [r for r in read_metrics(Path(out) / "metrics.jsonl") if r["kind"] != "end"]
+    log = Path(out) / "metrics.jsonl"
+    lines = log.read_text().split("\n")[:-1] if log.exists() else []  # the last may be torn
+    records = [r for r in map(json.loads, lines) if r["kind"] != "end"]
     records = [{k: v for k, v in r.items() if k not in TIMES} for r in records]
     return sorted(records, key=lambda r: (r["step"], r["kind"]))
 

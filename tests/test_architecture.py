@@ -34,6 +34,8 @@ LONGEST_FILE = 400
 """Lines. A file that grows past this usually holds two ideas."""
 LONGEST_BODY = 45
 """Lines of a function without its signature and docstring; `train` itself included."""
+MOST_PARAMETERS = 7
+PARTS = {"Module", "Attention", "RoPE", "Residual", "KVCache"}
 LONGER = {"checks": 800, "tinytown": 600}
 """Parts whose files may be longer: a bank of mistakes, and a plot, are data."""
 
@@ -180,7 +182,71 @@ def canonical(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
+def type_tests_on_models(root: Path) -> list[str]:
+    """Questions for a model's class: what it can do it declares. The table of families may ask."""
+    found = []
+    for module, path in source_files(root).items():
+        if module == f"{root.name}.models.registry":
+            continue
+        tree = tree_of(path)
+        kinds = {"model"} | {  # as in `isinstance(x, FAMILIES[name].model)`
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            and (node.module or "").startswith(f"{root.name}.models")
+            for alias in node.names
+        }
+        found += [
+            f"{module}: {ast.unparse(node)}"
+            for node in ast.walk(tree)
+            if kinds & set(asked_for(node))
+        ]
+    return found
+
+
+def asked_for(node: ast.AST) -> list[str]:
+    """The names of the classes that a type test asks for; none where the node is no such test."""
+    match node:
+        case ast.Call(func=ast.Name(id="isinstance" | "issubclass"), args=[_, classes]):
+            pass
+        case ast.MatchClass(cls=classes):
+            pass
+        case ast.Compare(left=ast.Call(func=ast.Name(id="type")), comparators=[classes]):
+            pass
+        case _:
+            return []
+    return [
+        part.id if isinstance(part, ast.Name) else part.attr
+        for part in ast.walk(classes)
+        if isinstance(part, ast.Name | ast.Attribute)
+    ]
+
+
+def wide_signatures(root: Path) -> list[str]:
+    """Functions that ask for more than a reader can hold; parts that are passed in do not count."""
+    found = []
+    for module, path in source_files(root).items():
+        if part_of(module) == "checks":  # an exercise asks for what its formula names
+            continue
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                plain = [
+                    arg for arg in every if arg.arg not in ("self", "cls") and not is_part(arg)
+                ]
+                if len(plain) > MOST_PARAMETERS:
+                    found.append(f"{module}.{node.name}: {len(plain)} parameters")
+    return found
+
+
+def is_part(arg: ast.arg) -> bool:
+    """Whether an argument is a piece of the machine, ready made."""
+    names = re.findall(r"\w+", ast.unparse(arg.annotation)) if arg.annotation else []
+    return bool(PARTS & set(names))
+
+
 RULES = [
+    wide_signatures,
     undeclared_imports,
     unknown_parts,
     upward_imports,
@@ -191,6 +257,7 @@ RULES = [
     undocumented,
     long_files,
     long_bodies,
+    type_tests_on_models,
 ]
 
 
@@ -368,10 +435,34 @@ BROKEN = {
         {"nn/mlp.py": "x = 1\n" * LONGEST_FILE},
         [f"fake.nn.mlp: {LONGEST_FILE + 1} lines"],
     ),
+    "a function of too many parameters": (
+        wide_signatures,
+        {
+            "nn/mlp.py": "class C:\n    'C.'\n"
+            "    def step(self, a, b, c, d, *, e, f, g, h, i: RoPE): 'S.'"
+        },
+        ["fake.nn.mlp.step: 8 parameters"],
+    ),
     "a function longer than a screen": (
         long_bodies,
         {"nn/mlp.py": "def f():\n    'Says.'\n" + "    x = 1\n" * (LONGEST_BODY + 1)},
         [f"fake.nn.mlp.f: {LONGEST_BODY + 1} lines"],
+    ),
+    "a model that is asked for its class": (
+        type_tests_on_models,
+        {
+            "models/gpt.py": "",
+            "evaluate/spans.py": "from fake.models.gpt import GPT\n"
+            "a = isinstance(x, int | GPT)\nb = type(x) is GPT\nc = isinstance(x, kind.model)\n"
+            "match x:\n    case GPT():\n        pass\nd = isinstance(model, Tensor)",
+            "models/registry.py": "from fake.models.gpt import GPT\nisinstance(x, GPT)",
+        },
+        [
+            "fake.evaluate.spans: isinstance(x, int | GPT)",
+            "fake.evaluate.spans: type(x) is GPT",
+            "fake.evaluate.spans: isinstance(x, kind.model)",
+            "fake.evaluate.spans: GPT()",
+        ],
     ),
 }
 

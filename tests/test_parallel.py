@@ -59,8 +59,8 @@ def test_two_processes_with_micro_batches_and_muon_equal_one(tmp_path):
 @pytest.mark.parametrize("objective", ["mlm", "nsp", "plm"])
 def test_two_processes_equal_one_at_other_tasks(objective, tmp_path):
     """What is hidden, exchanged or asked first is drawn for the whole batch."""
-    run(tmp_path / "one", **EXACT, objective=objective)
-    torchrun(tmp_path / "two", **EXACT, objective=objective)
+    run(tmp_path / "one", **EXACT, objective__name=objective)
+    torchrun(tmp_path / "two", **EXACT, objective__name=objective)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=FLOAT)
 
 

@@ -43,7 +43,7 @@ def read(path: Path, on_error: OnError = raise_unless_skipped) -> Iterator[Docum
         return (document for file in found for document in _read_one_of_many(file, on_error))
     if _suffix(path) not in _READERS:
         raise UserError(
-            f"{path} has an unknown suffix: it must end in {' '.join(_READERS)}; "
+            f"{path} has an unknown suffix: it must end in {SUFFIXES}; "
             "plain text may be renamed to .txt"
         )
     return _read_file(path, on_error)
@@ -199,3 +199,6 @@ _READERS: dict[str, Callable[[Path, OnError], Iterator[Document]]] = {
     ".csv": _read_csv,
     ".parquet": _read_parquet,
 }
+
+SUFFIXES = " ".join(_READERS)
+"""How the names of readable files end."""

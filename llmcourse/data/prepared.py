@@ -19,6 +19,7 @@ from pathlib import Path
 
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_write_text
+from llmcourse.plain import from_plain
 
 SPLITS = ("train", "valid")
 """The two sides of the held-out split."""
@@ -94,11 +95,13 @@ def read_description(folder: str | os.PathLike[str]) -> Prepared:
         content = json.loads(path.read_bytes())
         if content.pop("format") != _FORMAT:
             raise UserError(f"{path} is of another version of llmcourse: prepare the data again")
-        sides = {split: Amount(**content.pop(split)) for split in SPLITS}
-        return Prepared(**content, **sides)
     except OSError:
         raise UserError(f"{folder} is no prepared folder: it holds no {DESCRIPTION}") from None
     except UserError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(f"{path} is damaged: prepare the data again") from None
+    try:
+        return from_plain(Prepared, content)
+    except UserError as error:
+        raise UserError(f"{path} is damaged ({error}): prepare the data again") from None

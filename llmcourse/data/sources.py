@@ -1,20 +1,15 @@
 """Text from anywhere: `read(source)` yields documents, one at a time, whatever `source` names.
 
-| `source` | what it is |
-| --- | --- |
-| `pydocs` | Python's own documentation, on every machine |
-| `tinytown` | 20 000 stories of the chapters' made-up world |
-| a file | `.txt`, `.md`, `.jsonl`, `.csv` (each also `.gz`) or `.parquet` |
-| a folder | all such files in it and in its subfolders |
-| `hf:org/name[:config][@split]` | a data set of the Hugging Face hub, streamed |
-
-Nothing is read before it is asked for, so a source may be larger than memory. Not here: how each is
-read (`pydocs`, `tinytown`, `local`, `hub`), and which documents are held out (`documents`).
+It is a name in `SOURCES`, or the path of a file or of a folder, with all files in it and below it
+that `local` can read. Nothing is read before it is asked for, so a source may be larger than
+memory. Not here: how each is read (`pydocs`, `local`, `hub`, `tinytown/`), and which documents are
+held out (`documents`).
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from llmcourse.data import hub, local, pydocs
 from llmcourse.data.documents import Document, OnError, raise_unless_skipped
@@ -42,19 +37,17 @@ def read(source: str, on_error: OnError = raise_unless_skipped) -> Iterator[Docu
 
 
 def _open(source: str, on_error: OnError) -> Iterator[Document]:
-    if source == "pydocs":
-        return pydocs.documents()
-    if source == "tinytown":
-        return _tinytown()
-    if source.startswith("hf:"):
-        return hub.read(source, on_error)
+    for name, entry in SOURCES.items():
+        if source == name or (name.endswith(":") and source.startswith(name)):
+            return entry.read(source, on_error)
     path = os.path.expanduser(source)
     if os.path.exists(path):
         if is_prepared(path):
             raise UserError(f"{source} is prepared already: name {text_path(source, 'train')}")
         return local.read(Path(path), on_error)
-    hint = nearest(source, ("pydocs", "tinytown"))
-    raise UserError(f"data source {source!r} is no file, no folder and no hf:org/name{hint}")
+    named = ", ".join(entry.spelled for entry in SOURCES.values())
+    hint = nearest(source, SOURCES)
+    raise UserError(f"data source {source!r} is no file, no folder and none of {named}{hint}")
 
 
 def _tinytown() -> Iterator[Document]:
@@ -71,3 +64,32 @@ def _some(documents: Iterable[Document], source: str) -> Iterator[Document]:
         yield document
     if empty:
         raise UserError(f"{source} holds no text: name another data source")
+
+
+class Source(NamedTuple):
+    """One source that has a name.
+
+    Attributes:
+        spelled: how one writes it.
+        read: from that, and from whom to tell of what cannot be read, to the documents.
+    """
+
+    spelled: str
+    read: Callable[[str, OnError], Iterator[Document]]
+
+
+SOURCES = {
+    # Python's own documentation, on every machine:
+    "pydocs": Source("pydocs", lambda source, on_error: pydocs.documents()),
+    # Stories of the chapters' made-up world:
+    "tinytown": Source("tinytown", lambda source, on_error: _tinytown()),
+    # A data set of the Hugging Face hub, streamed:
+    "hf:": Source(
+        "hf:org/name[:config][@split]", lambda source, on_error: hub.read(source, on_error)
+    ),
+}
+"""Sources by name, or by how their names begin (`hf:`): a new one is a module and a line here."""
+KNOWN_SOURCES = ", ".join(
+    [*(source.spelled for source in SOURCES.values()), f"a file or folder ({local.SUFFIXES})"]
+)
+"""What a setting that names a source may be, for `--help`."""

@@ -9,16 +9,13 @@ and a model that was never trained is read like any other. Not here: what featur
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
-from llmcourse.models.bert import BERT
-from llmcourse.models.dual_encoder import DualEncoder
-from llmcourse.models.encoder_decoder import EncoderDecoder
+from llmcourse.models.base import Model
 
 Text = Sequence[int]
 """The ids of a text."""
@@ -27,23 +24,6 @@ Span = tuple[Text, int, int]
 
 MOST_ROWS = 64
 """How many rows are read at once."""
-
-
-def hidden_states(
-    model: nn.Module, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"] | None = None
-) -> Float[Tensor, "B T D"]:
-    """The final hidden states of any family: the encoder's where there is one.
-
-    A GPT's state has seen what came before it, all others' the whole text. An XLNet's is that of
-    its content stream, which has read its own token.
-    """
-    if isinstance(model, BERT):
-        return model.encode(ids, segments=segments)
-    if isinstance(model, DualEncoder):
-        return model.encoder.encode(ids)
-    if isinstance(model, EncoderDecoder):
-        return model.encode(ids)
-    return model(ids).hidden
 
 
 class Reader(ABC):
@@ -100,8 +80,11 @@ class CountReader(Reader):
 class ModelReader(Reader):
     """A model's hidden states. Texts are framed as the model was trained to read them.
 
+    A GPT's state has seen what came before it, an encoder's the whole text. An XLNet's is that of
+    its content stream, which has read its own token.
+
     Args:
-        model: of any family of transformers.
+        model: of any family.
         cls_id: what stands before a text; nothing unless given.
         sep_id: what stands behind it, and between two texts, which then are of two segments.
         most: the longest text read at once, frame included; a longer one is read in pieces.
@@ -109,7 +92,7 @@ class ModelReader(Reader):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         cls_id: int | None = None,
         sep_id: int | None = None,
         most: int | None = None,
@@ -117,8 +100,7 @@ class ModelReader(Reader):
         self.model = model
         self.before = () if cls_id is None else (cls_id,)
         self.behind = () if sep_id is None else (sep_id,)
-        config: Any = model.config
-        self.most: int = config.context_length if most is None else most
+        self.most: int = model.config.context_length if most is None else most
 
     def states(self, texts: Sequence[Text]) -> Iterator[Float[Tensor, "T D"]]:
         """The states of a text's own tokens; those of its frame are left out."""
@@ -172,7 +154,7 @@ class ModelReader(Reader):
             if firsts is not None:
                 starts = torch.tensor([firsts[index] for index in part])
                 segments = (torch.arange(ids.size(1)) >= starts[:, None]).long()
-            for index, states in zip(part, hidden_states(self.model, ids, segments), strict=True):
+            for index, states in zip(part, self.model.hidden_states(ids, segments), strict=True):
                 found[index] = states
         self.model.train(training)
         return found

@@ -5,16 +5,25 @@ here: the formats themselves (`huggingface_gpt.py`, `huggingface_bert.py`, `hugg
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torch import Tensor
 
 from llmcourse.errors import UserError
-from llmcourse.models.files import Family
+from llmcourse.models.registry import Family
 
 State = dict[str, Tensor]
+
+SIZES = (
+    *("vocab_size", "context_length", "d_model", "n_layers", "d_ff", "norm_eps", "dropout"),
+    *("n_heads", "n_kv_heads", "head_dim", "tie_embeddings", "zero_init_outputs"),
+)
+"""What a format says (`changes` has the exceptions), or need not say: how the weights began."""
+ROPE = ("rope_theta", "rope_scaling", "rope_factor", "rope_original_length")
+RELATIVE = ("relative_buckets", "relative_distance")
+"""What needs to be said of one kind of positions, and changes nothing with another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +34,9 @@ class Format:
         architecture: the class that `transformers` builds.
         family: our config and model of which it holds some.
         parts: what our config must say to be of this format.
+        free: fields of which it says any value, or that change nothing beside these parts.
+        choices: fields of which it says some values. A field in none of the three must be as it is
+            unless given: so a part that a format has never heard of is refused, not left out.
         changes: what it would have to say besides, given the rest of it; empty where all is well.
         to_theirs: our weights, and our config, to the weights under their names.
         to_ours: their weights, and our config, to the weights under our names.
@@ -36,6 +48,8 @@ class Format:
     architecture: str
     family: Family
     parts: dict[str, Any]
+    free: tuple[str, ...]
+    choices: dict[str, Collection[Any]] = field(default_factory=dict)
     changes: Callable[[Any], dict[str, Any]] = lambda config: {}
     to_theirs: Callable[[State, Any], State]
     to_ours: Callable[[State, Any], State]
@@ -45,7 +59,12 @@ class Format:
 
     def differences(self, config: Any) -> dict[str, Any]:
         """What a config would have to say instead, to be of this format."""
-        wrong = {name: part for name, part in self.parts.items() if getattr(config, name) != part}
+        wrong = {}
+        for item in fields(config):
+            fixed = self.parts.get(item.name, item.default)
+            allowed = tuple(self.choices.get(item.name, (fixed,)))
+            if item.name not in self.free and getattr(config, item.name) not in allowed:
+                wrong[item.name] = allowed[0]
         return wrong | self.changes(config)
 
 

@@ -15,16 +15,17 @@ from llmcourse.export.formats import Format, State
 from llmcourse.export.huggingface_bert import BERT_FORMATS
 from llmcourse.export.huggingface_gpt import GPT_FORMATS
 from llmcourse.export.huggingface_t5 import T5_FORMATS
+from llmcourse.models.base import Model
 from llmcourse.models.files import (
     CONFIG_FILE,
     WEIGHTS_FILE,
-    Model,
     model_of,
     read_json,
     read_tensors,
     unique_state,
     write_model,
 )
+from llmcourse.models.registry import FAMILIES, family_of
 
 FORMATS: dict[str, Format] = {**GPT_FORMATS, **BERT_FORMATS, **T5_FORMATS}
 """The library's families that ours span, by their `model_type`."""
@@ -36,13 +37,8 @@ def to_huggingface(model: Model, directory: str | os.PathLike) -> str:
     Raises:
         UserError: the model combines parts that no family of the library combines.
     """
-    ours: Any = model.config
-    family = choose_format(ours)
+    ours, family = model.config, choose_format(model)
     chosen = FORMATS[family]
-    if not isinstance(model, chosen.family.model):
-        raise UserError(
-            f"Hugging Face has no family for a {type(model).__name__}: export its encoder"
-        )
     config = {
         "architectures": [chosen.architecture],
         "model_type": family,
@@ -79,19 +75,21 @@ def from_huggingface(directory: str | os.PathLike) -> Model:
     return model_of(chosen.family.model, config, tensors, directory)
 
 
-def choose_format(config: Any) -> str:
-    """The library's family that has all of a config's parts.
+def choose_format(model: Model) -> str:
+    """The library's family that has all parts of a model.
 
     Raises:
         UserError: there is none; the message says what would have to change.
     """
+    ours = FAMILIES[family_of(model)]
     differences = {
-        name: chosen.differences(config)
+        name: chosen.differences(model.config)
         for name, chosen in FORMATS.items()
-        if isinstance(config, chosen.family.config)
+        if chosen.family is ours
     }
     if not differences:
-        raise UserError(f"Hugging Face has no family for {type(config).__name__}")
+        hint = ": export its encoder" if hasattr(model, "encoder") else ""
+        raise UserError(f"Hugging Face has no family for a {type(model).__name__}{hint}")
     family = min(differences, key=lambda name: len(differences[name]))
     if differences[family]:
         changes = ", ".join(f"{part}={wanted!r}" for part, wanted in differences[family].items())

@@ -7,9 +7,19 @@ here, label 1 does. Not here: the door to all formats (`huggingface.py`). Chapte
 from typing import Any
 
 from llmcourse.errors import UserError
-from llmcourse.export.formats import Format, State, even_heads, inverse, rename, require
+from llmcourse.export.formats import (
+    RELATIVE,
+    ROPE,
+    SIZES,
+    Format,
+    State,
+    even_heads,
+    inverse,
+    rename,
+    require,
+)
 from llmcourse.models.bert import BERTConfig
-from llmcourse.models.files import FAMILIES
+from llmcourse.models.registry import FAMILIES
 
 BERT_NAMES = {
     "token_embedding": "bert.embeddings.word_embeddings",
@@ -133,6 +143,7 @@ BERT_FORMATS = {
             "bias": True,
             "mlm_transform": True,
         },
+        free=(*SIZES, *ROPE, *RELATIVE, "n_segments", "pooler", "n_pair_labels"),
         changes=_changes,
         to_theirs=lambda state, config: bert_state(state),
         to_ours=lambda state, config: from_bert_state(state),

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 
 from llmcourse.export.formats import (
+    RELATIVE,
+    ROPE,
+    SIZES,
     Format,
     State,
     even_heads,
@@ -18,9 +21,9 @@ from llmcourse.export.formats import (
     rename,
     require,
 )
-from llmcourse.export.rope import read_rope, write_rope
-from llmcourse.models.files import FAMILIES
+from llmcourse.export.rope import WRITTEN, read_rope, write_rope
 from llmcourse.models.gpt import GPTConfig
+from llmcourse.models.registry import FAMILIES
 
 GPT2_NAMES = {
     "token_embedding": "transformer.wte",
@@ -178,6 +181,8 @@ def _llama_family(architecture: str, mlp: str, qk_norm: bool, names: dict[str, s
             "qk_norm": qk_norm,
             "bias": False,
         },
+        free=(*SIZES, *RELATIVE, "rope_theta", "rope_factor", "rope_original_length"),
+        choices={"rope_scaling": WRITTEN},
         to_theirs=lambda state, config: rename(state, names),
         to_ours=lambda state, config: rename(
             {name: tensor for name, tensor in state.items() if "rotary_emb" not in name},
@@ -202,6 +207,7 @@ GPT_FORMATS = {
             "qk_norm": False,
             "bias": True,
         },
+        free=(*SIZES, *ROPE, *RELATIVE),
         changes=even_heads,
         to_theirs=lambda state, config: gpt2_state(state),
         to_ours=lambda state, config: from_gpt2_state(state),

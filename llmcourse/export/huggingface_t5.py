@@ -12,9 +12,19 @@ from typing import Any
 import torch
 
 from llmcourse.errors import UserError
-from llmcourse.export.formats import Format, State, inverse, own_keys, rename, require
+from llmcourse.export.formats import (
+    RELATIVE,
+    ROPE,
+    SIZES,
+    Format,
+    State,
+    inverse,
+    own_keys,
+    rename,
+    require,
+)
 from llmcourse.models.encoder_decoder import EncoderDecoderConfig
-from llmcourse.models.files import FAMILIES
+from llmcourse.models.registry import FAMILIES
 
 _BIAS = "relative_attention_bias"
 T5_NAMES = {
@@ -103,10 +113,8 @@ def _scaled(state: State, config: EncoderDecoderConfig, power: int) -> State:
 
 
 def _changes(config: EncoderDecoderConfig) -> dict[str, Any]:
-    changes = own_keys(config) | ({} if config.mlp in FEED_FORWARDS else {"mlp": "geglu"})
-    if config.tie_embeddings and not config.scale_embeddings:
-        changes["scale_embeddings"] = True
-    return changes
+    needs_scale = config.tie_embeddings and not config.scale_embeddings
+    return own_keys(config) | ({"scale_embeddings": True} if needs_scale else {})
 
 
 def _write_config(config: EncoderDecoderConfig) -> dict[str, Any]:
@@ -161,8 +169,9 @@ T5_FORMATS = {
             "positions": "relative",
             "qk_norm": False,
             "bias": False,
-            "source_vocab_size": None,
         },
+        free=(*SIZES, *ROPE, *RELATIVE, "n_decoder_layers", "scale_embeddings"),
+        choices={"mlp": FEED_FORWARDS},
         changes=_changes,
         to_theirs=t5_state,
         to_ours=from_t5_state,

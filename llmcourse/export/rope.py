@@ -24,6 +24,8 @@ _FIXED: dict[str, dict[str, Any]] = {
     "llama3": {"low_freq_factor": 1.0, "high_freq_factor": 4.0},
 }
 """What each kind lets one choose and `GPT` does not."""
+WRITTEN = ("none", "ntk", *(kind for kind in _FIXED if kind != "default"))
+"""The `rope_scaling` of ours that can be said."""
 
 
 def write_rope(config: GPTConfig) -> dict[str, Any]:
@@ -32,7 +34,7 @@ def write_rope(config: GPTConfig) -> dict[str, Any]:
     if kind == "ntk":
         theta *= config.rope_factor ** (config.head_width / max(config.head_width - 2, 1))
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": theta}
-    if kind in ("linear", "yarn", "llama3"):
+    if kind in _FIXED:
         rope |= {"rope_type": kind, "factor": float(config.rope_factor)}
     if kind in ("yarn", "llama3"):
         rope["original_max_position_embeddings"] = config.rope_trained_length

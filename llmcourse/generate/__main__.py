@@ -21,9 +21,7 @@ from llmcourse.errors import UserError, exit_on_user_error
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from llmcourse.models.gpt import GPT
-    from llmcourse.models.mlp_lm import MLPLM
-    from llmcourse.models.rnn_lm import RNNLM
+    from llmcourse.models.base import Model
     from llmcourse.tokenizers.base import Tokenizer
 
 
@@ -91,17 +89,15 @@ def write(options: Options) -> Iterator[str]:
     yield decoder.flush()
 
 
-def load_run(run: Path) -> "tuple[GPT | MLPLM | RNNLM, Tokenizer]":
+def load_run(run: Path) -> "tuple[Model, Tokenizer]":
     """The best model of a run, and the tokenizer that it was trained with.
 
     Raises:
         UserError: the directory holds no run, one of a model that does not go on with a text, or
             parts that do not belong together.
     """
-    from llmcourse.models.files import family_of, load_model
-    from llmcourse.models.gpt import GPT
-    from llmcourse.models.mlp_lm import MLPLM
-    from llmcourse.models.rnn_lm import RNNLM
+    from llmcourse.models.files import load_model
+    from llmcourse.models.registry import FAMILIES, family_of
     from llmcourse.tokenizers.registry import load_tokenizer
 
     if not run.is_dir():
@@ -112,10 +108,11 @@ def load_run(run: Path) -> "tuple[GPT | MLPLM | RNNLM, Tokenizer]":
             "python -m llmcourse.train"
         )
     model, tokenizer = load_model(run / "model"), load_tokenizer(run)
-    if not isinstance(model, GPT | MLPLM | RNNLM):
+    if not model.generates:
+        able = [name for name, family in FAMILIES.items() if family.model.generates]
         raise UserError(
             f"{run} holds a model of the family {family_of(model)}, which does not go on with a "
-            "text: name the run of a gpt"
+            f"text: name the run of a {' or '.join(able)}"
         )
     if tokenizer.vocab_size != model.config.vocab_size:
         raise UserError(

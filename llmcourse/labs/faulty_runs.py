@@ -1,9 +1,9 @@
 """A clinic for training runs: small runs made ill on purpose, each in one way, within a second.
 
-`observe(Patient(...))` trains a tiny GPT on tinytown and returns the records that a real run's log
-would hold, so that what is learned here about curves holds there. A healthy patient is
-`Patient()`; an illness is one field that is wrong. Not here: the real loop (`loop.py`), and the
-doctor (`diagnose.py`). Chapter 08 teaches this.
+`observe(Patient(...))` trains a tiny GPT on tinytown and returns the history that a real run would
+leave, so that what is learned here about curves holds there. A healthy patient is `Patient()`; an
+illness is one field that is wrong. Not here: the real loop (`train/loop.py`), and the doctor
+(`runs/diagnosis.py`). Chapter 08 teaches this.
 """
 
 import functools
@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +28,8 @@ from llmcourse.optim.clip import clip_by_global_norm
 from llmcourse.optim.loss_scaling import LossScaler
 from llmcourse.optim.schedules import linear
 from llmcourse.randomness import numpy_rng, seed_all
-from llmcourse.runs.log import Ending
+from llmcourse.runs.history import RunHistory
+from llmcourse.runs.log import Baseline, End, Ending, Evaluation, Record, Training
 from llmcourse.tinytown import stories as tinytown
 from llmcourse.tinytown.numbers import number_pairs
 from llmcourse.tokenizers.base import byte_lengths
@@ -122,8 +123,8 @@ def read(text: str) -> Text:
     return Text(windows[~held_out], windows[held_out], torch.tensor(byte_lengths(tokenizer)))
 
 
-def observe(patient: Patient) -> list[dict[str, Any]]:
-    """Train a small run; its log, with a record of every step and of every evaluation."""
+def observe(patient: Patient) -> RunHistory:
+    """Train a small run; its history, with a record of every step and of every evaluation."""
     text = read(patient.text)
     chosen = torch.linspace(0, len(text.train) - 1, min(patient.n_windows, len(text.train)))
     windows = text.train[chosen.long()]
@@ -132,7 +133,7 @@ def observe(patient: Patient) -> list[dict[str, Any]]:
     optimizer = _optimizer(patient, model)
     scaler = LossScaler(patient.first_scale or 1.0, interval=20)
     schedule, batches = linear(warmup=0.1), _batches(patient, windows)
-    log = [_baselines(windows, text)]
+    log: list[Record] = [_baselines(windows, text)]
     for step in range(patient.steps + 1):
         if step % patient.evaluate_every == 0 or step == patient.steps:
             log.append(_evaluation(patient, step, model, text))
@@ -142,11 +143,9 @@ def observe(patient: Patient) -> list[dict[str, Any]]:
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss, norm = _step(patient, model, optimizer, scaler, next(batches))
-        log.append({"kind": "train", "step": step + 1, "loss": loss, "lr": rate, "grad_norm": norm})
-    return [
-        *log,
-        {"kind": "end", "step": patient.steps, "ending": Ending.FINISHED, "reason": "finished"},
-    ]
+        log.append(Training(step=step + 1, loss=loss, lr=rate, grad_norm=norm))
+    log.append(End(step=patient.steps, ending=Ending.FINISHED, reason="finished"))
+    return RunHistory(log)
 
 
 def tiny_gpt(vocab_size: int, dropout: float = 0.0) -> GPT:
@@ -203,19 +202,17 @@ def _step(
     return loss.total.item() / count, norm.item()
 
 
-def _evaluation(patient: Patient, step: int, model: GPT, text: Text) -> dict[str, Any]:
+def _evaluation(patient: Patient, step: int, model: GPT, text: Text) -> Evaluation:
     batch = patient.objective.prepare(text.valid, numpy_rng(patient.seed, "evaluate"))
     score = evaluate(model, patient.objective, [batch], text.lengths)
-    figures = {"loss": score.loss, "bits_per_byte": score.bits_per_byte}
-    return {"kind": "evaluate", "step": step, **figures}
+    return Evaluation(step=step, loss=score.loss, bits_per_byte=score.bits_per_byte)
 
 
-def _baselines(windows: Int[Tensor, "B N"], text: Text) -> dict[str, Any]:
+def _baselines(windows: Int[Tensor, "B N"], text: Text) -> Baseline:
     lengths, valid = text.lengths.numpy(), text.valid[:, 1:].flatten().numpy()
     counts = np.bincount(windows[:, 1:].flatten().numpy(), minlength=len(lengths))
-    return {
-        "kind": "baseline",
-        "step": 0,
-        "uniform_bits_per_byte": uniform_bits_per_byte(valid, lengths, len(lengths)),
-        "unigram_bits_per_byte": unigram_bits_per_byte(counts, valid, lengths),
-    }
+    return Baseline(
+        step=0,
+        uniform_bits_per_byte=uniform_bits_per_byte(valid, lengths, len(lengths)),
+        unigram_bits_per_byte=unigram_bits_per_byte(counts, valid, lengths),
+    )

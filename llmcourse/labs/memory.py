@@ -8,6 +8,7 @@ the last on the batch as well. Not here: time (`throughput.py`). Chapter 08 teac
 import contextlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch.optim import Optimizer
 
 from llmcourse.errors import UserError, nearest
 from llmcourse.models.gpt import GPT, GPTConfig
+from llmcourse.models.registry import family_of
 from llmcourse.optim.groups import split_for_muon
 from llmcourse.optim.registry import OPTIMIZERS
 
@@ -51,7 +53,7 @@ class Memory:
         return self.weights + self.gradients + self.optimizer + self.activations
 
 
-def predicted(config: GPTConfig, batch_size: int, optimizer: str = "adamw") -> Memory:
+def predicted(config: Any, batch_size: int, optimizer: str = "adamw") -> Memory:
     """What training a GPT takes, in float32 and with fused attention, from its config alone.
 
     Weights, gradients and memories are exact. The activations leave out what is small (tables of
@@ -59,8 +61,10 @@ def predicted(config: GPTConfig, batch_size: int, optimizer: str = "adamw") -> M
     on the scores, and masks keep more.
 
     Raises:
-        UserError: the optimizer is not in `OPTIMIZERS`.
+        UserError: the optimizer is not in `OPTIMIZERS`, or the config is of another family.
     """
+    if (family := family_of(config)) != "gpt":
+        raise UserError(f"what a {family} keeps is not predicted: run a step, and use `measured`")
     weights = 4 * config.n_parameters
     activations = 4 * batch_size * config.context_length * kept_per_token(config)
     return Memory(

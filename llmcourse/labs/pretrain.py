@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from llmcourse.errors import UserError
 from llmcourse.evaluate.features import ModelReader
+from llmcourse.models.base import Model
 from llmcourse.objectives.base import Objective
 from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.randomness import numpy_rng, seed_all
@@ -39,7 +40,7 @@ class Pretrained:
     """
 
     objective: Objective
-    model: nn.Module
+    model: Model
     losses: list[float]
     n_scored: int
 
@@ -121,7 +122,7 @@ def draw_windows(
     return stream[starts[:, None] + torch.arange(window)]
 
 
-def reader_of(objective: Objective, model: nn.Module) -> ModelReader:
+def reader_of(objective: Objective, model: Model) -> ModelReader:
     """How to read texts with a model: framed by `[CLS]` and `[SEP]` where its task frames them."""
     vocabulary = getattr(objective, "vocabulary", None)
     names = objective.special_tokens

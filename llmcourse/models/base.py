@@ -1,12 +1,14 @@
-"""What every model returns, and what a transformer says of its size.
+"""What every model returns, what it declares that it can do, and what its config counts.
 
-A model returns never a loss, and never a type that depends on the arguments.
+A model returns never a loss, and never a type that depends on the arguments. Nobody asks a model
+for its class: who needs something of a model reads what it declares here. Not here: the families
+themselves, whose table is in `registry.py`.
 """
 
 from typing import Any, ClassVar, NamedTuple
 
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Output(NamedTuple):
@@ -21,16 +23,27 @@ class Output(NamedTuple):
     hidden: Float[Tensor, "B T D"]
 
 
-class CountsFromConfig:
-    """Mixin of models whose config counts for them: parameters, and operations for each token.
+class Model(nn.Module):
+    """Base of every family: what it can do, and its size, which its config counts.
 
     Attributes:
         config: what the model was built from.
         generates: whether it goes on with a text, so that `llmcourse.generate` can use it.
+        reads_source: whether it reads one text (`encode`) and writes another (`decode`).
     """
 
     config: Any
     generates: ClassVar[bool] = False
+    reads_source: ClassVar[bool] = False
+
+    def hidden_states(
+        self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B T D"]:
+        """What the model makes of each token, its final hidden state; of an encoder if it has one.
+
+        `segments` says which of two texts a token belongs to, for models that are told.
+        """
+        return self(ids).hidden
 
     def step_flops(self, ids: Int[Tensor, "B T"], **extras: Any) -> int:
         """Floating-point operations of one forward and backward pass over these rows.

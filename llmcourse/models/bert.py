@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from llmcourse.errors import UserError
 from llmcourse.models.assemble import build_block, build_final_norm, build_norm, build_positions
-from llmcourse.models.base import CountsFromConfig
+from llmcourse.models.base import Model
 from llmcourse.models.config import BlockConfig, at_least, check_length
 from llmcourse.models.counts import (
     attention_flops,
@@ -173,7 +173,7 @@ class MLMTransform(nn.Module):
         return self.norm(F.gelu(self.proj(hidden)))
 
 
-class BERT(CountsFromConfig, nn.Module):
+class BERT(Model):
     """An encoder with heads for words and for pairs, initialised from the global generator.
 
     Attributes:
@@ -261,6 +261,22 @@ class BERT(CountsFromConfig, nn.Module):
         for block in self.blocks:
             hidden = block(hidden, mask=mask)
         return self.norm(hidden)
+
+    def hidden_states(
+        self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B T D"]:
+        """The final hidden states, each of which has seen the whole row."""
+        return self.encode(ids, segments=segments)
+
+    def freeze_token_heads(self) -> None:
+        """Keep what only hidden tokens would train as it is, for a loss that asks for none.
+
+        (Several processes wait for every other gradient.) A matrix that also embeds the tokens is
+        trained as that.
+        """
+        for head in (self.lm_head, self.mlm_transform):
+            for parameter in head.parameters():
+                parameter.requires_grad_(parameter is self.token_embedding.weight)
 
     def _embed(
         self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "#B T"] | None

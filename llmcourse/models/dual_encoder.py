@@ -6,14 +6,14 @@ et al., 2021). Not here: the encoder (`models/bert.py`), which texts belong toge
 (`objectives/contrastive.py`), files (`models/files.py`). Chapter 07 trains it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError
-from llmcourse.models.base import CountsFromConfig
+from llmcourse.models.base import Model
 from llmcourse.models.bert import BERT, BERTConfig
 from llmcourse.nn.init import normal_
 
@@ -47,6 +47,11 @@ class DualEncoderConfig(BERTConfig):
     """
 
     projection: bool = False
+
+    @property
+    def encoder(self) -> BERTConfig:
+        """The BERT's own part of the config."""
+        return BERTConfig(**{item.name: getattr(self, item.name) for item in fields(BERTConfig)})
 
     @property
     def n_parameters(self) -> int:
@@ -101,7 +106,7 @@ def mean_pool(
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
-class DualEncoder(CountsFromConfig, nn.Module):
+class DualEncoder(Model):
     """A vector for each text, initialised from the global generator.
 
     Attributes:
@@ -113,7 +118,7 @@ class DualEncoder(CountsFromConfig, nn.Module):
     def __init__(self, config: DualEncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = BERT(config)
+        self.encoder = BERT(config.encoder)
         self.projection: nn.Module = nn.Identity()
         if config.projection:
             self.projection = nn.Linear(config.d_model, config.d_model, bias=config.bias)
@@ -165,6 +170,16 @@ class DualEncoder(CountsFromConfig, nn.Module):
             anchors=self.projection(mean_pool(first.hidden, mask)),
             others=self.embed(others, others_mask),
         )
+
+    def hidden_states(
+        self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B T D"]:
+        """The encoder's final hidden states; a text is read alone, so there are no segments."""
+        return self.encoder.encode(ids)
+
+    def freeze_token_heads(self) -> None:
+        """Keep what only hidden tokens would train as it is: see `BERT.freeze_token_heads`."""
+        self.encoder.freeze_token_heads()
 
     def embed(
         self, ids: Int[Tensor, "B T"], mask: Bool[Tensor, "#B 1 1 T"] | None = None

@@ -18,7 +18,7 @@ from llmcourse.models.assemble import (
     build_final_norm,
     build_positions,
 )
-from llmcourse.models.base import CountsFromConfig, Output
+from llmcourse.models.base import Model, Output
 from llmcourse.models.config import BlockConfig, at_least, check_length
 from llmcourse.models.counts import (
     attention_flops,
@@ -245,7 +245,7 @@ class Decoder(nn.Module):
         return self.norm(hidden)
 
 
-class EncoderDecoder(CountsFromConfig, nn.Module):
+class EncoderDecoder(Model):
     """A transformer with two stacks, initialised from the global generator.
 
     Attributes:
@@ -257,6 +257,8 @@ class EncoderDecoder(CountsFromConfig, nn.Module):
         decoder: writes the target.
         lm_head: from hidden states to logits, `[V, D]`; the token embedding itself where tied.
     """
+
+    reads_source = True
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
@@ -302,6 +304,12 @@ class EncoderDecoder(CountsFromConfig, nn.Module):
         # B S -> B S D, then B T and B S D -> B T V: the texts meet in cross-attention alone.
         memory = self.encode(source, source_mask)
         return self.decode(ids, memory, memory_mask=source_mask, mask=mask)
+
+    def hidden_states(
+        self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B T D"]:
+        """The encoder's final hidden states, of a text that it reads as a source."""
+        return self.encode(ids)
 
     def encode(
         self, source: Int[Tensor, "B S"], source_mask: Bool[Tensor, "#B 1 1 S"] | None = None

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,40 +20,15 @@ from torch import Tensor, nn
 
 from llmcourse.errors import UserError, nearest
 from llmcourse.files import atomic_write_bytes, atomic_write_text
-from llmcourse.models.bert import BERT, BERTConfig
-from llmcourse.models.dual_encoder import DualEncoder, DualEncoderConfig
-from llmcourse.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from llmcourse.models.gpt import GPT, GPTConfig
-from llmcourse.models.mlp_lm import MLPLM, MLPLMConfig
-from llmcourse.models.rnn_lm import RNNLM, RNNLMConfig
-from llmcourse.models.xlnet import XLNet, XLNetConfig
+from llmcourse.models.base import Model
+from llmcourse.models.registry import FAMILIES, family_of
+from llmcourse.plain import from_plain
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
 Config = TypeVar("Config")
 Kind = TypeVar("Kind", bound=nn.Module)
-Model = GPT | BERT | DualEncoder | EncoderDecoder | XLNet | MLPLM | RNNLM
-"""What can be saved: the families whose config and weights say all."""
-
-
-class Family(NamedTuple):
-    """A config class and the model class that is built from it."""
-
-    config: type[Any]
-    model: type[Model]
-
-
-FAMILIES = {
-    "gpt": Family(GPTConfig, GPT),
-    "bert": Family(BERTConfig, BERT),
-    "dual_encoder": Family(DualEncoderConfig, DualEncoder),
-    "encoder_decoder": Family(EncoderDecoderConfig, EncoderDecoder),
-    "xlnet": Family(XLNetConfig, XLNet),
-    "mlp_lm": Family(MLPLMConfig, MLPLM),
-    "rnn_lm": Family(RNNLMConfig, RNNLM),
-}
-"""By what `config.json` holds as `family`, to be told from each other and from other libraries'."""
 
 
 def save_model(model: Model, directory: str | os.PathLike) -> None:
@@ -85,20 +60,6 @@ def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu")
     config = _build_config(kind.config, values, path)
     weights = Path(directory) / WEIGHTS_FILE
     return model_of(kind.model, config, read_tensors(weights), weights).to(device)
-
-
-def family_of(model: nn.Module) -> str:
-    """The name of a model's family.
-
-    Raises:
-        UserError: it is of none.
-    """
-    for name, kind in FAMILIES.items():
-        if type(model) is kind.model:
-            return name
-    raise UserError(
-        f"a model of class {type(model).__name__} cannot be saved; these can: {', '.join(FAMILIES)}"
-    )
 
 
 def model_of(
@@ -224,17 +185,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _build_config(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
     """A config of what a file says, every field checked for its type."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    for name, value in values.items():
-        if name not in fields:
-            raise UserError(f"{path} has an unknown field {name!r}{nearest(name, fields)}")
-        expected: Any = fields[name].type
-        # JSON writes 1.0 as 1 in other hands, so a whole number serves for a float.
-        if not isinstance(value, float | int if expected is float else expected):
-            raise UserError(f"{path} is damaged: {name}={value!r} is of the wrong type")
     try:
-        return kind(**values)
-    except TypeError as error:  # a field without a default is missing
-        raise UserError(f"{path} is incomplete ({error}): save the model again") from None
+        return from_plain(kind, values)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}; save or copy the model again") from None

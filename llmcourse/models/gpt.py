@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from llmcourse.errors import UserError
 from llmcourse.models.assemble import build_block, build_final_norm, build_positions
-from llmcourse.models.base import CountsFromConfig, Output
+from llmcourse.models.base import Model, Output
 from llmcourse.models.config import BlockConfig
 from llmcourse.models.counts import (
     attention_flops,
@@ -116,7 +116,7 @@ def modern_recipe(**sizes: Any) -> GPTConfig:
     return GPTConfig(**sizes)
 
 
-class GPT(CountsFromConfig, nn.Module):
+class GPT(Model):
     """A decoder-only transformer, initialised from the global generator.
 
     Attributes:

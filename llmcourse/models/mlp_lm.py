@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from llmcourse.errors import UserError
-from llmcourse.models.base import Output
+from llmcourse.models.base import Model, Output
+from llmcourse.models.config import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class MLPLMConfig:
         vocab_size: how many tokens there are, V.
         context_length: how many tokens the model looks at, its n less one.
         d_model: the width of a token's vector, D.
-        d_ff: the width of the hidden layer, F.
+        d_ff: the width of the hidden layer, F; 4 D unless given.
 
     Raises:
         UserError: a size below 1.
@@ -34,21 +34,37 @@ class MLPLMConfig:
     vocab_size: int
     context_length: int
     d_model: int
-    d_ff: int
+    d_ff: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "d_model", "d_ff"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+            at_least(1, name, getattr(self, name))
+
+    @property
+    def ff_width(self) -> int:
+        """The width of the hidden layer, F."""
+        return 4 * self.d_model if self.d_ff is None else self.d_ff
 
     @property
     def n_parameters(self) -> int:
         """Number of parameters."""
-        hidden = self.context_length * self.d_model * self.d_ff + self.d_ff
-        return self.vocab_size * self.d_model + hidden + (self.d_ff + 1) * self.vocab_size
+        hidden = (self.context_length * self.d_model + 1) * self.ff_width
+        return self.vocab_size * self.d_model + hidden + (self.ff_width + 1) * self.vocab_size
+
+    def forward_flops(self, length: int) -> int:
+        """Floating-point operations to read one row of so many tokens, and to score every place.
+
+        A multiplication and an addition for each weight of a matrix and each token.
+        """
+        return 2 * length * self.ff_width * (self.context_length * self.d_model + self.vocab_size)
+
+    @property
+    def flops_per_token(self) -> float:
+        """Floating-point operations to train on one token."""
+        return 3 * self.forward_flops(1)
 
 
-class MLPLM(nn.Module):
+class MLPLM(Model):
     """`logits = W tanh(H [e(w_1); ...; e(w_n)] + d) + b` (Bengio et al., 2003, equation 1).
 
     Without the direct connections from vectors to logits, which the paper has as an option.
@@ -60,17 +76,14 @@ class MLPLM(nn.Module):
         lm_head: from the hidden layer to logits.
     """
 
+    generates = True
+
     def __init__(self, config: MLPLMConfig) -> None:
         super().__init__()
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.hidden_proj = nn.Linear(config.context_length * config.d_model, config.d_ff)
-        self.lm_head = nn.Linear(config.d_ff, config.vocab_size)
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of parameters."""
-        return self.config.n_parameters
+        self.hidden_proj = nn.Linear(config.context_length * config.d_model, config.ff_width)
+        self.lm_head = nn.Linear(config.ff_width, config.vocab_size)
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Output:
         """Score every token as the successor of each position, from the last `context_length` ones.

@@ -11,7 +11,8 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError, nearest
-from llmcourse.models.base import Output
+from llmcourse.models.base import Model, Output
+from llmcourse.models.config import at_least
 from llmcourse.nn.rnn import CELLS, StateCache
 
 
@@ -41,8 +42,7 @@ class RNNLMConfig:
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "d_model", "n_layers"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+            at_least(1, name, getattr(self, name))
         if self.cell not in CELLS:
             raise UserError(f"unknown cell={self.cell!r}{nearest(self.cell, CELLS)}")
         if not 0 <= self.dropout < 1:
@@ -56,8 +56,21 @@ class RNNLMConfig:
         layer = 2 * CELLS[self.cell].n_gates * self.d_model * (self.d_model + 1)
         return tables + self.n_layers * layer
 
+    def forward_flops(self, length: int) -> int:
+        """Floating-point operations to read one row of so many tokens, and to score every place.
 
-class RNNLM(nn.Module):
+        A multiplication and an addition for each weight of a matrix and each token.
+        """
+        layer = 2 * CELLS[self.cell].n_gates * self.d_model**2
+        return 2 * length * (self.n_layers * layer + self.d_model * self.vocab_size)
+
+    @property
+    def flops_per_token(self) -> float:
+        """Floating-point operations to train on one token."""
+        return 3 * self.forward_flops(1)
+
+
+class RNNLM(Model):
     """Embedding, recurrent layers, head.
 
     Attributes:
@@ -66,6 +79,8 @@ class RNNLM(nn.Module):
         layers: the L recurrent layers.
         lm_head: from hidden states to logits.
     """
+
+    generates = True
 
     def __init__(self, config: RNNLMConfig) -> None:
         super().__init__()
@@ -77,11 +92,6 @@ class RNNLM(nn.Module):
             cell(config.d_model, config.d_model) for _ in range(config.n_layers)
         )
         self.lm_head = nn.Linear(config.d_model, config.vocab_size)
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of parameters."""
-        return self.config.n_parameters
 
     def new_cache(self) -> StateCache:
         """The states before anything was read, to pass to `forward`."""

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from llmcourse.models.assemble import build_block, build_final_norm, build_positions
-from llmcourse.models.base import CountsFromConfig, Output
+from llmcourse.models.base import Model, Output
 from llmcourse.models.config import BlockConfig, check_length
 from llmcourse.models.counts import (
     attention_flops,
@@ -130,7 +130,7 @@ def visible(permutation: Int[Tensor, "B T"]) -> Visible:
     return Visible(content=shown <= asking, query=shown < asking)
 
 
-class XLNet(CountsFromConfig, nn.Module):
+class XLNet(Model):
     """A transformer that predicts in any order, initialised from the global generator.
 
     Attributes:

@@ -64,10 +64,12 @@ class Objective(ABC):
             `[MASK]`; their ids follow the tokenizer's own, in this order.
         rows_are_independent: whether the loss of a row depends on that row alone, so that a batch
             may be cut into micro-batches or shared by processes.
+        scores_text: whether a model that learned the task gives whole texts a probability.
     """
 
     special_tokens: tuple[str, ...] = ()
     rows_are_independent: bool = True
+    scores_text: bool = False
 
     def window(self, context_length: int) -> int:
         """How many tokens `prepare` needs a row, so that the model reads `context_length`."""
@@ -88,6 +90,21 @@ class Objective(ABC):
         part too; it is what bits per byte are made of.
         """
         return {}
+
+    def text_logits(
+        self, model: Any, rows: Int[Tensor, "B T"], start_id: int
+    ) -> Float[Tensor, "B T V"]:
+        """The logits of each token of some texts, given those before it, where `scores_text`.
+
+        Here those of a model that reads from left to right: what stands before a token is asked for
+        it. Before a text stands `start_id`, END_OF_TEXT as a rule.
+        """
+        return model(behind(start_id, rows)[:, :-1]).logits
+
+
+def behind(first_id: int, rows: Int[Tensor, "B T"]) -> Int[Tensor, "B S"]:
+    """The rows with a token in front of each."""
+    return torch.cat([torch.full_like(rows[:, :1], first_id), rows], dim=1)
 
 
 def token_loss(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> LossSum:

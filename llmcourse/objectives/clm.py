@@ -23,6 +23,8 @@ class CausalLM(Objective):
             each other; unless given, they do.
     """
 
+    scores_text = True
+
     def __init__(self, separator: int | None = None) -> None:
         self.separator = separator
 

@@ -4,16 +4,16 @@ Raffel et al., 2020. Not here: BART's objective, which asks for the whole text
 (`text_infilling.py`), and the model (`models/encoder_decoder.py`). Chapter 07 teaches this.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from llmcourse.errors import UserError
 from llmcourse.models.base import Output
-from llmcourse.objectives.base import Batch, LossSum, Objective, token_loss
+from llmcourse.objectives.base import Batch, LossSum, Objective, behind, token_loss
 from llmcourse.objectives.denoising import check_noise, shift_right
 from llmcourse.objectives.vocabulary import Vocabulary
 
@@ -66,6 +66,8 @@ class SpanCorruption(Objective):
     Raises:
         UserError: a rate or span that cannot be, or a context too short for any.
     """
+
+    scores_text = True
 
     def __init__(
         self,
@@ -127,6 +129,14 @@ class SpanCorruption(Objective):
     def loss(self, output: Output, batch: Batch) -> LossSum:
         """The cross-entropy in nats, summed over the spans and their sentinels."""
         return token_loss(output.logits, batch.targets)
+
+    def text_logits(
+        self, model: Any, rows: Int[Tensor, "B T"], start_id: int
+    ) -> Float[Tensor, "B T V"]:
+        """What is written for a source that is one sentinel, behind that: the span is the text."""
+        sentinel = self.vocabulary.size
+        source = torch.full_like(rows[:, :1], sentinel)
+        return model(source, shift_right(behind(sentinel, rows), start_id)).logits[:, 1:]
 
 
 def spans_to_hide(

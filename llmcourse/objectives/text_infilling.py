@@ -5,9 +5,11 @@ the two that served best. Not here: T5's objective, which asks for what was cut 
 (`span_corruption.py`), and the model (`models/encoder_decoder.py`). Chapter 07 teaches this.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from llmcourse.models.base import Output
@@ -38,6 +40,7 @@ class TextInfilling(Objective):
     """
 
     special_tokens = ("[MASK]",)
+    scores_text = True
 
     def __init__(
         self,
@@ -91,6 +94,13 @@ class TextInfilling(Objective):
     def loss(self, output: Output, batch: Batch) -> LossSum:
         """The cross-entropy in nats, summed over the whole text."""
         return token_loss(output.logits, batch.targets)
+
+    def text_logits(
+        self, model: Any, rows: Int[Tensor, "B T"], start_id: int
+    ) -> Float[Tensor, "B T V"]:
+        """What is written for a source that is one `[MASK]`: the gap is the text."""
+        source = torch.full_like(rows[:, :1], self.vocabulary.size)
+        return model(source, shift_right(rows, start_id)).logits
 
 
 def mask_tokens(

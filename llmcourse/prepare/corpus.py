@@ -24,7 +24,7 @@ from llmcourse.data.windows import write_tokens
 from llmcourse.prepare.parallel import ordered_map
 from llmcourse.prepare.report import Report
 from llmcourse.tokenizers.base import Tokenizer, to_bytes
-from llmcourse.tokenizers.registry import KINDS, load_tokenizer, train_tokenizer
+from llmcourse.tokenizers.registry import TOKENIZERS, load_tokenizer, train_tokenizer
 
 TOKENIZER_SAMPLE = 1
 """The seed by which documents are drawn for the tokenizer; the held-out split's is another."""
@@ -79,7 +79,7 @@ def saved_tokenizer(name: str) -> Tokenizer | None:
     Raises:
         UserError: there is none, or it is damaged.
     """
-    return None if name in KINDS else load_tokenizer(Path(name))
+    return None if name in TOKENIZERS else load_tokenizer(Path(name))
 
 
 def tokenizer_from_text(

@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 import tyro
 
 from llmcourse.cleaning.quality import QualityRules
+from llmcourse.data.sources import KNOWN_SOURCES
 from llmcourse.errors import UserError
+from llmcourse.tokenizers.registry import KNOWN_TOKENIZERS
 
 Language = Literal["en", "zh", "other"]
 
@@ -20,9 +22,10 @@ class Settings:
     """Where text comes from, what is kept of it, and how it is cut into tokens."""
 
     sources: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE [SOURCE ...]")
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="SOURCE [SOURCE ...]", help=f"Each is {KNOWN_SOURCES}."),
     ]
-    """Files or folders (.txt .md .jsonl .csv .parquet), hf:org/name, pydocs or tinytown."""
     out: Path
     """The folder to write; it appears when everything is done, and not before."""
     overwrite: bool = False
@@ -37,8 +40,7 @@ class Settings:
     """Put <email>, <phone> and <ip> for people's addresses."""
     held_out: float = 0.05
     """The share of documents held out for validation."""
-    tokenizer: str = "bpe"
-    """byte, char, bpe, unigram or sentencepiece, trained on the text; or a saved one's path."""
+    tokenizer: Annotated[str, tyro.conf.arg(help=KNOWN_TOKENIZERS)] = "bpe"
     vocab_size: int = 8192
     """How many tokens a trained tokenizer has, V."""
     tokenizer_megabytes: float = 20.0

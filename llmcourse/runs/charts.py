@@ -2,7 +2,7 @@
 
 Colours come from the page's style sheet through classes (`accent`, `muted`), so that one chart fits
 a light page, a dark one and paper. Lines differ in weight and marks too, not in colour alone. Not
-here: the page (`report.py`), and the chapters' figures (`viz/`, by matplotlib).
+here: the page (`report.py`), and the chapters' pictures (`viz/`, by matplotlib).
 """
 
 import math
@@ -53,6 +53,25 @@ class Bar:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What a chart is called, and how large it is in pixels; letters keep their size.
+
+    Attributes:
+        title: what the chart says, read out instead of the picture.
+        description: the same at greater length.
+        name: tells this picture's parts from those of others on the page.
+        width: from left to right.
+        height: from top to bottom; bars are as high as they need.
+    """
+
+    title: str
+    description: str
+    name: str
+    width: int
+    height: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Frame:
     """The plot's place on the picture, in pixels, and the range of values that it spans."""
 
@@ -77,14 +96,10 @@ class Frame:
 
 def line_chart(
     lines: Sequence[Line],
+    picture: Picture,
     *,
-    title: str,
-    description: str,
     x_label: str,
     y_label: str,
-    name: str,
-    width: int,
-    height: int,
     levels: Sequence[Level] = (),
     ceiling: Number = math.inf,
 ) -> str:
@@ -92,16 +107,13 @@ def line_chart(
 
     Args:
         lines: what to draw; may be empty, or hold no finite point.
-        title: what the chart says, read out instead of the picture.
-        description: the same at greater length.
+        picture: its name and size.
         x_label: what runs from left to right, from zero on.
         y_label: what runs upwards, with its unit.
-        name: tells this picture's parts from those of others on the page.
-        width: in pixels; letters keep their size, so a narrow picture has fewer of them.
-        height: in pixels.
         levels: values to compare with.
         ceiling: the axis ends near here, and what goes higher leaves the picture.
     """
+    width, height = picture.width, picture.height
     values = [y for line in lines for _, y in line.points if math.isfinite(y)]
     values += [level.value for level in levels]
     across = ticks(values, count=height // 55, ceiling=ceiling)
@@ -119,18 +131,16 @@ def line_chart(
         _text(frame.right, height - 6, x_label, "name", anchor="end"),
         *_legend(frame, lines),
         *(part for level in levels for part in _level(frame, level)),
-        _clip(frame, f"{name}-plot"),
-        f'<g clip-path="url(#{name}-plot)">',
+        _clip(frame, f"{picture.name}-plot"),
+        f'<g clip-path="url(#{picture.name}-plot)">',
         *(part for line in lines for part in _line(frame, line)),
         "</g>",
         *(part for line in lines for part in _gaps(frame, line)),
     ]
-    return _picture(body, title, description, name, width, height)
+    return _svg(body, picture, height)
 
 
-def bar_chart(
-    bars: Sequence[Bar], *, title: str, description: str, unit: str, name: str, width: int
-) -> str:
+def bar_chart(bars: Sequence[Bar], picture: Picture, *, unit: str) -> str:
     """An SVG picture of horizontal bars from zero, each with its label and its value.
 
     `bars` holds one or more, none of them below zero.
@@ -139,14 +149,14 @@ def bar_chart(
     longest = max(bar.value for bar in bars) or 1.0
     body = []
     for index, bar in enumerate(bars):
-        top, length = index * row, (width - gutter - 55) * bar.value / longest
+        top, length = index * row, (picture.width - gutter - 55) * bar.value / longest
         body += [
             _text(gutter - 10, top + 15, bar.label, bar.style, anchor="end"),
             f'<rect class="{bar.style}" x="{gutter:.1f}" y="{top}" width="{length:.1f}" '
             f'height="20" rx="2">{_hint(f"{bar.label}: {bar.value:.4f} {unit}")}</rect>',
             _text(gutter + length + 8, top + 15, f"{bar.value:.3f}", bar.style),
         ]
-    return _picture(body, title, description, name, width, row * len(bars) - 10)
+    return _svg(body, picture, row * len(bars) - 10)
 
 
 def ticks(values: Iterable[Number], *, count: int, ceiling: Number = math.inf) -> list[Tick]:
@@ -283,13 +293,14 @@ def _hint(text: str) -> str:
     return f"<title>{escape(text)}</title>"
 
 
-def _picture(
-    body: Sequence[str], title: str, description: str, name: str, width: int, height: Number
-) -> str:
+def _svg(body: Sequence[str], picture: Picture, height: Number) -> str:
     """The parts as one picture that a screen reader reads as its title and description."""
+    name, width = picture.name, picture.width
     return (
         f'<svg role="img" aria-labelledby="{name}-title {name}-text" '
         f'viewBox="0 0 {width} {height}" width="{width}" height="{height}">\n'
-        f'<title id="{name}-title">{escape(title)}</title>\n'
-        f'<desc id="{name}-text">{escape(description)}</desc>\n' + "\n".join(body) + "\n</svg>"
+        f'<title id="{name}-title">{escape(picture.title)}</title>\n'
+        f'<desc id="{name}-text">{escape(picture.description)}</desc>\n'
+        + "\n".join(body)
+        + "\n</svg>"
     )

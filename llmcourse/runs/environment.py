@@ -1,7 +1,7 @@
 """What a run ran on, and the command that started it: what someone needs to repeat it.
 
-Not here: the settings (`settings.py`), and where all this is written (`record.py`). Chapter 08 says
-why a figure without its machine is half a figure.
+Not here: the settings (`train/settings.py`), and where all this is written (`directory.py`).
+Chapter 08 says why a number without its machine is half a number.
 """
 
 import datetime

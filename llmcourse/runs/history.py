@@ -1,101 +1,123 @@
-"""What a run directory tells when it is read back: its records sorted, its figures, its commands.
+"""A run read back: its records, its curves as arrays, and the few things measured on them.
 
-Whatever is missing is None or empty, so that a run that was killed, or has only begun, can be read
-too. Not here: how it is shown (`report.py`, `figures.py`) and how it was written (`log.py`).
+`RunHistory.read("runs/mine")` is the one way to read a run, for the report, the diagnosis and every
+picture. Whatever is missing is None or empty, so that a run that was killed, or has only begun, can
+be read too. Not here: how the log is written (`log.py`), what the curves say about the run's health
+(`diagnosis.py`), how it is shown (`report.py`). Chapter 08 teaches this.
 """
 
 import math
-import shlex
+import os
 import statistics
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float
 
 from llmcourse.runs.directory import RunDirectory, read_object
-from llmcourse.runs.log import Ending, read_ending, read_metrics
+from llmcourse.runs.log import Baseline, End, Ending, Evaluation, Record, Training, read_log
 
-Record = dict[str, Any]
-Point = tuple[float, float]
+R = TypeVar("R", bound=Record)
+Points = list[tuple[int, float]]
+"""Pairs of a step and the value there."""
 
 
 @dataclass(frozen=True)
-class Story:
-    """A run directory's contents.
+class RunHistory:
+    """What happened in a run.
 
     Attributes:
-        run: where it is.
-        records: the log.
-        config: the settings.
+        records: the log, oldest first.
+        config: the settings, as `config.json` has them.
         environment: versions, machine and command.
     """
 
-    run: RunDirectory
     records: list[Record]
-    config: Record
-    environment: Record
+    config: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, run: RunDirectory) -> "Story":
-        """Read what is there.
+    def read(cls, path: str | os.PathLike) -> "RunHistory":
+        """The history in a run's folder; an empty one where there is none.
 
         Raises:
             UserError: the log is damaged.
         """
-        config, environment = read_object(run.config), read_object(run.environment)
-        return cls(run, read_metrics(run.metrics), config, environment)
+        run = RunDirectory(path)
+        return cls(read_log(run.metrics), read_object(run.config), read_object(run.environment))
 
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.run.path.resolve().name
+    # --- its records ------------------------------------------------------------------------------
 
-    def of(self, kind: str) -> list[Record]:
+    def of(self, kind: type[R]) -> list[R]:
         """The records of one kind, oldest first."""
-        return [record for record in self.records if record["kind"] == kind]
+        return [record for record in self.records if isinstance(record, kind)]
 
-    def points(self, kind: str, name: str) -> list[Point]:
-        """A figure over the steps, with NaN where it was not finite."""
-        records = [r for r in self.of(kind) if isinstance(r.get(name), int | float)]
-        return [(float(record["step"]), float(record[name])) for record in records]
+    def points(self, kind: type[Record], name: str) -> Points:
+        """A number of one kind of record over the steps, with NaN where it was not finite."""
+        values = [(record.step, getattr(record, name)) for record in self.of(kind)]
+        return [(step, float(value)) for step, value in values if value is not None]
 
     def latest(self, name: str) -> float | None:
-        """The last finite value of a figure."""
-        values = (finite(record.get(name)) for record in reversed(self.records))
+        """The last finite value of a number."""
+        values = (finite(getattr(record, name, None)) for record in reversed(self.records))
         return next((value for value in values if value is not None), None)
 
     def typical(self, name: str) -> float | None:
-        """The median of a figure over the training records."""
-        values = [y for _, y in self.points("train", name) if math.isfinite(y)]
+        """The median of a number over the training records."""
+        values = [y for _, y in self.points(Training, name) if math.isfinite(y)]
         return statistics.median(values) if values else None
 
     @property
-    def steps(self) -> int:
+    def last_step(self) -> int:
         """How far the run came."""
-        return max((record["step"] for record in self.records), default=0)
+        return max((record.step for record in self.records), default=0)
 
     @property
-    def baselines(self) -> dict[str, float]:
-        """Bits per byte of guessing, the weaker guess first, as far as they are known."""
-        names = {"uniform": "uniform_bits_per_byte", "unigram": "unigram_bits_per_byte"}
-        values = {label: self.latest(key) for label, key in names.items()}
-        return {label: value for label, value in values.items() if value is not None}
+    def end(self) -> End | None:
+        """The record of the run's end, or None if it has not ended."""
+        return next(reversed(self.of(End)), None)
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the run ended, or None if it has not."""
+        return self.end.ending if self.end else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run came to its end, be it early for want of progress."""
+        return self.ending is not None and self.ending.complete
 
     @property
     def objective(self) -> str:
         """What the model learned to do."""
-        return str(self.config.get("objective", "clm"))
+        objective = self.config.get("objective", "clm")  # a name alone in older runs
+        return str(objective["name"] if isinstance(objective, dict) else objective)
+
+    # --- its evaluations, and what guessing costs -------------------------------------------------
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        """The records of all evaluations."""
+        return self.of(Evaluation)
+
+    @cached_property
+    def held_out(self) -> Points:
+        """Step and held-out loss of every evaluation with a finite one, in nats a token."""
+        return [(each.step, each.loss) for each in self.evaluations if math.isfinite(each.loss)]
 
     @property
-    def headline(self) -> str:
-        """The figure by which the run chose its model: bits per byte, or else the loss."""
-        has_bits = any("bits_per_byte" in record for record in self.of("evaluate"))
-        return "bits_per_byte" if has_bits else "loss"
+    def best(self) -> Evaluation | None:
+        """The evaluation with the lowest metric; its weights are the run's model."""
+        scored = [each for each in self.evaluations if math.isfinite(each.selection_metric)]
+        return min(scored, key=lambda each: each.selection_metric, default=None)
 
     @property
-    def best(self) -> Record | None:
-        """The evaluation with the lowest headline figure; its weights are the run's model."""
-        name = self.headline
-        scored = [r for r in self.of("evaluate") if finite(r.get(name)) is not None]
-        return min(scored, key=lambda record: record[name], default=None)
+    def predicts_text(self) -> bool:
+        """Whether the task is to say tokens, as far as the log tells."""
+        evaluations = self.evaluations
+        return not evaluations or any(each.bits_per_byte is not None for each in evaluations)
 
     @property
     def nats_per_bit(self) -> float | None:
@@ -103,91 +125,99 @@ class Story:
 
         None where there is no evaluation, or where the loss is not about tokens alone.
         """
-        for record in self.of("evaluate"):
-            if "token_loss" in record:
+        for evaluation in self.evaluations:
+            if "token_loss" in evaluation.metrics:
                 return None
-            loss, bits = finite(record.get("loss")), finite(record.get("bits_per_byte"))
+            loss, bits = finite(evaluation.loss), finite(evaluation.bits_per_byte)
             if loss and bits:
                 return loss / bits
         return None
 
-    @property
-    def reason(self) -> str | None:
-        """Why the run ended, in words, or None if it did not."""
-        ends = self.of("end")
-        return str(ends[-1].get("reason", "for no reason given")) if ends else None
+    @cached_property
+    def baselines(self) -> dict[str, float]:
+        """Bits per byte of guessing, the weaker guess first, as far as they are known."""
+        values = {
+            name: finite(getattr(record, f"{name}_bits_per_byte"))
+            for record in self.of(Baseline)
+            for name in ("uniform", "unigram")
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
-    @property
-    def ending(self) -> Ending | None:
-        """How the run ended, or None if it did not."""
-        return read_ending(self.records)
+    @cached_property
+    def unigram(self) -> float | None:
+        """What guessing by frequency costs, in nats a token; None if the log does not say.
 
-    @property
-    def finished(self) -> bool:
-        """Whether the run came to its end, be it early for want of progress."""
-        return self.ending is not None and self.ending.complete
-
-    @property
-    def repeat_command(self) -> str | None:
-        """The command that started the run, but into a folder of its own; None if not known."""
-        words = shlex.split(str(self.environment.get("command", "")))
-        if "llmcourse.train" not in words:
-            return None  # started from Python, or by a test
-        return shlex.join(_without_folder(words))
-
-    @property
-    def resume_command(self) -> str:
-        """The command that goes on with the run; for one that is finished, for as long again."""
-        further = f" --steps {2 * self.steps}" if self.finished else ""
-        return f"python -m llmcourse.train --out {self._path} --resume{further}"
-
-    @property
-    def generate_command(self) -> str | None:
-        """The command that lets the model write; None for one that does not go on with a text."""
-        if self.objective != "clm":
+        The log has it in bits per byte, and an evaluation tells the ratio of the two units. That
+        holds where the loss is paid for text alone: where a uniform guess, too, comes out as the
+        logarithm of the vocabulary. A loss for pairs of sentences, say, has no such level.
+        """
+        ratio, vocab_size = self.nats_per_bit, self.latest("vocab_size")
+        if "unigram" not in self.baselines or ratio is None:
             return None
-        return f"python -m llmcourse.generate {self._path}"
+        if vocab_size and "uniform" in self.baselines:
+            uniform = self.baselines["uniform"] * ratio
+            if not 0.9 < uniform / math.log(vocab_size) < 1.1:
+                return None
+        return self.baselines["unigram"] * ratio
 
     @property
-    def report_command(self) -> str:
-        """The command that makes the report anew."""
-        return f"python -m llmcourse.runs.report {self._path}"
+    def worse_than_unigram(self) -> bool:
+        """Whether the last evaluation is worse than guessing by frequency."""
+        return bool(
+            self.unigram is not None and self.held_out and self.held_out[-1][1] > self.unigram
+        )
+
+    # --- its training curves, without the steps whose loss was not finite -------------------------
+
+    @cached_property
+    def steps(self) -> Float[np.ndarray, " N"]:
+        """The steps at which a finite training loss was logged."""
+        return self._training("step")
+
+    @cached_property
+    def losses(self) -> Float[np.ndarray, " N"]:
+        """The training loss at those steps, in nats a token."""
+        return self._training("loss")
+
+    @cached_property
+    def norms(self) -> Float[np.ndarray, " N"]:
+        """The gradient's norm at those steps, before clipping; NaN where it was not finite."""
+        return self._training("grad_norm")
+
+    def _training(self, name: str) -> Float[np.ndarray, " N"]:
+        known = [getattr(each, name) for each in self.of(Training) if math.isfinite(each.loss)]
+        values = np.array(known, dtype=float)
+        return np.where(np.isfinite(values), values, math.nan)
 
     @property
-    def tensorboard_command(self) -> str:
-        """The command that shows the curves in TensorBoard."""
-        return f"tensorboard --logdir {shlex.quote(str(self.run.tensorboard))}"
+    def first_loss(self) -> float:
+        """The training loss at the start."""
+        return float(self.losses[0])
 
     @property
-    def _path(self) -> str:
-        return shlex.quote(str(self.run.path))
+    def last_loss(self) -> float:
+        """The training loss at the end, over the last tenth of the records and at least three."""
+        return float(self.losses[-max(3, len(self.losses) // 10) :].mean())
+
+    def losses_between(self, start: float, end: float) -> Float[np.ndarray, " n"]:
+        """The losses between two parts of the run, such as its third quarter, from 0.5 to 0.75."""
+        n = len(self.losses)
+        return self.losses[int(start * n) : max(int(end * n), int(start * n) + 1)]
+
+    def loss_around(self, step: float) -> float:
+        """The training loss about a step, over a tenth of the records."""
+        index = int(np.searchsorted(self.steps, step))
+        half = max(2, len(self.losses) // 20)
+        return float(self.losses[max(0, index - half) : index + half].mean())
+
+    @property
+    def falling(self) -> float:
+        """The fraction by which the loss fell from the third quarter of the run to the last."""
+        return float(
+            self.losses_between(0.5, 0.75).mean() / self.losses_between(0.75, 1).mean() - 1
+        )
 
 
-def finite(value: object) -> float | None:
+def finite(value: float | None) -> float | None:
     """The value, if it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: `8.2 s`, `2 min 41 s`, `3 h 5 min`, `1 d 2 h`."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for large, small, size, part in (("d", "h", 86400, 3600), ("h", "min", 3600, 60)):
-        if whole >= size:
-            return f"{whole // size} {large} {whole % size // part} {small}"
-    return f"{whole // 60} min {whole % 60} s"
-
-
-def _without_folder(words: list[str]) -> list[str]:
-    """A command without `--out` and `--resume`, which name the folder that is full already."""
-    kept, words = [], list(words)
-    while words:
-        word = words.pop(0)
-        if word == "--out" and words:
-            words.pop(0)
-        elif word != "--resume" and not word.startswith("--out="):
-            kept.append(word)
-    return kept
+    return None if value is None or not math.isfinite(value) else float(value)

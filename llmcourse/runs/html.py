@@ -2,7 +2,7 @@
 
 One file, no script, nothing fetched: it opens from a disk, prints, and can be sent by mail. Light
 or dark as the reader's system is; on a phone, one column. Not here: what the page says
-(`report.py`) and its charts (`chart.py`).
+(`report.py`) and its charts (`charts.py`).
 """
 
 import html
@@ -113,10 +113,10 @@ def section(title: str, content: str) -> str:
     return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>" if content else ""
 
 
-def tiles(figures: Iterable[tuple[str, str]]) -> str:
-    """Figures side by side, each under what it is called."""
+def tiles(metrics: Iterable[tuple[str, str]]) -> str:
+    """Metrics side by side, each under what it is called."""
     pairs = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>\n" for name, value in figures
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>\n" for name, value in metrics
     )
     return f'<dl class="tiles">\n{pairs}</dl>' if pairs else ""
 

@@ -1,9 +1,10 @@
 """A run's log: what happened in it, one JSON object a line, and how it ended.
 
 On resume the log is cut back to the checkpoint, so that a run that was killed and went on leaves
-the log of one that was never stopped, but for what clocks measure. How a run ended is an `Ending`;
-the `reason` beside it is for people, and no code reads it. Not here: the folder (`directory.py`)
-and what the log tells (`history.py`, `diagnosis.py`). Chapter 08 teaches this.
+the log of one that was never stopped, but for what clocks measure. There is a dataclass for each
+kind of record; how a run ended is an `Ending`, and the `reason` beside it is for people. Not here:
+the folder (`directory.py`) and what the log tells (`history.py`, `diagnosis.py`). Chapter 08
+teaches this.
 """
 
 import enum
@@ -11,9 +12,9 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_write_text, naming
@@ -49,6 +50,88 @@ class Diverged(UserError):
     """The loss or the gradient is no longer a number. Every checkpoint is from before that."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A record of a log; what is None was not measured, and is not written.
+
+    Attributes:
+        kind: its name in the log.
+        step: optimizer steps taken.
+    """
+
+    kind: ClassVar[str]
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline(Record):
+    """What guessing costs, and how large all is; written before the first step."""
+
+    kind: ClassVar[str] = "baseline"
+    uniform_bits_per_byte: float | None = None
+    unigram_bits_per_byte: float | None = None
+    parameters: int | None = None
+    vocab_size: int | None = None
+    train_tokens: int | None = None
+    valid_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Record):
+    """An interval of steps: its mean loss, and the learning rate and gradient norm at its end.
+
+    `grad_norm` is from before clipping; `tokens` and `seconds` are counted from the run's start.
+    """
+
+    kind: ClassVar[str] = "train"
+    tokens: int | None = None
+    loss: float
+    lr: float | None = None
+    grad_norm: float | None = None
+    tokens_per_second: float | None = None
+    seconds: float | None = None
+    mfu: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Record):
+    """A score on held-out text; `metrics` are the objective's own, each a key of the record."""
+
+    kind: ClassVar[str] = "evaluate"
+    tokens: int | None = None
+    loss: float
+    bits_per_byte: float | None = None
+    perplexity: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+
+    @property
+    def selection_metric(self) -> float:
+        """Metric by which a run chooses its best model: bits per byte, or else the loss."""
+        return self.loss if self.bits_per_byte is None else self.bits_per_byte
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Record):
+    """A text that the model wrote."""
+
+    kind: ClassVar[str] = "sample"
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class End(Record):
+    """How the run ended, and why in words, which are for people: no code reads them."""
+
+    kind: ClassVar[str] = "end"
+    seconds: float | None = None
+    ending: Ending
+    reason: str = "for no reason given"
+
+
+KINDS = {kind.kind: kind for kind in (Baseline, Training, Evaluation, Sample, End)}
+
+
 class MetricsLog:
     """The log of a run, mirrored to `samples.md` and, if wanted, to TensorBoard.
 
@@ -69,38 +152,37 @@ class MetricsLog:
         self._run = run
         kept = []
         if keep_until_step is not None:
-            kept = [r for r in read_metrics(run.metrics) if _survives(r, keep_until_step)]
+            # That the run had ended is no longer so.
+            kept = [
+                (values, record)
+                for values, record in _read(run.metrics)
+                if values["step"] <= keep_until_step and values["kind"] != End.kind
+            ]
         # A checkpoint is written before its step is evaluated, and the run may have been killed on
         # either side of that. What the log says of the step already is not said again.
-        self._said = {(record["kind"], record["step"]) for record in kept}
-        atomic_write_text(run.metrics, "".join(_line(record) for record in kept))
-        sections = [_section(r["step"], r["text"]) for r in kept if r["kind"] == "sample"]
+        self._said = {(values["kind"], values["step"]) for values, _ in kept}
+        atomic_write_text(run.metrics, "".join(json.dumps(values) + "\n" for values, _ in kept))
+        sections = [_section(r.step, r.text) for _, r in kept if isinstance(r, Sample)]
         atomic_write_text(run.samples, "".join(["# What the model wrote\n", *sections]))
         self._writer = _summary_writer(run.tensorboard, keep_until_step) if tensorboard else None
 
-    def log(self, kind: str, step: int, **values: Any) -> None:
-        """Append one record; it is in the file when this returns.
+    def write(self, record: Record) -> None:
+        """Append a record; it is in the file when this returns.
 
-        A number that is not finite is written as null, for JSON knows no other; `read_metrics`
-        gives it back as NaN. What was said of the step before a resume is not said twice.
-
-        Args:
-            kind: `train`, `evaluate`, `sample`, `baseline` or `end`.
-            step: optimizer steps taken.
-            values: what was measured; a sample's is `text`.
+        What was said of the step before a resume is not said twice.
 
         Raises:
             OSError: no room; `filename` is set.
         """
-        if (kind, step) in self._said:
+        if (record.kind, record.step) in self._said:
             return
-        record = {"kind": kind, "step": step} | {k: _plain(v) for k, v in values.items()}
-        _append(self._run.metrics, _line(record))
-        if kind == "sample":
-            _append(self._run.samples, _section(step, values["text"]))
+        values = _to_json(record)
+        _append(self._run.metrics, json.dumps(values, allow_nan=False) + "\n")
+        if isinstance(record, Sample):
+            _append(self._run.samples, _section(record.step, record.text))
         if self._writer is not None:
             with naming(self._run.tensorboard):
-                _mirror(self._writer, record)
+                _mirror(self._writer, values)
 
     def close(self) -> None:
         """Finish TensorBoard's file; the others are whole after every record."""
@@ -115,49 +197,16 @@ class MetricsLog:
         self.close()
 
 
-def read_metrics(path: str | os.PathLike) -> list[dict[str, Any]]:
+def read_log(path: str | os.PathLike) -> list[Record]:
     """The records of a log, oldest first; none where there is no log.
 
-    A last line that was torn by a kill is left out, and a number that was not finite is NaN.
+    A last line that was torn by a kill is left out, and so is what another version wrote and this
+    one does not know. A number that was not finite is NaN.
 
     Raises:
         UserError: another line is no record.
     """
-    path = Path(path)
-    if not path.exists():
-        return []
-    records = []
-    lines = path.read_bytes().split(b"\n")[:-1]  # behind the last newline: nothing, or a torn line
-    for number, line in enumerate(lines, 1):
-        record = _parse(line)
-        if record is None:
-            raise UserError(
-                f"line {number} of {path} is no record of a run: remove it, or start a new run"
-            )
-        records.append({k: math.nan if v is None else v for k, v in record.items()})
-    return records
-
-
-def read_ending(records: Iterable[Mapping[str, Any]]) -> Ending | None:
-    """How the run of a log ended, by its last `end` record; None if it has not."""
-    ends = [record for record in records if record["kind"] == "end"]
-    if not ends:
-        return None
-    if ends[-1].get("ending") in list(Ending):
-        return Ending(ends[-1]["ending"])
-    return _ending_of_reason(str(ends[-1].get("reason", "")))
-
-
-def _ending_of_reason(reason: str) -> Ending:
-    """The ending of a log from before `ending` was written; the one place where words decide.
-
-    These are the sentences that those versions wrote; what they write today may be reworded.
-    """
-    if reason.startswith("finished"):
-        return Ending.EARLY_STOPPED if "no better" in reason else Ending.FINISHED
-    if reason.startswith("failed"):
-        return Ending.DIVERGED if "no longer a number" in reason else Ending.FAILED
-    return Ending.STOPPED
+    return [record for _, record in _read(Path(path)) if record is not None]
 
 
 def whole_characters(text: str) -> str:
@@ -165,31 +214,70 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """The record on a line, or None."""
-    try:
-        record = json.loads(line)
-    except ValueError:
+def _read(path: Path) -> list[tuple[dict[str, Any], Record | None]]:
+    """The JSON objects of a log, and the records that they are."""
+    if not path.exists():
+        return []
+    found = []
+    lines = path.read_bytes().split(b"\n")[:-1]  # behind the last newline: nothing, or a torn line
+    for number, line in enumerate(lines, 1):
+        try:
+            values = json.loads(line)
+            found.append((values, _from_json(values)))
+        except (ValueError, TypeError, KeyError):
+            raise UserError(
+                f"line {number} of {path} is no record of a run: remove it, or start a new run"
+            ) from None
+    return found
+
+
+def _to_json(record: Record) -> dict[str, Any]:
+    """A record as a JSON object; a number that is not finite is null, for JSON knows no other."""
+    values: dict[str, Any] = {"kind": record.kind}
+    for name in (each.name for each in fields(record)):
+        value = getattr(record, name)
+        values |= value if name == "metrics" else {} if value is None else {name: value}
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
+
+
+def _from_json(values: dict[str, Any]) -> Record | None:
+    """The record of a JSON object, whichever version wrote it; None if this one knows no such kind.
+
+    Raises:
+        TypeError, KeyError: it is none.
+    """
+    if not isinstance(values["step"], int):
+        raise TypeError(values)
+    kind = KINDS.get(values["kind"])
+    if kind is None:
         return None
-    whole = isinstance(record, dict) and {"kind", "step"} <= record.keys()
-    return record if whole and isinstance(record["step"], int) else None
+    values = {name: math.nan if value is None else value for name, value in values.items()}
+    names = {each.name for each in fields(kind)}
+    known: dict[str, Any] = {name: values[name] for name in names & values.keys()}
+    if kind is Evaluation:
+        others = [name for name in values if name not in names]
+        known["metrics"] = {n: values[n] for n in others if isinstance(values[n], int | float)}
+    if kind is End:
+        known["ending"] = _ending(values)
+    return kind(**known)
 
 
-def _survives(record: dict[str, Any], step: int) -> bool:
-    """Whether a run that goes on from `step` keeps a record; that it had ended is no longer so."""
-    return record["step"] <= step and record["kind"] != "end"
+def _ending(values: dict[str, Any]) -> Ending:
+    """The ending of a run, or what its reason says in a log from before `ending` was written.
 
-
-def _plain(value: Any) -> Any:
-    """A value as JSON knows it; tensors and numpy's numbers become Python's, NaN becomes None."""
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _line(record: dict[str, Any]) -> str:
-    plain = {name: _plain(value) for name, value in record.items()}
-    return json.dumps(plain, allow_nan=False) + "\n"
+    These are the sentences of those versions; what is written today may be reworded.
+    """
+    if values.get("ending") in list(Ending):
+        return Ending(values["ending"])
+    reason = str(values.get("reason", ""))
+    if reason.startswith("finished"):
+        return Ending.EARLY_STOPPED if "no better" in reason else Ending.FINISHED
+    if reason.startswith("failed"):
+        return Ending.DIVERGED if "no longer a number" in reason else Ending.FAILED
+    return Ending.STOPPED
 
 
 def _section(step: int, text: str) -> str:
@@ -213,14 +301,14 @@ def _summary_writer(folder: Path, keep_until_step: int | None) -> Any:
         return SummaryWriter(str(folder), purge_step=purge, flush_secs=10)
 
 
-def _mirror(writer: Any, record: dict[str, Any]) -> None:
+def _mirror(writer: Any, values: dict[str, Any]) -> None:
     """Show a record's numbers, and a sample's text, in TensorBoard."""
-    kind, step = record["kind"], record["step"]
-    for name, value in record.items():
+    kind, step = values["kind"], values["step"]
+    for name, value in values.items():
         if name != "step" and isinstance(value, int | float) and not isinstance(value, bool):
             writer.add_scalar(f"{kind}/{name}", value, step)
     if kind == "sample":
         indented = "".join(
-            f"    {line}\n" for line in whole_characters(record["text"]).splitlines()
+            f"    {line}\n" for line in whole_characters(values["text"]).splitlines()
         )
         writer.add_text(kind, indented, step)

@@ -4,22 +4,26 @@
 
 makes it anew. It says as much as there is to say: a run that was killed has a page too. Not here:
 the folder (`directory.py`) and the log (`log.py`), what they tell (`history.py`), the charts
-(`figures.py`), and how the page looks (`html.py`). Chapter 08 reads one.
+(`report_charts.py`), the commands (`commands.py`), and how the page looks (`html.py`). Chapter 08
+reads one.
 """
 
 import argparse
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from llmcourse.errors import UserError, exit_on_user_error
 from llmcourse.files import atomic_write_text
+from llmcourse.runs.commands import next_commands, resume_command
 from llmcourse.runs.diagnosis import bad_end
 from llmcourse.runs.directory import RunDirectory
-from llmcourse.runs.figures import loss_figure, result_bars, small_figures
-from llmcourse.runs.history import Story, duration, finite
+from llmcourse.runs.history import RunHistory, finite
 from llmcourse.runs.html import escape, page, section, table, tiles
+from llmcourse.runs.log import Evaluation, Sample
+from llmcourse.runs.report_charts import loss_chart, result_bars, small_charts
 
 
 def write_report(run: RunDirectory) -> Path:
@@ -29,56 +33,55 @@ def write_report(run: RunDirectory) -> Path:
         UserError: the run's log is damaged.
         OSError: no room or no permission; `filename` is set.
     """
-    story = Story.read(run)
+    history, name = RunHistory.read(run.path), run.path.resolve().name
     parts = [
-        _heading(story),
-        _result(story),
-        tiles(_figures(story)),
-        section("Loss", loss_figure(story)),
-        small_figures(story),
-        section("What it writes", _sample(story)),
-        section("Commands", _commands(story)),
-        section("Settings", _settings(story.config)),
-        section("Made with", _environment(story.environment)),
-        _footer(story),
+        _heading(name, history) + _warning(run, history) + _diagnosis(history),
+        _result(history),
+        tiles(_metrics(history)),
+        section("Loss", loss_chart(history)),
+        small_charts(history),
+        section("What it writes", _sample(history)),
+        section("Commands", _commands(run, history)),
+        section("Settings", _settings(history.config)),
+        section("Made with", _environment(history.environment)),
+        f"<footer>Every number of this page is in <code>{escape(run.metrics.name)}</code>, "
+        "one record a line.</footer>",
     ]
-    atomic_write_text(run.report, page(f"{story.name}: a training run", parts))
+    atomic_write_text(run.report, page(f"{name}: a training run", parts))
     return run.report
 
 
-def _heading(story: Story) -> str:
-    """What this is, and how it ended."""
-    started, seconds = story.environment.get("started", ""), story.latest("seconds")
+def _heading(name: str, history: RunHistory) -> str:
+    """What this is, how far it came, and on what."""
+    started, seconds = history.environment.get("started", ""), history.latest("seconds")
     facts = [
-        f"{story.steps:,} steps",
+        f"{history.last_step:,} steps",
         "" if seconds is None else duration(seconds),
-        story.environment.get("gpu") or story.environment.get("cpu"),
+        history.environment.get("gpu") or history.environment.get("cpu"),
         str(started)[:10],
     ]
     line = " · ".join(str(fact) for fact in facts if fact)
     return (
         '<p class="kicker">Training run</p>\n'
-        f'<h1>{escape(story.name)}</h1>\n<p class="soft">{escape(line)}</p>\n{_warning(story)}'
-        f"{_diagnosis(story)}"
+        f'<h1>{escape(name)}</h1>\n<p class="soft">{escape(line)}</p>\n'
     )
 
 
-def _warning(story: Story) -> str:
+def _warning(run: RunDirectory, history: RunHistory) -> str:
     """What to do where the run did not come to its end."""
-    if story.finished:
+    if history.complete:
         return ""
-    how = (
-        "is still going, or was killed" if story.reason is None else f"ended early: {story.reason}"
-    )
+    end = history.end
+    how = "is still going, or was killed" if end is None else f"ended early: {end.reason}"
     return (
         f'<p class="warn">This run {escape(how)}. To go on with it: '
-        f"<code>{escape(story.resume_command)}</code></p>"
+        f"<code>{escape(resume_command(run, history))}</code></p>"
     )
 
 
-def _diagnosis(story: Story) -> str:
+def _diagnosis(history: RunHistory) -> str:
     """What is likely wrong with a run that ended badly."""
-    found = bad_end(story.records)
+    found = bad_end(history)
     if found is None:
         return ""
     return (
@@ -87,84 +90,71 @@ def _diagnosis(story: Story) -> str:
     )
 
 
-def _result(story: Story) -> str:
-    """The figure that matters, large, beside what there was to beat."""
-    best, count = story.best, len(story.of("evaluate"))
+def _result(history: RunHistory) -> str:
+    """The number that matters, large, beside what there was to beat."""
+    best, count = history.best, len(history.evaluations)
     if best is None:
         words = '<p class="unit">No evaluation yet</p>'
     else:
         which = f"The lowest of {count} evaluations, at" if count > 1 else "Measured at"
-        unit = {"bits_per_byte": "bits per byte", "loss": "nats per answer"}[story.headline]
-        asked = "" if story.objective == "clm" else f", as {story.objective} asks for it"
+        unit = "nats per answer" if best.bits_per_byte is None else "bits per byte"
+        asked = "" if history.objective == "clm" else f", as {history.objective} asks for it"
+        compared = _comparison(best.bits_per_byte, history)
         words = (
-            f'<p class="big">{best[story.headline]:.3f}</p>\n'
+            f'<p class="big">{best.selection_metric:.3f}</p>\n'
             f'<p class="unit">{unit} on held-out text{escape(asked)}</p>\n'
-            f'<p class="soft">{which} step {best["step"]:,}. {_comparison(story)}</p>'
+            f'<p class="soft">{which} step {best.step:,}. {compared}</p>'
         )
-    return f'<div class="result">\n<div>{words}</div>\n{result_bars(story)}\n</div>'
+    return f'<div class="result">\n<div>{words}</div>\n{result_bars(history)}\n</div>'
 
 
-def _comparison(story: Story) -> str:
-    """How the best evaluation stands to the harder of the two guesses."""
-    if story.best is None or "unigram" not in story.baselines or story.headline == "loss":
+def _comparison(bits: float | None, history: RunHistory) -> str:
+    """How bits per byte stand to the harder of the two guesses."""
+    if bits is None or "unigram" not in history.baselines:
         return ""
-    share = story.best["bits_per_byte"] / story.baselines["unigram"] - 1
-    side = "more" if share > 0 else "fewer"
-    return f"{abs(share):.0%} {side} than guessing by frequency (unigram) needs."
+    change = bits / history.baselines["unigram"] - 1
+    side = "more" if change > 0 else "fewer"
+    return f"{abs(change):.0%} {side} than guessing by frequency (unigram) needs."
 
 
-def _figures(story: Story) -> Iterator[tuple[str, str]]:
-    """The other figures, those of them that are known, each with its name."""
-    best = story.best or {}
+def _metrics(history: RunHistory) -> Iterator[tuple[str, str]]:
+    """The other metrics, those of them that are known, each with its name."""
+    best = history.best or Evaluation(step=0, loss=math.nan)
+    loss = None if best.bits_per_byte is None else best.metrics.get("token_loss", best.loss)
     known = [
-        ("perplexity per token", finite(best.get("perplexity")), "{:,.1f}".format),
-        ("loss, nats per token", _loss_per_token(best), "{:.3f}".format),
-        ("loss, nats per pair", finite(best.get("pair_loss")), "{:.3f}".format),
-        ("pairs told right", finite(best.get("pair_accuracy")), "{:.1%}".format),
-        ("tokens trained on", story.latest("tokens"), "{:,.0f}".format),
-        ("wall time", story.latest("seconds"), duration),
-        ("tokens per second", story.typical("tokens_per_second"), "{:,.0f}".format),
-        ("of the device's peak (MFU)", story.typical("mfu"), "{:.1%}".format),
-        ("parameters", story.latest("parameters"), "{:,.0f}".format),
-        ("tokens in the vocabulary", story.latest("vocab_size"), "{:,.0f}".format),
-        ("tokens to learn from", story.latest("train_tokens"), "{:,.0f}".format),
-        ("tokens held out", story.latest("valid_tokens"), "{:,.0f}".format),
+        ("perplexity per token", finite(best.perplexity), "{:,.1f}".format),
+        ("loss, nats per token", finite(loss), "{:.3f}".format),
+        ("loss, nats per pair", finite(best.metrics.get("pair_loss")), "{:.3f}".format),
+        ("pairs told right", finite(best.metrics.get("pair_accuracy")), "{:.1%}".format),
+        ("tokens trained on", history.latest("tokens"), "{:,.0f}".format),
+        ("wall time", history.latest("seconds"), duration),
+        ("tokens per second", history.typical("tokens_per_second"), "{:,.0f}".format),
+        ("of the device's peak (MFU)", history.typical("mfu"), "{:.1%}".format),
+        ("parameters", history.latest("parameters"), "{:,.0f}".format),
+        ("tokens in the vocabulary", history.latest("vocab_size"), "{:,.0f}".format),
+        ("tokens to learn from", history.latest("train_tokens"), "{:,.0f}".format),
+        ("tokens held out", history.latest("valid_tokens"), "{:,.0f}".format),
     ]
     for name, value, shown in known:
         if value is not None:
             yield name, shown(value)
 
 
-def _loss_per_token(evaluation: dict[str, Any]) -> float | None:
-    """What an evaluation says of tokens; nothing where the task asks for none."""
-    return (
-        finite(evaluation.get("token_loss", evaluation.get("loss")))
-        if ("bits_per_byte" in evaluation)
-        else None
-    )
-
-
-def _sample(story: Story) -> str:
+def _sample(history: RunHistory) -> str:
     """The last sample."""
-    samples = story.of("sample")
+    samples = history.of(Sample)
     if not samples:
         return ""
     last, others = samples[-1], len(samples) - 1
     where = f" {others} earlier in <code>samples.md</code>." if others else ""
-    text = escape(str(last.get("text", "")))
-    return f'<p class="soft">At step {last["step"]:,}.{where}</p>\n<pre class="sample">{text}</pre>'
+    text = escape(last.text)
+    return f'<p class="soft">At step {last.step:,}.{where}</p>\n<pre class="sample">{text}</pre>'
 
 
-def _commands(story: Story) -> str:
+def _commands(run: RunDirectory, history: RunHistory) -> str:
     """What to type to write, to go on, to do it again."""
-    lines = [
-        ("Let it write", story.generate_command if story.run.model.exists() else None),
-        ("Train it for longer" if story.finished else "Go on", story.resume_command),
-        ("Repeat the run, in a new folder", story.repeat_command),
-        ("Make this page anew", story.report_command),
-        ("See TensorBoard", story.tensorboard_command if story.run.tensorboard.exists() else None),
-    ]
-    shown = "\n\n".join(f"# {what}\n{command}" for what, command in lines if command)
+    commands = next_commands(run, history)
+    shown = "\n\n".join(f"# {what}\n{command}" for what, command in commands.items())
     return f"<pre>{escape(shown)}</pre>"
 
 
@@ -190,12 +180,15 @@ def _environment(environment: dict[str, Any]) -> str:
     return table("", [(name, plain(value)) for name, value in shown.items()])
 
 
-def _footer(story: Story) -> str:
-    """Where the numbers are."""
-    log = escape(story.run.metrics.name)
-    return (
-        f"<footer>Every number of this page is in <code>{log}</code>, one record a line.</footer>"
-    )
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `8.2 s`, `2 min 41 s`, `3 h 5 min`, `1 d 2 h`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for large, small, size, part in (("d", "h", 86400, 3600), ("h", "min", 3600, 60)):
+        if whole >= size:
+            return f"{whole // size} {large} {whole % size // part} {small}"
+    return f"{whole // 60} min {whole % 60} s"
 
 
 def plain(value: Any) -> str:

@@ -28,7 +28,7 @@ class Tokenizer(Protocol):
     """Tokenizer: text to ids and back. `decode(encode(s)) == s` holds for every string `s`.
 
     Attributes:
-        kind: its name in files and on the command line: byte, char, bpe, unigram, sentencepiece.
+        kind: its name in files and on the command line.
         special_ids: the ids that stand for no text, by name; `encode` never yields one.
         eot_id: the id of `END_OF_TEXT`.
     """

@@ -6,6 +6,7 @@ Not here: the tokenizers themselves (`simple`, `bpe`, `unigram`, `sentencepiece`
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from llmcourse.errors import UserError, nearest
 from llmcourse.tokenizers.base import Tokenizer, read_json
@@ -15,13 +16,23 @@ from llmcourse.tokenizers.gpt2 import VOCABULARY, read_gpt2
 from llmcourse.tokenizers.sentencepiece import SentencePieceTokenizer
 from llmcourse.tokenizers.unigram import UnigramTokenizer
 
-KINDS = ("byte", "char", "bpe", "unigram", "sentencepiece")
-"""The names of the tokenizers, from the simplest on."""
+TOKENIZERS: dict[str, type[Any]] = {
+    kind.kind: kind
+    for kind in (
+        ByteTokenizer,
+        CharTokenizer,
+        BPETokenizer,
+        UnigramTokenizer,
+        SentencePieceTokenizer,
+    )
+}
+"""Every tokenizer by its name, from the simplest on: a new one is a module and a line here."""
+
+KNOWN_TOKENIZERS = f"{', '.join(TOKENIZERS)}, trained on the text; or the path of a saved one."
+"""What a setting that names a tokenizer may be, for `--help`."""
 
 FILE_NAMES = ("tokenizer.json", "tokenizer.model")
 """What a tokenizer's file in a folder is called: one of ours, one of SentencePiece."""
-
-_OURS = (ByteTokenizer, CharTokenizer, BPETokenizer, UnigramTokenizer)
 
 
 def train_tokenizer(kind: str, texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -33,17 +44,9 @@ def train_tokenizer(kind: str, texts: Iterable[str], vocab_size: int) -> Tokeniz
     Raises:
         UserError: the kind is unknown, or the size is one that this text does not allow.
     """
-    if kind == "byte":
-        return ByteTokenizer()
-    if kind == "char":
-        return CharTokenizer.train(texts, vocab_size)
-    if kind == "bpe":
-        return BPETokenizer.train(texts, vocab_size)
-    if kind == "unigram":
-        return UnigramTokenizer.train(texts, vocab_size)
-    if kind == "sentencepiece":
-        return SentencePieceTokenizer.train(texts, vocab_size)
-    raise UserError(f"tokenizer {kind!r} is unknown{nearest(kind, KINDS)}")
+    if kind not in TOKENIZERS:
+        raise UserError(f"tokenizer {kind!r} is unknown{nearest(kind, TOKENIZERS)}")
+    return TOKENIZERS[kind].train(texts, vocab_size)
 
 
 def save_tokenizer(tokenizer: Tokenizer, directory: str | os.PathLike[str]) -> Path:
@@ -73,13 +76,14 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     if path.suffix == ".model":
         return SentencePieceTokenizer.load(path)
     kind = str(read_json(path)["kind"])
-    ours = {cls.kind: cls for cls in _OURS}
-    if kind not in ours:
-        raise UserError(f"{path} is of an unknown kind, {kind!r}{nearest(kind, ours)}")
-    return ours[kind].load(path)
+    if kind not in TOKENIZERS:
+        raise UserError(f"{path} is of an unknown kind, {kind!r}{nearest(kind, TOKENIZERS)}")
+    return TOKENIZERS[kind].load(path)
 
 
 def _tokenizer_file(path: Path) -> Path:
+    if not os.path.exists(path):
+        raise UserError(f"there is no tokenizer at {path}{nearest(path.name, TOKENIZERS)}")
     if not path.is_dir():
         return path
     for name in (*FILE_NAMES, *VOCABULARY):

@@ -4,6 +4,7 @@ $ python -m llmcourse.train                               a small GPT on Python'
 $ python -m llmcourse.train --preset tiny                 seconds, on stories of a small town
 $ python -m llmcourse.train --data.source book.txt        your own text
 $ python -m llmcourse.train --objective mlm               another task: mlm, plm, denoising, ...
+$ python -m llmcourse.train --model.family rnn_lm         another model: rnn_lm, mlp_lm
 $ python -m llmcourse.train --budget 10m                  as good as it gets in ten minutes
 $ python -m llmcourse.train --out runs/mine --resume      go on after Ctrl-C, a kill or a crash
 $ python -m llmcourse.train --preset gpt2-124m            the real thing, on one GPU

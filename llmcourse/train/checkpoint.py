@@ -20,7 +20,8 @@ from torch.optim import Optimizer
 
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_directory, atomic_write_bytes, atomic_write_text
-from llmcourse.models.files import Model, load_weights, save_model
+from llmcourse.models.base import Model
+from llmcourse.models.files import load_weights, save_model
 
 FORMAT = "llmcourse-checkpoint-1"
 

@@ -1,6 +1,6 @@
 """What is said and kept while a run goes on: the bar, the log, TensorBoard, the report.
 
-Only the first process says anything. Not here: what the loop does with the figures.
+Only the first process says anything. Not here: what the loop does with the numbers.
 """
 
 import contextlib
@@ -8,11 +8,12 @@ import time
 
 from llmcourse.device import peak_flops
 from llmcourse.evaluate.perplexity import Score
+from llmcourse.models.base import Model
 from llmcourse.objectives.base import Batch
 from llmcourse.runs.diagnosis import bad_end
-from llmcourse.runs.log import Ending, MetricsLog, read_metrics
+from llmcourse.runs.history import RunHistory
+from llmcourse.runs.log import Baseline, End, Ending, Evaluation, MetricsLog, Sample, Training
 from llmcourse.runs.report import write_report
-from llmcourse.train.assemble import Model
 from llmcourse.train.checkpoint import TrainState
 from llmcourse.train.corpus import Corpus
 from llmcourse.train.parts import Parts
@@ -71,15 +72,16 @@ class Monitor:
         if resumed_at is not None:
             say(f"resumed         at step {resumed_at} of {self.settings.steps}")
         if self.log and resumed_at is None:
-            self.log.log(
-                "baseline",
-                0,
-                uniform_bits_per_byte=corpus.uniform,
-                unigram_bits_per_byte=corpus.unigram,
-                parameters=model.n_parameters,
-                vocab_size=model.config.vocab_size,
-                train_tokens=len(corpus.train.tokens),
-                valid_tokens=len(corpus.valid.tokens),
+            self.log.write(
+                Baseline(
+                    step=0,
+                    uniform_bits_per_byte=corpus.uniform,
+                    unigram_bits_per_byte=corpus.unigram,
+                    parameters=model.n_parameters,
+                    vocab_size=model.config.vocab_size,
+                    train_tokens=len(corpus.train.tokens),
+                    valid_tokens=len(corpus.valid.tokens),
+                )
             )
 
     def start_step(self) -> None:
@@ -96,51 +98,50 @@ class Monitor:
     def trained(self, *, loss: float, rate: float, norm: float) -> None:
         """Log an interval of steps: the mean loss, the rate and the gradient's norm of the last."""
         speed = self.tokens_in_steps / max(self.seconds_in_steps, 1e-9)
-        mfu = {}
+        mfu = None
         if self.peak_flops is not None:  # of one device: every process has rows of one shape
-            achieved = self.flops_in_steps / max(self.seconds_in_steps, 1e-9)
-            mfu = {"mfu": achieved / self.peak_flops}
+            mfu = self.flops_in_steps / max(self.seconds_in_steps, 1e-9) / self.peak_flops
         self.seconds_in_steps, self.tokens_in_steps, self.flops_in_steps = 0.0, 0, 0
         done = self.state.seconds if self.settings.budget else self.state.step
         self.console.update(done, loss=loss, tokens_per_second=speed)
         if self.log:
-            self.log.log(
-                "train",
-                self.state.step,
-                tokens=self.state.tokens,
-                loss=loss,
-                lr=rate,
-                grad_norm=norm,
-                tokens_per_second=round(speed, 1),
-                seconds=round(self.state.seconds, 3),
-                **mfu,
+            self.log.write(
+                Training(
+                    step=self.state.step,
+                    tokens=self.state.tokens,
+                    loss=loss,
+                    lr=rate,
+                    grad_norm=norm,
+                    tokens_per_second=round(speed, 1),
+                    seconds=round(self.state.seconds, 3),
+                    mfu=mfu,
+                )
             )
 
     def evaluated(self, score: Score, sample: str) -> None:
         """Log an evaluation and its sample."""
         state = self.state
-        figures = {name: figure.mean for name, figure in score.metrics.items()}
-        said = [f"loss {score.loss:.3f}", *(f"{name} {mean:.3f}" for name, mean in figures.items())]
+        means = {name: metric.mean for name, metric in score.metrics.items()}
+        said = [f"loss {score.loss:.3f}", *(f"{name} {mean:.3f}" for name, mean in means.items())]
         if score.bytes:
             said.insert(0, f"{score.bits_per_byte:.3f} bits per byte")
         self.console.line(
             f"step {state.step:>6}     validation {', '.join(said)} after {state.seconds:.0f} s"
         )
         if self.log:
-            text = {}
-            if score.bytes:
-                text = {"bits_per_byte": score.bits_per_byte, "perplexity": score.perplexity}
-            self.log.log(
-                "evaluate",
-                state.step,
-                tokens=state.tokens,
-                loss=score.loss,
-                **text,
-                **{name.replace(" ", "_"): mean for name, mean in figures.items()},
-                seconds=round(state.seconds, 3),
+            self.log.write(
+                Evaluation(
+                    step=state.step,
+                    tokens=state.tokens,
+                    loss=score.loss,
+                    bits_per_byte=score.bits_per_byte if score.bytes else None,
+                    perplexity=score.perplexity if score.bytes else None,
+                    metrics={name.replace(" ", "_"): mean for name, mean in means.items()},
+                    seconds=round(state.seconds, 3),
+                )
             )
             if sample:
-                self.log.log("sample", state.step, text=sample)
+                self.log.write(Sample(step=state.step, text=sample))
 
     def ended(self, ending: Ending, reason: str) -> None:
         """Say how the loop was left, and why in words."""
@@ -163,15 +164,11 @@ class Monitor:
             self.ending = Ending.of_error(error)
             self.reason = f"failed: {str(error) or type(error).__name__}"
         with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
-            self.log.log(
-                "end",
-                self.state.step,
-                seconds=round(self.state.seconds, 3),
-                ending=self.ending,
-                reason=self.reason,
-            )
+            seconds = round(self.state.seconds, 3)
+            end = End(step=self.state.step, seconds=seconds, ending=self.ending, reason=self.reason)
+            self.log.write(end)
             self.log.close()
             write_report(self.run)
-            found = bad_end(read_metrics(self.run.metrics))
+            found = bad_end(RunHistory.read(self.run.path))
             if found is not None:
                 self.console.line(f"diagnosis       {found}")

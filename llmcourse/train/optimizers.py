@@ -5,7 +5,7 @@ in `optim/`; the others are the written-out ones themselves.
 """
 
 from collections.abc import Callable
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from torch import nn
@@ -42,8 +42,6 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Opti
 def _build(
     entry: OptimizerEntry, parameters: list[Parameter], settings: OptimizerSettings
 ) -> Optimizer:
-    module, _, name = entry.kind.partition(":")
-    kind = getattr(import_module(module), name)
     options: dict[str, Any] = {
         setting: settings.value_of(setting, entry) for setting in entry.defaults
     }
@@ -52,6 +50,7 @@ def _build(
         options["betas"] = (options.pop("beta1"), options.pop("beta2"))
     if "matrix_lr" in options:
         options["lr"] = options.pop("matrix_lr")
+    kind = resolve_name(entry.kind)
     return kind(decay_groups(parameters, settings.weight_decay), **options, **entry.fixed)
 
 

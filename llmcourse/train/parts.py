@@ -13,11 +13,12 @@ from torch.optim import Optimizer
 
 from llmcourse.data.loader import Sampler
 from llmcourse.errors import UserError
+from llmcourse.models.base import Model
 from llmcourse.objectives.base import Objective
 from llmcourse.randomness import seed_all, stream_seed
 from llmcourse.runs.directory import RunDirectory
 from llmcourse.tokenizers.registry import load_tokenizer
-from llmcourse.train.assemble import Model, build_model, build_objective
+from llmcourse.train.assemble import build_model, build_objective, check_model
 from llmcourse.train.corpus import Corpus, open_corpus, prepare_corpus
 from llmcourse.train.distributed import SINGLE, Ranks
 from llmcourse.train.optimizers import build_optimizers, build_schedule
@@ -93,6 +94,7 @@ def build_parts(settings: Settings, ranks: Ranks, run: RunDirectory) -> Parts:
     Raises:
         UserError: something in the settings or in the data cannot be.
     """
+    check_model(settings)
     # Data: text becomes two files of tokens, once; the objective says how long a window is.
     if ranks.is_main:
         prepare_corpus(settings, run.data, fresh=not settings.resume)
@@ -154,8 +156,8 @@ def rows_in_a_forward_pass(settings: Settings, ranks: Ranks, objective: Objectiv
         )
     if not objective.rows_are_independent and micro < settings.batch_size:
         raise UserError(
-            f"objective={settings.objective} compares each window with all others of its batch, so "
-            f"{settings.batch_size} windows cannot be cut into parts of {micro}: use one process "
-            "and no micro_batch_size, or a smaller batch_size"
+            f"objective.name={settings.objective.name} compares each window with all others of its "
+            f"batch, so {settings.batch_size} windows cannot be cut into parts of {micro}: use one "
+            "process and no micro_batch_size, or a smaller batch_size"
         )
     return micro

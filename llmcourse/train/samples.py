@@ -4,6 +4,8 @@ Nothing here draws from the generators that training draws from, so looking chan
 here: how text is drawn (`generate/`), and how good it is (`evaluation.py`).
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,12 +13,10 @@ from torch import Tensor
 from llmcourse.generate.decode import generate
 from llmcourse.generate.sampling import apply_temperature, sample, top_k
 from llmcourse.generate.seq2seq import generate_from_source
-from llmcourse.models.encoder_decoder import EncoderDecoder
-from llmcourse.models.gpt import GPT
+from llmcourse.models.base import Model
 from llmcourse.objectives.base import IGNORE, Batch, Objective
 from llmcourse.randomness import numpy_rng, torch_rng
 from llmcourse.tokenizers.base import Tokenizer
-from llmcourse.train.assemble import Model
 from llmcourse.train.corpus import Corpus
 from llmcourse.train.settings import Settings
 
@@ -34,17 +34,17 @@ def draw_sample(
     training = model.training
     model.eval()
     try:
-        if isinstance(model, GPT):
+        if model.generates:
             return _write(model, corpus.tokenizer, settings, step)
         batch = _damaged(objective, corpus, settings, step)
-        if isinstance(model, EncoderDecoder):
+        if model.reads_source:
             return _restore(model, objective, batch, corpus.tokenizer, settings)
         return _fill_in(model, objective, batch, corpus.tokenizer, settings)
     finally:
         model.train(training)
 
 
-def _write(model: GPT, tokenizer: Tokenizer, settings: Settings, step: int) -> str:
+def _write(model: Model, tokenizer: Tokenizer, settings: Settings, step: int) -> str:
     """Text after the prompt (or a new document), at temperature 0.8."""
     device = next(model.parameters()).device
     prompt = torch.tensor([[tokenizer.eot_id, *tokenizer.encode(settings.prompt)]], device=device)
@@ -88,11 +88,7 @@ def _fill_in(
 
 
 def _restore(
-    model: EncoderDecoder,
-    objective: Objective,
-    batch: Batch,
-    tokenizer: Tokenizer,
-    settings: Settings,
+    model: Any, objective: Objective, batch: Batch, tokenizer: Tokenizer, settings: Settings
 ) -> str:
     """A damaged text, and what the model writes having read it."""
     device = next(model.parameters()).device

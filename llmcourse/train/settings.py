@@ -9,14 +9,24 @@ import dataclasses
 import functools
 import math
 import re
-import types
-import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import tyro
+
+from llmcourse.data.sources import KNOWN_SOURCES
 from llmcourse.errors import UserError, nearest
+from llmcourse.models.registry import FAMILIES, KNOWN_FAMILIES, FamilyName, families_that_learn
+from llmcourse.objectives.registry import (
+    KNOWN_OBJECTIVES,
+    OBJECTIVES,
+    ObjectiveName,
+    objectives_that_use,
+)
 from llmcourse.optim.registry import OPTIMIZERS, OptimizerEntry, OptimizerName, users_of
 from llmcourse.optim.schedules import ScheduleName
+from llmcourse.plain import from_plain
+from llmcourse.tokenizers.registry import KNOWN_TOKENIZERS
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -43,25 +53,16 @@ def _require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
-ObjectiveName = Literal[
-    "clm",
-    "mlm",
-    "nsp",
-    "sop",
-    "mlm-nsp",
-    "mlm-sop",
-    "plm",
-    "span-corruption",
-    "denoising",
-    "contrastive",
-]
-"""The pretraining tasks; `train/assemble.py` says what each is, and which model does it."""
+def _help(setting: str, says: str) -> Any:
+    """The help of a setting of objectives: which ones use it, and what it says."""
+    return tyro.conf.arg(help=f"{', '.join(objectives_that_use(setting))}: {says}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """The shape of the model. Its family follows from the objective, V from the tokenizer."""
+    """The model's family and shape; V follows from the tokenizer."""
 
+    family: Annotated[FamilyName | None, tyro.conf.arg(help=KNOWN_FAMILIES)] = None
     context_length: int = 128
     """How many tokens the model sees at once, T."""
     d_model: int = 128
@@ -90,70 +91,85 @@ class ModelSettings:
     """Start each block as the identity: its output projections are zero."""
     dropout: float = 0.0
     """The share of activations dropped in training."""
+    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    """rnn_lm: what its layers are."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskSettings:
-    """What an objective hides, and how it asks; each setting says whose it is."""
+class ObjectiveSettings:
+    """What the model learns to do: what is hidden, and how it is asked."""
 
-    rate: float | None = None
-    """mlm, span-corruption, denoising: the share of tokens hidden; 0.15, and for denoising 0.3."""
-    unit: Literal["token", "word", "span"] = "token"
-    """mlm: what is hidden as a whole."""
-    mean_span: float = 3.0
-    """mlm by spans, span-corruption, denoising: how many tokens a span has on average."""
-    predict: int = 6
-    """plm: one token in so many is predicted, the last ones of the order."""
-    views: Literal["crop", "dropout"] = "crop"
-    """contrastive: two crops of a text, or the same text under two dropouts."""
-    temperature: float = 0.05
-    """contrastive: what similarities are divided by."""
+    name: Annotated[
+        ObjectiveName, tyro.conf.arg(help=KNOWN_OBJECTIVES, aliases=("--objective",))
+    ] = "clm"
+    mask_rate: Annotated[
+        float | None,
+        _help("mask_rate", "the fraction of tokens hidden; 0.15 unless given, for denoising 0.3."),
+    ] = None
+    unit: Annotated[
+        Literal["token", "word", "span"], _help("unit", "what is hidden as a whole.")
+    ] = "token"
+    mean_span: Annotated[
+        float, _help("mean_span", "how many tokens a span has on average, where spans are hidden.")
+    ] = 3.0
+    predict_one_in: Annotated[
+        int,
+        _help("predict_one_in", "one token in so many is predicted, the last ones of the order."),
+    ] = 6
+    views: Annotated[
+        Literal["crop", "dropout"],
+        _help("views", "two crops of a text, or the same text under two dropouts."),
+    ] = "crop"
+    temperature: Annotated[float, _help("temperature", "what similarities are divided by.")] = 0.05
 
     def __post_init__(self) -> None:
         _require(
-            self.rate is None or 0 < self.rate < 1,
-            f"task.rate={self.rate} must lie between 0 and 1: try 0.15",
+            self.name in OBJECTIVES,
+            f"unknown objective {self.name!r}{nearest(self.name, OBJECTIVES)}",
         )
-        _require(self.mean_span >= 1, f"task.mean_span={self.mean_span} must be at least 1: try 3")
-        _require(self.predict >= 1, f"task.predict={self.predict} must be at least 1: try 6")
         _require(
-            self.temperature > 0, f"task.temperature={self.temperature} must be above 0: try 0.05"
+            self.mask_rate is None or 0 < self.mask_rate < 1,
+            f"objective.mask_rate={self.mask_rate} must lie between 0 and 1: try 0.15",
         )
-
-
-_HIDING: tuple[ObjectiveName, ...] = ("mlm", "mlm-nsp", "mlm-sop")
-TASK_USES: dict[str, tuple[ObjectiveName, ...]] = {
-    "rate": (*_HIDING, "span-corruption", "denoising"),
-    "unit": _HIDING,
-    "mean_span": (*_HIDING, "span-corruption", "denoising"),
-    "predict": ("plm",),
-    "views": ("contrastive",),
-    "temperature": ("contrastive",),
-}
-"""Which objectives a setting of the task means something to."""
+        for name, suggestion in (("mean_span", 3), ("predict_one_in", 6)):
+            value = getattr(self, name)
+            _require(value >= 1, f"objective.{name}={value} must be at least 1: try {suggestion}")
+        _require(
+            self.temperature > 0,
+            f"objective.temperature={self.temperature} must be above 0: try 0.05",
+        )
+        for name, value in dataclasses.asdict(self).items():
+            users = objectives_that_use(name)
+            _require(
+                name == "name" or self.name in users or value == getattr(ObjectiveSettings, name),
+                f"objective.{name}={value} does nothing with objective.name={self.name}: leave it "
+                f"out, or choose one of {', '.join(users)}",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
     """The text, and how it is cut into tokens."""
 
-    source: str = "pydocs"
-    """pydocs, tinytown, a file or folder (.txt .jsonl .csv .parquet), hf:org/name, or a folder that
-    python -m llmcourse.prepare has written."""
+    source: Annotated[
+        str,
+        tyro.conf.arg(
+            help=f"{KNOWN_SOURCES}, or a folder that python -m llmcourse.prepare has written."
+        ),
+    ] = "pydocs"
     valid: str | None = None
     """Another source to validate on; unless given, documents of `source` are held out."""
     held_out: float = 0.05
     """The share of documents held out for validation."""
     max_megabytes: float | None = None
     """Stop reading the source after so many megabytes of text."""
-    tokenizer: str = "bpe"
-    """byte, char, bpe, unigram, sentencepiece, trained on the text; or the path of a saved one."""
+    tokenizer: Annotated[str, tyro.conf.arg(help=KNOWN_TOKENIZERS)] = "bpe"
     vocab_size: int = 2048
     """How many tokens a trained tokenizer has, V."""
     tokenizer_megabytes: float = 50.0
     """How much of the text a tokenizer is trained on, drawn from all over it."""
     separate_documents: bool = False
-    """clm: keep documents that share a window from seeing each other."""
+    """Keep documents that share a window from seeing each other (clm)."""
 
     def __post_init__(self) -> None:
         _require(
@@ -240,10 +256,6 @@ class Settings:
     """The run directory; runs/<preset>-<date>-<time> unless given."""
     resume: bool = False
     """Go on with the run in `out` from its last checkpoint, with its settings."""
-    objective: ObjectiveName = "clm"
-    """What the model learns to do: go on with a text (clm), fill in what is hidden (mlm), or what
-    was cut out (span-corruption, denoising), in any order (plm), tell what follows (nsp, sop, alone
-    or with mlm), or tell texts apart (contrastive)."""
     seed: int = 0
     """The seed of everything that is left to chance."""
     steps: int = 640
@@ -279,19 +291,13 @@ class Settings:
     tensorboard: bool = True
     """Mirror the metrics to TensorBoard."""
     model: ModelSettings = field(default_factory=ModelSettings)
-    task: TaskSettings = field(default_factory=TaskSettings)
+    objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
     data: DataSettings = field(default_factory=DataSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
 
     def __post_init__(self) -> None:
-        for name in (
-            "steps",
-            "batch_size",
-            "log_every",
-            "evaluate_every",
-            "save_every",
-            "keep_last",
-        ):
+        every = ("log_every", "evaluate_every", "save_every")
+        for name in ("steps", "batch_size", *every, "keep_last"):
             value = getattr(self, name)
             _require(value >= 1, f"{name}={value} must be at least 1")
         for name in ("evaluate_windows", "sample_tokens", "patience"):
@@ -301,17 +307,28 @@ class Settings:
         _require(micro is None or micro >= 1, f"micro_batch_size={micro} must be at least 1")
         if self.budget is not None:
             parse_duration(self.budget)
-        for name, users in TASK_USES.items():
-            value = getattr(self.task, name)
-            _require(
-                self.objective in users or value == getattr(TaskSettings, name),
-                f"task.{name}={value} does nothing with objective={self.objective}: leave it out, "
-                f"or choose one of {', '.join(users)}",
-            )
         _require(
-            self.objective == "clm" or not self.data.separate_documents,
-            f"data.separate_documents does nothing with objective={self.objective}: leave it out",
+            self.objective.views != "dropout" or self.model.dropout > 0,
+            "objective.views=dropout with model.dropout=0.0 makes both views the same: "
+            "add --model.dropout 0.1, or choose --objective.views crop",
         )
+        name = self.objective.name
+        _require(
+            OBJECTIVES[name].separates_documents or not self.data.separate_documents,
+            f"data.separate_documents does nothing with objective.name={name}: leave it out",
+        )
+        able = families_that_learn(name)
+        _require(
+            self.family in able,
+            f"model.family={self.family} does not learn by objective.name={name}: choose "
+            f"{' or '.join(able)}, or one of its own objectives "
+            f"({', '.join(FAMILIES[self.family].learns)})",
+        )
+
+    @property
+    def family(self) -> str:
+        """The model's family: the one asked for, or the objective's usual one."""
+        return self.model.family or families_that_learn(self.objective.name)[0]
 
     @functools.cached_property
     def seconds_allowed(self) -> float:
@@ -359,34 +376,21 @@ def to_dict(settings: Settings) -> dict[str, Any]:
     return dataclasses.asdict(settings)
 
 
-def from_dict(values: Any, kind: type = Settings, where: str = "") -> Any:
+def from_dict(values: Any) -> Settings:
     """The settings that `to_dict` wrote. Names that a later version added take their defaults.
 
     Raises:
         UserError: an unknown name, or a value of the wrong type.
     """
-    if not isinstance(values, dict):
-        raise UserError(f"setting {where.rstrip('.') or 'root'} must be a table, not {values!r}")
-    hints = typing.get_type_hints(kind)
-    chosen = {}
-    for name, value in values.items():
-        if name not in hints:
-            raise UserError(f"unknown setting {where + name!r}{nearest(name, hints)}")
-        if dataclasses.is_dataclass(hints[name]):
-            value = from_dict(value, hints[name], f"{where}{name}.")
-        elif not _fits(value, hints[name]):
-            raise UserError(f"setting {where + name}={value!r} is not of type {hints[name]}")
-        chosen[name] = value
-    return kind(**chosen)
+    return from_plain(Settings, _from_older(values), "setting")
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    if typing.get_origin(hint) is Literal:
-        return value in typing.get_args(hint)
-    if isinstance(hint, types.UnionType):
-        return any(_fits(value, option) for option in typing.get_args(hint))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+def _from_older(values: Any) -> Any:
+    """The settings of a run that was started when `objective` was a name beside a `task`."""
+    if not isinstance(values, dict) or not isinstance(values.get("objective"), str):
+        return values
+    task = values.get("task", {})
+    renamed = {"rate": "mask_rate", "predict": "predict_one_in"}
+    objective = {renamed.get(name, name): value for name, value in task.items()}
+    rest = {name: value for name, value in values.items() if name != "task"}
+    return {**rest, "objective": {"name": values["objective"], **objective}}

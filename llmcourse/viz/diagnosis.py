@@ -15,15 +15,13 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from llmcourse.data.packing import Rows
 from llmcourse.runs.diagnosis import diagnose
-from llmcourse.runs.summary import Summary
+from llmcourse.runs.history import RunHistory
 from llmcourse.viz import style
 from llmcourse.viz.widgets import Explorer, choice
 
-Metrics = Sequence[Mapping[str, Any]]
-
 
 def chart(
-    metrics: Metrics, *, cured: Metrics | None = None, title: str = "", note: str = ""
+    sick: RunHistory, *, cured: RunHistory | None = None, title: str = "", note: str = ""
 ) -> Figure:
     """The loss, with evaluations as dots and frequencies' level dashed; the gradient's norm beside.
 
@@ -31,19 +29,17 @@ def chart(
     off, for one spike would flatten all the rest.
     """
     drawn, (left, right) = style.figure(height=2.7, columns=2, width_ratios=[3, 2])
-    sick = Summary([dict(record) for record in metrics])
     if cured is not None:
-        other = Summary([dict(record) for record in cured])
-        left.plot(other.steps, other.losses, color=style.GREYS[3], linestyle="-", label="cured")
-        right.plot(other.steps, other.norms, color=style.GREYS[3], linestyle="-")
+        left.plot(cured.steps, cured.losses, color=style.GREYS[3], linestyle="-", label="cured")
+        right.plot(cured.steps, cured.norms, color=style.GREYS[3], linestyle="-")
     left.plot(sick.steps, sick.losses, color=style.ACCENT, linewidth=1.2, label="training")
-    steps, losses = zip(*sick.evaluations, strict=True)
+    steps, losses = zip(*sick.held_out, strict=True)
     left.plot(steps, losses, "o-", color=style.CONTRAST, markersize=3.5, label="held-out")
     if sick.unigram is not None:
         left.axhline(sick.unigram, color=style.GREYS[2], linewidth=1, linestyle="--")
         beside = {"transform": left.get_yaxis_transform(), "va": "center", "fontsize": 8}
         left.text(1.01, sick.unigram, "frequencies", **beside)
-    top = min(2 * sick.first, max(sick.losses.max(), *losses)) * 1.3  # room for the legend
+    top = min(2 * sick.first_loss, max(sick.losses.max(), *losses)) * 1.3  # room for the legend
     left.set(ylim=(0, top), xlabel="step", ylabel="loss (nats)", title=title)
     left.legend(ncols=3, fontsize=8, loc="upper right")
     right.plot(sick.steps, sick.norms, color=style.ACCENT, linewidth=1.2)
@@ -61,28 +57,27 @@ def chart(
     return drawn
 
 
-def ward(runs: Mapping[str, Metrics], *, columns: int = 4) -> Figure:
+def ward(runs: Mapping[str, RunHistory], *, columns: int = 4) -> Figure:
     """Many runs side by side, without names of illnesses: training, held-out, frequencies."""
     rows = -(-len(runs) // columns)
     drawn, axes = style.figure(height=1.75 * rows, rows=rows, columns=columns, sharex=True)
     for ax in axes.flat[len(runs) :]:
         ax.set_visible(False)
-    for ax, (name, metrics) in zip(axes.flat, runs.items(), strict=False):
-        run = Summary([dict(record) for record in metrics])
+    for ax, (name, run) in zip(axes.flat, runs.items(), strict=False):
         ax.plot(run.steps, run.losses, color=style.ACCENT, linewidth=1.1, zorder=3)
-        steps, losses = zip(*run.evaluations, strict=True)
+        steps, losses = zip(*run.held_out, strict=True)
         ax.plot(steps, losses, "-", color=style.CONTRAST, linewidth=1.6)
         if run.unigram is not None:
             ax.axhline(run.unigram, color=style.GREYS[2], linewidth=1, linestyle="--")
-        ax.set(ylim=(0, 2 * run.first), title=name)
+        ax.set(ylim=(0, 2 * run.first_loss), title=name)
     return drawn
 
 
-def explorer(runs: Mapping[str, Metrics]) -> Explorer:
+def explorer(runs: Mapping[str, RunHistory]) -> Explorer:
     """Choose a run by name; its curves, and what `diagnose` says as the title."""
 
     def draw(run: str) -> Figure:
-        found = diagnose(dict(record) for record in runs[run])
+        found = diagnose(runs[run])
         return chart(runs[run], title=found.cause, note=f"{found.evidence} {found.advice}")
 
     return Explorer(draw, run=choice(runs))

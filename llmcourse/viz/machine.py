@@ -83,18 +83,17 @@ def walk(
         UserError: the model's blocks are post-norm, or an encoder-decoder has no source.
     """
     stack: nn.Module = model
-    reading: dict = {}
-    if isinstance(model, EncoderDecoder):
+    reading, prefix = {}, ""
+    if model.reads_source:
         if source is None:
             raise UserError("an encoder-decoder reads before it writes: give a source")
-        stack = model.decoder
+        stack, prefix = model.get_submodule("decoder"), "decoder."
         reading = {"source": source[None], "source_mask": source_mask}
     blocks: list[Block | DecoderBlock] = list(stack.blocks)  # ty: ignore[invalid-argument-type]
     if any(block.residual is not pre_norm for block in blocks):
         raise UserError("a walk adds branches to a stream: give a model with pre-norm blocks")
     with capture(model, "*") as seen, torch.no_grad():
         model(ids=ids[None], **reading)
-    prefix = "decoder." if isinstance(model, EncoderDecoder) else ""
     here = {
         name.removeprefix(prefix): output[0, position]
         for name, output in seen.items()

@@ -7,13 +7,13 @@ run writes by itself (`runs/report.py`). Chapters 00, 06 and 08 teach how to rea
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from llmcourse.errors import UserError
-from llmcourse.runs.log import read_metrics
+from llmcourse.runs.history import RunHistory
+from llmcourse.runs.log import Evaluation
 from llmcourse.viz import style
 
 Points = Sequence[tuple[float, float]]
@@ -57,38 +57,14 @@ def run_curve(run: str | os.PathLike, *, ax: Axes | None = None, title: str = ""
     Raises:
         UserError: the folder holds no run that was evaluated.
     """
-    points = run_points(run, "evaluate", "bits_per_byte")
+    history = RunHistory.read(run)
+    points = history.points(Evaluation, "bits_per_byte")
+    if not points:
+        raise UserError(f"{run} has no evaluation in bits per byte: give the folder of a run")
     title = title or f"From {points[0][1]:.2f} to {points[-1][1]:.2f} bits per byte"
     return loss_curve(
-        {"validation": points}, run_baselines(run), ax=ax, title=title, unit="bits per byte"
+        {"validation": points}, history.baselines, ax=ax, title=title, unit="bits per byte"
     )
-
-
-def run_points(run: str | os.PathLike, kind: str, value: str) -> list[tuple[int, float]]:
-    """One value of a run's log over the steps, such as `run_points(run, "train", "loss")`.
-
-    Raises:
-        UserError: there is no such record in the log.
-    """
-    log = Path(run) / "metrics.jsonl"
-    points = [
-        (record["step"], float(record[value]))
-        for record in read_metrics(log)
-        if record["kind"] == kind and value in record
-    ]
-    if not points:
-        raise UserError(f"{log} has no {value!r} of kind {kind!r}: give the folder of a run")
-    return points
-
-
-def run_baselines(run: str | os.PathLike) -> dict[str, float]:
-    """The baselines that a run measured on its own data, in bits per byte; none if it has not."""
-    found: dict[str, float] = {}
-    for record in read_metrics(Path(run) / "metrics.jsonl"):
-        if record["kind"] == "baseline":
-            for name in ("uniform", "unigram"):
-                found[name] = record[f"{name}_bits_per_byte"]
-    return found
 
 
 def _draw_series(ax: Axes, name: str, points: Points) -> tuple[float, str, str]:

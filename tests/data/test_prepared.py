@@ -70,7 +70,7 @@ def test_a_folder_without_a_description(tmp_path):
 )
 def test_a_damaged_description(tmp_path, content):
     (tmp_path / "prepared.json").write_text(content)
-    with pytest.raises(UserError, match=r"prepared\.json is damaged: prepare the data again"):
+    with pytest.raises(UserError, match=r"prepared\.json is damaged.*: prepare the data again"):
         read_description(tmp_path)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from numerics import close, randomise
 
-from llmcourse.evaluate.features import CountReader, ModelReader, hidden_states
+from llmcourse.evaluate.features import CountReader, ModelReader
 from llmcourse.models.bert import BERT, BERTConfig
 from llmcourse.models.dual_encoder import DualEncoder, DualEncoderConfig
 from llmcourse.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
@@ -36,7 +36,7 @@ def framed():
 def test_a_text_is_read_as_if_it_were_alone(build):
     model = randomise(build())
     for text, states in zip(TEXTS, ModelReader(model).states(TEXTS), strict=True):
-        close(states, hidden_states(model, torch.tensor([text]))[0])
+        close(states, model.hidden_states(torch.tensor([text]))[0])
 
 
 @each_family
@@ -63,7 +63,7 @@ def test_a_long_text_is_read_in_pieces():
     model = randomise(FAMILIES["GPT"]())
     text = tuple(range(25))
     (states,) = ModelReader(model).states([text])
-    pieces = [hidden_states(model, torch.tensor([text[s : s + 12]]))[0] for s in (0, 12, 24)]
+    pieces = [model.hidden_states(torch.tensor([text[s : s + 12]]))[0] for s in (0, 12, 24)]
     close(states, torch.cat(pieces))
 
 
@@ -114,4 +114,4 @@ def test_a_span_is_read_within_its_text():
     spans = [((1, 2, 3, 4), 1, 3), ((5, 6), 0, 1), ((1, 2, 3, 4), 0, 1)]
     found = ModelReader(model).span_means(spans)
     for (text, start, end), mean in zip(spans, found, strict=True):
-        close(mean, hidden_states(model, torch.tensor([text]))[0, start:end].mean(dim=0))
+        close(mean, model.hidden_states(torch.tensor([text]))[0, start:end].mean(dim=0))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from numerics import in_double
 
-from llmcourse.evaluate.likelihood import bits_per_byte_of_texts, scorer_of
+from llmcourse.evaluate.likelihood import bits_per_byte_of_texts
 from llmcourse.models.bert import BERT, BERTConfig
 from llmcourse.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from llmcourse.models.gpt import GPT, GPTConfig
@@ -42,29 +42,30 @@ each_writer = pytest.mark.parametrize(("objective", "build"), WRITERS.values(), 
 @each_writer
 def test_the_probabilities_of_all_texts_of_a_length_sum_to_one(objective, build):
     model = in_double(build)
-    score = scorer_of(objective, model, start_id=3)
-    assert score is not None
+    assert objective.scores_text
     every = torch.tensor(list(itertools.product(range(8), repeat=3)))
-    nats = F.cross_entropy(score(every).mT, every, reduction="none").sum(dim=1)
+    nats = F.cross_entropy(objective.text_logits(model, every, 3).mT, every, reduction="none").sum(
+        dim=1
+    )
     assert (-nats).exp().sum().item() == pytest.approx(1, abs=1e-10)
     assert nats.std() > 0.1  # and they are not all alike
 
 
 @each_writer
 def test_no_token_sees_itself_or_what_comes_after(objective, build):
-    score = scorer_of(objective, in_double(build), start_id=3)
-    assert score is not None
+    model = in_double(build)
     rows = torch.tensor([[0, 1, 2, 0]])
+    before = objective.text_logits(model, rows, 3)
     for place in range(4):
         other = rows.clone()
         other[0, place] = 4
-        changed = (score(rows) - score(other)).abs().amax(dim=-1)[0] > 1e-9
+        changed = (before - objective.text_logits(model, other, 3)).abs().amax(dim=-1)[0] > 1e-9
         assert changed.tolist() == [t > place for t in range(4)]
 
 
 def test_who_fills_gaps_on_both_sides_gives_texts_no_probability():
     model = BERT(BERTConfig(**SIZES, n_segments=0, pooler=False))
-    assert scorer_of(MaskedLM(VOCABULARY), model, start_id=3) is None
+    assert not MaskedLM(VOCABULARY).scores_text
     found = bits_per_byte_of_texts(
         MaskedLM(VOCABULARY), model, [(0, 1)], ByteTokenizer(), numpy_rng(0)
     )

@@ -209,7 +209,7 @@ class TestImport:
 )
 def test_what_no_family_holds_is_refused(config, message):
     with pytest.raises(UserError, match=message) as caught:
-        choose_format(config)
+        choose_format(BERT(config))
     assert "\n" not in str(caught.value)
 
 

@@ -143,7 +143,7 @@ class TestExport:
         back = from_huggingface(tmp_path)
         assert torch.equal(back(ids).logits, ours(ids).logits)
         assert back.config.n_parameters == ours.config.n_parameters
-        assert choose_format(back.config) == name.split()[0]
+        assert choose_format(back) == name.split()[0]
 
     def test_it_writes(self, tmp_path):
         """Greedy text through the library's own loop, cache and all, is ours."""

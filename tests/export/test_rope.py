@@ -48,9 +48,9 @@ def test_theirs_says_what_ours_says_and_back(kind, tmp_path):
 @pytest.mark.parametrize("kind", sorted(set(POSITIONS) - {"rope", "learned"}))
 def test_positions_that_no_format_holds_are_refused(kind):
     with pytest.raises(UserError, match="nearest is llama: train one with positions='rope'"):
-        choose_format(modern_recipe(**SIZES, **LLAMA, positions=kind))
+        choose_format(GPT(modern_recipe(**SIZES, **LLAMA, positions=kind)))
     with pytest.raises(UserError, match="nearest is gpt2: train one with positions='learned'"):
-        choose_format(gpt2_recipe(**SIZES, positions=kind))
+        choose_format(GPT(gpt2_recipe(**SIZES, positions=kind)))
 
 
 def test_a_real_llama_3_config_is_read():

@@ -265,5 +265,5 @@ class TestImport:
 )
 def test_what_no_family_holds_is_refused(config, message):
     with pytest.raises(UserError, match=message) as caught:
-        choose_format(config)
+        choose_format(EncoderDecoder(config))
     assert "\n" not in str(caught.value)

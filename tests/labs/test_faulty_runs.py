@@ -5,12 +5,13 @@ import torch
 
 from llmcourse.labs.faulty_runs import NoShift, Patient, ShiftedRows, observe, read
 from llmcourse.objectives.clm import CausalLM
+from llmcourse.runs.log import End, Ending, Training
 
 SHORT = Patient(steps=12, evaluate_every=6)
 
 
 def losses(patient: Patient) -> list[float]:
-    return [r["loss"] for r in observe(patient) if r["kind"] == "train"]
+    return observe(patient).losses.tolist()
 
 
 def changed(**changes) -> Patient:
@@ -18,13 +19,13 @@ def changed(**changes) -> Patient:
 
 
 def test_the_log_is_that_of_a_run():
-    log = observe(SHORT)
-    assert [r["kind"] for r in log].count("train") == 12
-    assert [r["step"] for r in log if r["kind"] == "evaluate"] == [0, 6, 12]
-    assert {"uniform_bits_per_byte", "unigram_bits_per_byte"} <= log[0].keys()
-    assert log[1]["loss"] == pytest.approx(torch.tensor(400.0).log().item(), abs=0.05)
-    assert log[-1] == {"kind": "end", "step": 12, "ending": "finished", "reason": "finished"}
-    rates = [r["lr"] for r in log if r["kind"] == "train"]
+    run = observe(SHORT)
+    assert run.steps.tolist() == list(range(1, 13))
+    assert [step for step, _ in run.held_out] == [0, 6, 12]
+    assert run.baselines["uniform"] > run.baselines["unigram"]
+    assert run.held_out[0][1] == pytest.approx(torch.tensor(400.0).log().item(), abs=0.05)
+    assert run.end == End(step=12, ending=Ending.FINISHED, reason="finished")
+    rates = [rate for _, rate in run.points(Training, "lr")]
     assert max(rates) > 0.9 * SHORT.lr
     assert rates[-1] < 0.1 * SHORT.lr
 
@@ -55,10 +56,7 @@ def test_the_sick_objectives():
 
 
 def test_forgotten_gradients_pile_up_from_the_second_step_on():
-    clean, piled = (
-        [r["grad_norm"] for r in observe(changed(zero_grad=z, clip=None)) if r["kind"] == "train"]
-        for z in (True, False)
-    )
+    clean, piled = (observe(changed(zero_grad=z, clip=None)).norms for z in (True, False))
     assert piled[0] == clean[0]
     assert piled[1] > 1.5 * clean[1]
 

@@ -7,6 +7,7 @@ from torch import nn
 from llmcourse.errors import UserError
 from llmcourse.labs.memory import kept_per_token, kept_tensors, measured, predicted
 from llmcourse.models.gpt import GPT, GPTConfig, gpt2_recipe, modern_recipe
+from llmcourse.models.rnn_lm import RNNLMConfig
 from llmcourse.objectives.clm import CausalLM
 from llmcourse.optim.lion import Lion
 
@@ -83,3 +84,9 @@ def test_nothing_is_kept_without_gradients():
 def test_an_optimizer_that_is_not_known():
     with pytest.raises(UserError, match="unknown optimizer 'adamx'"):
         predicted(CONFIGS["modern"], 1, "adamx")
+
+
+def test_of_other_families_nothing_is_predicted():
+    config = RNNLMConfig(vocab_size=10, context_length=4, d_model=8)
+    with pytest.raises(UserError, match="what a rnn_lm keeps is not predicted: run a step"):
+        predicted(config, 1)

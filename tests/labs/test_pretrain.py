@@ -1,7 +1,6 @@
 """Objectives side by side: the same text for all, one run repeated, each read as it was trained."""
 
 import dataclasses
-from typing import get_args
 
 import pytest
 import torch
@@ -9,11 +8,12 @@ import torch
 from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import evaluate
 from llmcourse.labs.pretrain import as_stream, draw_windows, pretrain, reader_of, untrained
+from llmcourse.objectives.registry import OBJECTIVES
 from llmcourse.randomness import numpy_rng
 from llmcourse.tinytown import stories as tinytown
 from llmcourse.tokenizers.base import byte_lengths
 from llmcourse.tokenizers.bpe import BPETokenizer
-from llmcourse.train.settings import ModelSettings, ObjectiveName, OptimizerSettings, Settings
+from llmcourse.train.settings import ModelSettings, ObjectiveSettings, OptimizerSettings, Settings
 
 SHAPE = ModelSettings(context_length=24, d_model=16, n_layers=1, n_heads=2)
 SETTINGS = Settings(model=SHAPE, batch_size=4, optimizer=OptimizerSettings(lr=1e-2))
@@ -31,7 +31,7 @@ def stream(tokenizer):
 
 
 def settings(name: str) -> Settings:
-    return dataclasses.replace(SETTINGS, objective=name)
+    return dataclasses.replace(SETTINGS, objective=ObjectiveSettings(name=name))
 
 
 def test_the_stream_ends_every_text(tokenizer):
@@ -46,7 +46,7 @@ def test_windows_begin_anywhere_and_are_stretches_of_the_stream():
     assert set(rows[:, 0].tolist()) == set(range(7))
 
 
-@pytest.mark.parametrize("name", get_args(ObjectiveName))
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_trains_for_the_budget_and_can_be_read(name, tokenizer, stream):
     trained = pretrain(settings(name), tokenizer, stream, BUDGET)
     window = trained.objective.window(SHAPE.context_length)

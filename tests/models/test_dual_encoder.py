@@ -12,6 +12,7 @@ from llmcourse.models.dual_encoder import (
     dual_encoder_recipe,
     mean_pool,
 )
+from llmcourse.models.files import load_model, save_model
 from llmcourse.nn import masks
 from llmcourse.nn.capture import capture
 
@@ -175,6 +176,13 @@ class TestSizes:
             model(torch.zeros(1, C).long())
         assert model.flops_per_token == 3 * counter.get_total_flops() / C
         assert model.flops_per_token == config.flops_per_token
+
+
+def test_its_encoder_is_a_bert_that_can_be_saved(tmp_path):
+    model = DualEncoder(dual_encoder_recipe(**SIZES, projection=True)).eval()
+    save_model(model.encoder, tmp_path)
+    ids = torch.arange(C)[None]
+    assert torch.equal(load_model(tmp_path)(ids).hidden, model(ids).hidden)
 
 
 class TestRecipes:

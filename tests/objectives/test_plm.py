@@ -47,7 +47,9 @@ class TestPrepare:
     def test_worked_example(self):
         """Six tokens, a third of them asked for: the two that come last in the order."""
         draws = Draws([[0.3, 0.9, 0.1, 0.5, 0.8, 0.2]])
-        batch = PermutationLM(PLAIN, predict=3).prepare(torch.tensor([[5, 6, 7, 8, 9, 4]]), draws)
+        batch = PermutationLM(PLAIN, predict_one_in=3).prepare(
+            torch.tensor([[5, 6, 7, 8, 9, 4]]), draws
+        )
         assert batch.ids.tolist() == [[5, 6, 7, 8, 9, 4]]
         assert batch.extras["permutation"].tolist() == [[2, 5, 0, 3, 4, 1]]
         assert batch.targets.tolist() == [[IGNORE, 6, IGNORE, IGNORE, 9, IGNORE]]
@@ -56,7 +58,7 @@ class TestPrepare:
     def test_special_tokens_come_first_and_are_not_asked_for(self):
         draws = Draws([[0.3, 0.9, 0.1, 0.5, 0.8, 0.2]])
         tokens = torch.tensor([[5, 10, 7, 8, 10, 4]])
-        batch = PermutationLM(WITH_END, predict=1).prepare(tokens, draws)
+        batch = PermutationLM(WITH_END, predict_one_in=1).prepare(tokens, draws)
         assert batch.extras["permutation"].tolist() == [[4, 1, 2, 5, 0, 3]]
         assert batch.targets.tolist() == [[5, IGNORE, 7, 8, IGNORE, 4]]
 
@@ -70,7 +72,7 @@ class TestPrepare:
         assert ((batch.targets != IGNORE).sum(dim=1) == scored).all()
 
     def test_at_least_one_is(self):
-        batch = PermutationLM(PLAIN, predict=6).prepare(tokens_of(7, 4), rng())
+        batch = PermutationLM(PLAIN, predict_one_in=6).prepare(tokens_of(7, 4), rng())
         assert ((batch.targets != IGNORE).sum(dim=1) == 1).all()
 
     def test_every_order_is_as_likely(self):
@@ -106,8 +108,8 @@ class TestPrepare:
         assert torch.equal(tokens, before)
 
     def test_bad_shares(self):
-        with pytest.raises(UserError, match="predict=0 must be at least 1"):
-            PermutationLM(PLAIN, predict=0)
+        with pytest.raises(UserError, match="predict_one_in=0 must be at least 1"):
+            PermutationLM(PLAIN, predict_one_in=0)
 
 
 SIZES = {"context_length": 12, "d_model": 16, "n_layers": 2, "n_heads": 2}
@@ -120,7 +122,7 @@ def model():
 
 class TestLoss:
     def test_brute_force(self):
-        batch = PermutationLM(PLAIN, predict=3).prepare(tokens_of(3, 6), rng())
+        batch = PermutationLM(PLAIN, predict_one_in=3).prepare(tokens_of(3, 6), rng())
         generator = torch.Generator().manual_seed(1)
         logits = torch.randn(3, 6, V, dtype=torch.float64, generator=generator)
         loss = PermutationLM(PLAIN).loss(Output(logits, torch.zeros(3, 6, 4)), batch)
@@ -134,7 +136,7 @@ class TestLoss:
 
     def test_over_all_orders_it_is_the_mean_of_all_factorisations(self, model):
         """Each order's loss, built factor by factor from texts that lack what follows."""
-        tokens, objective = torch.tensor([[4, 7, 2]]), PermutationLM(PLAIN, predict=1)
+        tokens, objective = torch.tensor([[4, 7, 2]]), PermutationLM(PLAIN, predict_one_in=1)
         seen, wanted = {}, {}
         for places in itertools.permutations(range(3)):
             order, chain = torch.tensor([places]).argsort(dim=1), 0.0
@@ -183,7 +185,7 @@ def test_a_small_model_beats_guessing():
     torch.manual_seed(0)
     sizes = {"context_length": 32, "d_model": 48, "n_layers": 2, "n_heads": 4}
     model = XLNet(modern_xlnet_recipe(vocab_size=vocabulary.size, **sizes))
-    objective = PermutationLM(vocabulary, predict=2)
+    objective = PermutationLM(vocabulary, predict_one_in=2)
     learn(model, objective, rows[:, :32], steps=100)
     held_out = story_rows(64, seed=2)[1][:, :32]
     with torch.no_grad():

@@ -11,7 +11,7 @@ import torch
 from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.tinytown import stories as tinytown
 from llmcourse.tokenizers.base import END_OF_TEXT
-from llmcourse.tokenizers.registry import KINDS, train_tokenizer
+from llmcourse.tokenizers.registry import TOKENIZERS, train_tokenizer
 
 STORIES = [story.text for story in tinytown.stories(60)]
 PROSE = (
@@ -20,7 +20,7 @@ PROSE = (
 )
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=TOKENIZERS)
 def tokenizer(request):
     return train_tokenizer(request.param, [*STORIES, PROSE], 600)
 

@@ -4,23 +4,34 @@ from xml.etree import ElementTree
 
 import pytest
 
-from llmcourse.runs.charts import Bar, Level, Line, bar_chart, binned, line_chart, number, ticks
+from llmcourse.runs.charts import (
+    Bar,
+    Level,
+    Line,
+    Picture,
+    bar_chart,
+    binned,
+    line_chart,
+    number,
+    ticks,
+)
 
+BARS = Picture(title="t", description="d", name="bars", width=340)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def draw(lines: list[Line], **changes) -> ElementTree.Element:
     """A chart, parsed, so that it is well-formed in passing."""
-    options = {
+    picture = {
         "title": "A title",
         "description": "A description.",
-        "x_label": "steps",
-        "y_label": "bits",
         "name": "chart",
         "width": 720,
         "height": 380,
     }
-    text = line_chart(lines, **(options | changes))
+    picture |= {name: changes.pop(name) for name in picture.keys() & changes}
+    labels = {"x_label": "steps", "y_label": "bits"}
+    text = line_chart(lines, Picture(**picture), **(labels | changes))
     return ElementTree.fromstring(text.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" '))
 
 
@@ -121,7 +132,7 @@ def test_texts_are_escaped():
 
 def test_bars_are_as_long_as_their_values():
     bars = [Bar(label="uniform", value=8.0), Bar(label="<model>", value=2.0, style="accent")]
-    text = bar_chart(bars, title="t", description="d", unit="bits", name="bars", width=340)
+    text = bar_chart(bars, BARS, unit="bits")
     svg = ElementTree.fromstring(text)
     widths = [float(rect.get("width", "")) for rect in svg.iter("rect")]
     assert widths[0] == pytest.approx(4 * widths[1], abs=0.2)
@@ -130,7 +141,7 @@ def test_bars_are_as_long_as_their_values():
 
 def test_bars_of_nothing_have_no_length():
     bars = [Bar(label="a", value=0.0), Bar(label="b", value=0.0)]
-    text = bar_chart(bars, title="t", description="d", unit="bits", name="bars", width=340)
+    text = bar_chart(bars, BARS, unit="bits")
     assert re.findall('width="([^"]+)" height="20"', text) == ["0.0", "0.0"]
 
 

@@ -1,8 +1,7 @@
 """Each illness is told from the others, on curves drawn by hand, in the clinic and in real runs."""
 
-import dataclasses
-import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +10,18 @@ from small_runs import flags, small
 from llmcourse.labs.faulty_runs import NoShift, Patient, ShiftedRows, observe
 from llmcourse.runs.diagnosis import FEWEST, ILLNESSES, bad_end, diagnose
 from llmcourse.runs.directory import RunDirectory
-from llmcourse.runs.log import read_metrics
+from llmcourse.runs.history import RunHistory
+from llmcourse.runs.log import (
+    Baseline,
+    End,
+    Ending,
+    Evaluation,
+    MetricsLog,
+    Record,
+    Sample,
+    Training,
+)
 from llmcourse.runs.report import write_report
-from llmcourse.runs.summary import Summary
 from llmcourse.train.__main__ import main
 from llmcourse.train.loop import train
 from llmcourse.train.presets import PRESETS
@@ -22,33 +30,26 @@ UNIFORM, UNIGRAM = 6.0, 4.5
 """In nats; the hand-drawn logs have one bit a byte for each nat a token."""
 
 
-def log(losses, norms=1.0, valid=None, reason="finished") -> list[dict]:
-    """A log with a training record a step, and evaluations spread over the run."""
+def log(losses, norms=1.0, valid=None, **sizes) -> RunHistory:
+    """A run with a training record a step, and evaluations spread over it."""
     losses = np.asarray(losses, dtype=float)
     norms = np.broadcast_to(norms, losses.shape)
-    records = [
-        {
-            "kind": "baseline",
-            "step": 0,
-            "uniform_bits_per_byte": UNIFORM,
-            "unigram_bits_per_byte": UNIGRAM,
-        }
-    ]
+    guesses = {"uniform_bits_per_byte": UNIFORM, "unigram_bits_per_byte": UNIGRAM}
+    records: list[Record] = [Baseline(step=0, **guesses, **sizes)]
     for step, (loss, norm) in enumerate(zip(losses, norms, strict=True), 1):
-        records.append(
-            {"kind": "train", "step": step, "loss": float(loss), "grad_norm": float(norm)}
-        )
+        records.append(Training(step=step, loss=float(loss), grad_norm=float(norm)))
     valid = losses[-1:] if valid is None else valid
     for step, loss in zip(np.linspace(1, len(losses), len(valid)).astype(int), valid, strict=True):
-        records.append(
-            {
-                "kind": "evaluate",
-                "step": int(step),
-                "loss": float(loss),
-                "bits_per_byte": float(loss),
-            }
-        )
-    return [*records, {"kind": "end", "step": len(losses), "reason": reason}]
+        loss = float(loss)
+        records.append(Evaluation(step=int(step), loss=loss, bits_per_byte=loss))
+    end = End(step=len(losses), ending=Ending.FINISHED, reason="finished")
+    return RunHistory([*records, end])
+
+
+def changed(run: RunHistory, kind: type[Record], change) -> RunHistory:
+    """A run whose records of one kind are changed; those that become None are left out."""
+    records = [change(each) if isinstance(each, kind) else each for each in run.records]
+    return RunHistory([each for each in records if each is not None])
 
 
 def falling(n=100, start=UNIFORM, end=2.0, noise=0.05, seed=0) -> np.ndarray:
@@ -106,15 +107,15 @@ CURED = {
 }
 
 
-@pytest.mark.parametrize(("cause", "metrics"), BY_HAND.items(), ids=list(BY_HAND))
-def test_curves_drawn_by_hand(cause, metrics):
-    assert diagnose(metrics).cause == cause
+@pytest.mark.parametrize(("cause", "run"), BY_HAND.items(), ids=list(BY_HAND))
+def test_curves_drawn_by_hand(cause, run):
+    assert diagnose(run).cause == cause
 
 
 @pytest.mark.parametrize("cause", CLINIC)
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_patients_of_the_clinic(cause, seed):
-    found = diagnose(observe(dataclasses.replace(CLINIC[cause], seed=seed)))
+    found = diagnose(observe(replace(CLINIC[cause], seed=seed)))
     assert found.cause == cause, found
     assert not found.healthy
 
@@ -122,7 +123,7 @@ def test_patients_of_the_clinic(cause, seed):
 @pytest.mark.parametrize("name", CURED)
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_who_is_cured_is_healthy(name, seed):
-    found = diagnose(observe(dataclasses.replace(CURED[name], seed=seed)))
+    found = diagnose(observe(replace(CURED[name], seed=seed)))
     assert found.healthy, found
 
 
@@ -159,41 +160,36 @@ def test_a_norm_that_is_missing_or_infinite_is_no_sign():
 
 
 def test_a_log_without_evaluations_or_baselines():
-    bare = [r for r in BY_HAND["healthy"] if r["kind"] == "train"]
+    bare = RunHistory(list(BY_HAND["healthy"].of(Training)))
     assert diagnose(bare).healthy
-    assert diagnose([]).cause == "too short"
-    assert Summary(bare).unigram is None
-    assert diagnose([{"kind": "sample", "step": 0, "text": "x"}, *bare]).healthy
+    assert diagnose(RunHistory([])).cause == "too short"
+    assert bare.unigram is None
+    assert diagnose(RunHistory([Sample(step=0, text="x"), *bare.records])).healthy
 
 
 def test_units_are_converted_by_the_evaluation():
-    metrics = log(falling())
-    assert Summary(metrics).unigram == UNIGRAM
-    for record in metrics:
-        if record["kind"] == "evaluate":
-            record["bits_per_byte"] = record["loss"] / 2
-    assert Summary(metrics).unigram == 2 * UNIGRAM
+    run = log(falling())
+    assert run.unigram == UNIGRAM
+    run = changed(run, Evaluation, lambda each: replace(each, bits_per_byte=each.loss / 2))
+    assert run.unigram == 2 * UNIGRAM
 
 
 def test_a_loss_for_pairs_may_begin_with_a_lucky_guess():
     rising = np.concatenate([[0.9], falling(99, end=0.5)])
-    metrics = log(rising)
-    assert diagnose(metrics).cause == "learning rate too high"
-    for record in metrics:
-        if record["kind"] == "evaluate":
-            del record["bits_per_byte"]
-    assert diagnose(metrics).healthy
+    run = log(rising)
+    assert diagnose(run).cause == "learning rate too high"
+    run = changed(run, Evaluation, lambda each: replace(each, bits_per_byte=None))
+    assert diagnose(run).healthy
 
 
 def test_a_loss_that_is_not_for_text_alone_has_no_level_of_frequencies():
-    metrics = log(falling())
-    metrics[0]["vocab_size"] = round(math.exp(UNIFORM))
-    assert Summary(metrics).unigram == UNIGRAM
-    for record in metrics:  # half of the loss is for pairs of sentences
-        if record["kind"] == "evaluate":
-            record["loss"] /= 2
-    assert Summary(metrics).unigram is None
-    assert diagnose(metrics).healthy
+    run = log(falling(), vocab_size=round(math.exp(UNIFORM)))
+    assert run.unigram == UNIGRAM
+    half = changed(run, Evaluation, lambda each: replace(each, loss=each.loss / 2))
+    assert half.unigram is None  # half of the loss is for pairs of sentences
+    assert diagnose(half).healthy
+    pairs = changed(run, Evaluation, lambda each: replace(each, metrics={"token_loss": each.loss}))
+    assert pairs.unigram is None
 
 
 # Real runs
@@ -203,7 +199,7 @@ def test_a_loss_that_is_not_for_text_alone_has_no_level_of_frequencies():
 @pytest.mark.parametrize("name", ["laptop", "laptop-gpt2", "tiny"])
 def test_the_presets_are_healthy(name, tmp_path):
     preset = PRESETS[name]()
-    settings = dataclasses.replace(
+    settings = replace(
         preset,
         out=str(tmp_path / "run"),
         steps=20,
@@ -213,10 +209,10 @@ def test_the_presets_are_healthy(name, tmp_path):
         sample_tokens=0,
         device="cpu",
         tensorboard=False,
-        data=dataclasses.replace(preset.data, source="tinytown", max_megabytes=0.3, vocab_size=512),
+        data=replace(preset.data, source="tinytown", max_megabytes=0.3, vocab_size=512),
     )
     train(settings)
-    found = diagnose(read_metrics(tmp_path / "run" / "metrics.jsonl"))
+    found = diagnose(RunHistory.read(tmp_path / "run"))
     assert found.healthy, found
 
 
@@ -226,8 +222,9 @@ def test_the_presets_are_healthy(name, tmp_path):
 @pytest.mark.parametrize("cause", [c for c in BY_HAND if c not in ("healthy", "too short")])
 def test_a_bad_end_is_named_in_the_report(cause, tmp_path):
     with RunDirectory.create(tmp_path / "run", resume=False) as made:
-        lines = (json.dumps(r).replace("NaN", "null") for r in BY_HAND[cause])
-        made.metrics.write_text("\n".join(lines) + "\n")
+        with MetricsLog(made, tensorboard=False, keep_until_step=None) as written:
+            for record in BY_HAND[cause].records:
+                written.write(record)
         page = write_report(made).read_text()
     assert f"Diagnosis: {cause}." in page
 
@@ -235,31 +232,30 @@ def test_a_bad_end_is_named_in_the_report(cause, tmp_path):
 def test_a_good_end_is_not():
     assert bad_end(BY_HAND["healthy"]) is None
     assert bad_end(BY_HAND["too short"]) is None
-    assert bad_end([]) is None
-
-
-def test_nor_a_run_that_was_stopped():
-    records = [r for r in BY_HAND["overfitting"] if r["kind"] != "end"]
-    assert bad_end(records) is None
-    assert bad_end([*records, {"kind": "end", "step": 100, "reason": "stopped by SIGINT"}]) is None
-    assert bad_end([*records, {"kind": "end", "step": 100, "reason": "finished"}]) is not None
-    in_time = {"kind": "end", "step": 100, "reason": "finished: no better in 2 evaluations"}
-    assert bad_end([*records, in_time]) is None
+    assert bad_end(RunHistory([])) is None
 
 
 def test_the_ending_decides_and_not_its_words():
-    records = [r for r in BY_HAND["overfitting"] if r["kind"] != "end"]
-    end = {"kind": "end", "step": 100, "reason": "the loss is no longer a number"}
-    assert bad_end([*records, end | {"ending": "early_stopped"}]) is None
-    assert bad_end([*records, end | {"ending": "stopped"}]) is None
-    assert bad_end([*records, end | {"ending": "finished"}]).cause == "overfitting"
-    assert bad_end([*records, end | {"ending": "failed"}]).cause == "overfitting"
-    assert bad_end([*records, end | {"ending": "diverged", "reason": "x"}]).cause == "diverged"
+    def cause(run: RunHistory) -> str | None:
+        found = bad_end(run)
+        return found and found.cause
+
+    sick = BY_HAND["overfitting"]
+    assert cause(changed(sick, End, lambda _: None)) is None  # it has not ended
+    for ending, expected in {
+        Ending.FINISHED: "overfitting",
+        Ending.EARLY_STOPPED: None,
+        Ending.STOPPED: None,
+        Ending.FAILED: "overfitting",
+        Ending.DIVERGED: "diverged",
+    }.items():
+        ended = End(step=100, ending=ending, reason="finished: the loss is no longer a number")
+        assert cause(changed(sick, End, lambda _, ended=ended: ended)) == expected
 
 
 def test_still_falling_and_worse_than_guessing():
-    metrics = log(UNIFORM - 1.4 * X**0.5, valid=[6, 5.5, UNIGRAM + 0.3])
-    found = bad_end(metrics)
+    run = log(UNIFORM - 1.4 * X**0.5, valid=[6, 5.5, UNIGRAM + 0.3])
+    found = bad_end(run)
     assert found is not None
     assert found.cause == "not there yet"
     assert found.healthy

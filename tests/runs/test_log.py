@@ -7,14 +7,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 from llmcourse.errors import UserError
 from llmcourse.runs import log as log_module
 from llmcourse.runs.directory import RunDirectory
-from llmcourse.runs.log import Diverged, Ending, MetricsLog, read_ending, read_metrics
+from llmcourse.runs.history import RunHistory
+from llmcourse.runs.log import (
+    KINDS,
+    Baseline,
+    Diverged,
+    End,
+    Ending,
+    Evaluation,
+    MetricsLog,
+    Sample,
+    Training,
+    read_log,
+)
 
 
 @pytest.fixture
@@ -30,55 +40,77 @@ def open_log(run: RunDirectory, keep: int | None = None, tensorboard: bool = Fal
 def go(log: MetricsLog, start: int, stop: int) -> None:
     """A loop in small: every second step is logged, every fourth saved, evaluated and sampled."""
     if start == 0:
-        log.log("baseline", 0, uniform_bits_per_byte=8.0)
+        log.write(Baseline(step=0, uniform_bits_per_byte=8.0))
     for step in range(start, stop + 1):
         if step > start and step % 2 == 0:
-            log.log("train", step, tokens=10 * step, loss=1 / step)
+            log.write(Training(step=step, tokens=10 * step, loss=1 / step))
         if step % 4 == 0 and step > 0:
-            log.log("evaluate", step, tokens=10 * step, bits_per_byte=2 / step)
-            log.log("sample", step, text=f"text of {step}")
+            log.write(Evaluation(step=step, tokens=10 * step, loss=1.0, bits_per_byte=2 / step))
+            log.write(Sample(step=step, text=f"text of {step}"))
 
 
 def test_a_record_is_a_line_and_in_the_file_at_once(run: RunDirectory):
     with open_log(run) as log:
-        log.log("train", 5, tokens=1280, loss=2.5)
+        log.write(Training(step=5, tokens=1280, loss=2.5))
         assert run.metrics.read_text() == (
             '{"kind": "train", "step": 5, "tokens": 1280, "loss": 2.5}\n'
         )
-        assert read_metrics(run.metrics) == [
-            {"kind": "train", "step": 5, "tokens": 1280, "loss": 2.5}
-        ]
+        assert read_log(run.metrics) == [Training(step=5, tokens=1280, loss=2.5)]
 
 
-def test_numbers_of_torch_and_numpy_are_plain_numbers(run: RunDirectory):
+RECORDS = [
+    Baseline(step=0, unigram_bits_per_byte=2.5, vocab_size=300),
+    Training(step=1, tokens=7, loss=1.5, lr=0.25, grad_norm=2.0, mfu=0.5),
+    Evaluation(step=1, loss=2.0, metrics={"token_loss": 1.5, "pair_accuracy": 0.75}, seconds=3.0),
+    Sample(step=1, text="Once"),
+    End(step=2, seconds=4.0, ending=Ending.EARLY_STOPPED, reason="in words"),
+]
+
+
+def test_every_kind_of_record_comes_back_as_it_was(run: RunDirectory):
+    assert {type(record) for record in RECORDS} == set(KINDS.values())
     with open_log(run) as log:
-        log.log("train", 1, loss=torch.tensor(1.5), lr=np.float32(0.25), tokens=np.int64(7))
-    assert json.loads(run.metrics.read_text()) == {
-        "kind": "train",
-        "step": 1,
-        "loss": 1.5,
-        "lr": 0.25,
-        "tokens": 7,
-    }
+        for record in RECORDS:
+            log.write(record)
+    assert read_log(run.metrics) == RECORDS
+    evaluation = run.metrics.read_text().splitlines()[2]
+    assert evaluation == (
+        '{"kind": "evaluate", "step": 1, "loss": 2.0, "token_loss": 1.5, "pair_accuracy": 0.75, '
+        '"seconds": 3.0}'
+    )
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, torch.tensor(math.nan)])
+def test_what_another_version_wrote_is_left_out_but_survives_a_resume(run: RunDirectory):
+    lines = (
+        '{"kind": "train", "step": 1, "loss": 2.5, "colour": "red"}\n'
+        '{"kind": "weather", "step": 1}\n'
+        '{"kind": "evaluate", "step": 1, "loss": 2.0, "recall": null, "colour": "red"}\n'
+    )
+    run.metrics.write_text(lines)
+    training, evaluation = read_log(run.metrics)
+    assert training == Training(step=1, loss=2.5)
+    assert list(evaluation.metrics) == ["recall"]
+    open_log(run, 1).close()
+    assert run.metrics.read_text() == lines
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_valid_json_and_comes_back_as_nan(run: RunDirectory, value):
     with open_log(run) as log:
-        log.log("train", 1, loss=value)
+        log.write(Training(step=1, loss=value))
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
 
     assert json.loads(run.metrics.read_text(), parse_constant=refuse)["loss"] is None
-    assert math.isnan(read_metrics(run.metrics)[0]["loss"])
+    assert math.isnan(read_log(run.metrics)[0].loss)
 
 
 def test_a_new_log_is_empty(run: RunDirectory):
-    run.metrics.write_text('{"kind": "train", "step": 9}\n')
+    run.metrics.write_text('{"kind": "train", "step": 9, "loss": 1.0}\n')
     run.samples.write_text("old")
     open_log(run).close()
-    assert read_metrics(run.metrics) == []
+    assert read_log(run.metrics) == []
     assert "old" not in run.samples.read_text()
 
 
@@ -106,9 +138,8 @@ def test_a_torn_last_line_is_left_out(run: RunDirectory):
     whole = run.metrics.read_bytes()
     for cut in range(1, len(whole.splitlines()[-1]) + 1):
         run.metrics.write_bytes(whole[:-cut])
-        assert [r["kind"] for r in read_metrics(run.metrics)] == [
-            *("baseline", "train", "train", "evaluate")
-        ]
+        kinds = [type(record) for record in read_log(run.metrics)]
+        assert kinds == [Baseline, Training, Training, Evaluation]
     go(open_log(run, 4), 4, 4)
     assert run.metrics.read_bytes() == whole
 
@@ -116,34 +147,37 @@ def test_a_torn_last_line_is_left_out(run: RunDirectory):
 def test_a_run_that_goes_on_has_not_ended(run: RunDirectory):
     log = open_log(run)
     go(log, 0, 4)
-    log.log("end", 4, seconds=1.0, ending=Ending.STOPPED, reason="stopped by SIGINT")
+    log.write(End(step=4, seconds=1.0, ending=Ending.STOPPED, reason="stopped by SIGINT"))
     log = open_log(run, 4)
-    assert [r["kind"] for r in read_metrics(run.metrics)].count("end") == 0
-    log.log("end", 4, seconds=2.0, ending=Ending.FINISHED, reason="finished")
-    assert read_ending(read_metrics(run.metrics)) is Ending.FINISHED
+    assert RunHistory.read(run.path).ending is None
+    log.write(End(step=4, seconds=2.0, ending=Ending.FINISHED, reason="finished"))
+    assert RunHistory.read(run.path).ending is Ending.FINISHED
 
 
-@pytest.mark.parametrize("line", ["garbage", "[]", '{"step": 1}', '{"kind": "a", "step": "b"}'])
+@pytest.mark.parametrize(
+    "line",
+    ["garbage", "[]", '{"step": 1}', '{"kind": "a", "step": "b"}', '{"kind": "train", "step": 1}'],
+)
 def test_a_foreign_line_is_named(run: RunDirectory, line: str):
-    run.metrics.write_text(f'{{"kind": "train", "step": 1}}\n{line}\n')
+    run.metrics.write_text(f'{{"kind": "train", "step": 1, "loss": 1.0}}\n{line}\n')
     with pytest.raises(UserError, match=r"line 2 of .*metrics\.jsonl"):
-        read_metrics(run.metrics)
+        read_log(run.metrics)
 
 
 def test_no_log_has_no_records(tmp_path: Path):
-    assert read_metrics(tmp_path / "metrics.jsonl") == []
+    assert read_log(tmp_path / "metrics.jsonl") == []
 
 
 def test_samples_are_fenced_whatever_they_hold(run: RunDirectory):
     with open_log(run) as log:
-        log.log("sample", 4, text="a ```` b\n# not a heading")
-        log.log("sample", 8, text="half a pair: \udc80")
+        log.write(Sample(step=4, text="a ```` b\n# not a heading"))
+        log.write(Sample(step=8, text="half a pair: \udc80"))
     assert run.samples.read_text(encoding="utf-8") == (
         "# What the model wrote\n"
         "\n## Step 4\n\n`````text\na ```` b\n# not a heading\n`````\n"
         "\n## Step 8\n\n```text\nhalf a pair: ?\n```\n"
     )
-    assert read_metrics(run.metrics)[1]["text"] == "half a pair: \udc80"
+    assert read_log(run.metrics)[1].text == "half a pair: \udc80"
 
 
 def test_a_full_disk_names_the_log(run: RunDirectory, monkeypatch):
@@ -157,7 +191,7 @@ def test_a_full_disk_names_the_log(run: RunDirectory, monkeypatch):
     log = open_log(run)
     monkeypatch.setattr(log_module, "open", full, raising=False)
     with pytest.raises(OSError, match="No space left") as caught:
-        log.log("train", 1, loss=1.0)
+        log.write(Training(step=1, loss=1.0))
     assert caught.value.filename == str(run.metrics)
 
 
@@ -201,16 +235,19 @@ def test_the_log_needs_no_torch():
 # --- how a run ended
 
 
-def end(**values) -> list[dict]:
-    return [{"kind": "train", "step": 1}, {"kind": "end", "step": 2, **values}]
+def ending_in(run: RunDirectory, *ends: dict) -> Ending | None:
+    lines = [json.dumps({"kind": "end", "step": 2} | values) + "\n" for values in ends]
+    run.metrics.write_text("".join(lines))
+    return RunHistory.read(run.path).ending
 
 
 @pytest.mark.parametrize("ending", Ending)
 def test_an_ending_survives_the_file_whatever_the_words(run: RunDirectory, ending: Ending):
     with open_log(run) as log:
-        log.log("end", 2, ending=ending, reason="finished: no better, failed, no longer a number")
+        words = "finished: no better, failed, no longer a number"
+        log.write(End(step=2, ending=ending, reason=words))
     assert json.loads(run.metrics.read_text())["ending"] == ending.value
-    assert read_ending(read_metrics(run.metrics)) is ending
+    assert RunHistory.read(run.path).ending is ending
 
 
 @pytest.mark.parametrize(
@@ -224,20 +261,18 @@ def test_an_ending_survives_the_file_whatever_the_words(run: RunDirectory, endin
         ("failed: the loss is no longer a number by step 7; no checkpoint", Ending.DIVERGED),
     ],
 )
-def test_an_old_log_has_only_its_reason(reason: str, ending: Ending):
-    assert read_ending(end(reason=reason)) is ending
-    assert read_ending(end(reason=reason, ending="of a later version")) is ending
+def test_an_old_log_has_only_its_reason(run: RunDirectory, reason: str, ending: Ending):
+    assert ending_in(run, {"reason": reason}) is ending
+    assert ending_in(run, {"reason": reason, "ending": "of a later version"}) is ending
 
 
-def test_a_run_without_an_end_has_no_ending():
-    assert read_ending([]) is None
-    assert read_ending(end()[:1]) is None
-    assert read_ending(end()) is Ending.STOPPED
+def test_a_run_without_an_end_has_no_ending(run: RunDirectory):
+    assert ending_in(run) is None
+    assert ending_in(run, {}) is Ending.STOPPED
 
 
-def test_the_last_end_counts():
-    records = [*end(ending="failed"), *end(ending="finished")]
-    assert read_ending(records) is Ending.FINISHED
+def test_the_last_end_counts(run: RunDirectory):
+    assert ending_in(run, {"ending": "failed"}, {"ending": "finished"}) is Ending.FINISHED
 
 
 def test_which_endings_are_complete():

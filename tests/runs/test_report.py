@@ -11,12 +11,13 @@ import pytest
 
 from llmcourse.errors import UserError
 from llmcourse.runs.charts import Line
+from llmcourse.runs.commands import repeat_command, resume_command
 from llmcourse.runs.directory import RunDirectory
-from llmcourse.runs.figures import trend
-from llmcourse.runs.history import Story, duration, finite
+from llmcourse.runs.history import RunHistory, finite
 from llmcourse.runs.html import escape
-from llmcourse.runs.log import MetricsLog
-from llmcourse.runs.report import main, plain, write_report
+from llmcourse.runs.log import Baseline, End, Ending, Evaluation, MetricsLog, Sample, Training
+from llmcourse.runs.report import duration, main, plain, write_report
+from llmcourse.runs.report_charts import trend
 
 NASTY = "</pre><script>alert('&')</script>\x00\x1b[0m\udc80"
 
@@ -62,7 +63,7 @@ def fill(
     *,
     stop: int = 100,
     evaluate: bool = True,
-    end: str | None = "finished",
+    ending: Ending | None = Ending.FINISHED,
     train_loss=lambda step: 5.0 - step / 50,
     text: str = "Once upon a time",
 ) -> None:
@@ -73,24 +74,22 @@ def fill(
     environment = {"started": "2026-01-02T03:04:05+00:00", "command": "python -m llmcourse.train"}
     run.environment.write_text(json.dumps(environment | {"cpu": "A Processor", "gpu": None}))
     log = MetricsLog(run, tensorboard=False, keep_until_step=None)
-    log.log(
-        *("baseline", 0),
-        uniform_bits_per_byte=4.0,
-        unigram_bits_per_byte=2.5,
-        parameters=1_234_567,
-    )
+    guesses = {"uniform_bits_per_byte": 4.0, "unigram_bits_per_byte": 2.5}
+    log.write(Baseline(step=0, **guesses, parameters=1_234_567))
     for step in range(0, stop + 1, 10):
         loss = train_loss(step)
         if step:
-            figures = {"lr": 1e-3, "grad_norm": 0.5, "tokens_per_second": 2000.0}
-            log.log("train", step, tokens=20 * step, loss=loss, seconds=step, **figures)
+            others = {"lr": 1e-3, "grad_norm": 0.5, "tokens_per_second": 2000.0}
+            log.write(
+                Training(step=step, tokens=20 * step, loss=loss, seconds=1.0 * step, **others)
+            )
         if evaluate and step % 50 == 0:
             bits = loss / math.log(2) / 3
             scores = {"loss": loss, "bits_per_byte": bits, "perplexity": math.exp(min(loss, 99.0))}
-            log.log("evaluate", step, tokens=20 * step, seconds=step, **scores)
-            log.log("sample", step, text=f"{step}: {text}")
-    if end is not None:
-        log.log("end", stop, seconds=100.0, reason=end)
+            log.write(Evaluation(step=step, tokens=20 * step, seconds=1.0 * step, **scores))
+            log.write(Sample(step=step, text=f"{step}: {text}"))
+    if ending is not None:
+        log.write(End(step=stop, seconds=100.0, ending=ending, reason=f"{ending} for a reason"))
 
 
 def report(run: RunDirectory) -> tuple[Page, str]:
@@ -118,7 +117,7 @@ def test_the_page_says_what_matters(run: RunDirectory):
 
 
 def test_training_and_validation_share_a_unit(run: RunDirectory):
-    """Where both losses were the same figure, they stand at the same height."""
+    """Where both losses were the same number, they stand at the same height."""
     fill(run)
     _, source = report(run)
     wide = source.split('<div class="wide">')[1].split("</svg>")[0]
@@ -132,9 +131,9 @@ def test_training_and_validation_share_a_unit(run: RunDirectory):
 
 def test_an_evaluation_that_failed_tells_nothing_of_the_unit(run: RunDirectory):
     log = MetricsLog(run, tensorboard=False, keep_until_step=None)
-    log.log("evaluate", 1, loss=2.0, bits_per_byte=math.nan)
-    log.log("evaluate", 2, loss=2.0, bits_per_byte=1.0)
-    assert Story.read(run).nats_per_bit == 2.0
+    log.write(Evaluation(step=1, loss=2.0, bits_per_byte=math.nan))
+    log.write(Evaluation(step=2, loss=2.0, bits_per_byte=1.0))
+    assert RunHistory.read(run.path).nats_per_bit == 2.0
 
 
 def test_the_page_needs_nothing_else(run: RunDirectory):
@@ -169,16 +168,16 @@ def test_whatever_a_run_holds_is_text(run: RunDirectory):
     assert escape("a\r\nb\tc") == "a\nb\tc"
 
 
-@pytest.mark.parametrize("end", [None, "stopped by SIGINT", "failed"])
-def test_a_run_that_did_not_finish_says_how_to_go_on(run: RunDirectory, end: str | None):
-    fill(run, stop=30, end=end)
+@pytest.mark.parametrize("ending", [None, Ending.STOPPED, Ending.FAILED])
+def test_a_run_that_did_not_finish_says_how_to_go_on(run: RunDirectory, ending: Ending | None):
+    fill(run, stop=30, ending=ending)
     page, _ = report(run)
-    assert (end or "was killed") in page.text
+    assert (f"{ending} for a reason" if ending else "was killed") in page.text
     assert f"python -m llmcourse.train --out {run.path} --resume" in page.text
 
 
 def test_a_run_without_an_evaluation_shows_its_training_loss(run: RunDirectory):
-    fill(run, stop=40, evaluate=False, end=None)
+    fill(run, stop=40, evaluate=False, ending=None)
     page, _ = report(run)
     assert "No evaluation yet" in page.text
     assert "Training loss fell from 4.80 to 4.20 nats per token" in page.text
@@ -189,14 +188,14 @@ def test_a_run_without_an_evaluation_shows_its_training_loss(run: RunDirectory):
 @pytest.mark.parametrize("stop", [0, 10])
 @pytest.mark.parametrize("evaluate", [False, True])
 def test_a_run_that_has_hardly_begun_has_a_page(run: RunDirectory, stop: int, evaluate: bool):
-    fill(run, stop=stop, evaluate=evaluate, end=None)
+    fill(run, stop=stop, evaluate=evaluate, ending=None)
     page, _ = report(run)
     assert ("measured" in page.text.lower()) == evaluate
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_has_a_page(run: RunDirectory, bad: float):
-    fill(run, train_loss=lambda step: 5.0 - step / 50 if step < 60 else bad, end="failed")
+    fill(run, train_loss=lambda step: 5.0 - step / 50 if step < 60 else bad, ending=Ending.FAILED)
     page, source = report(run)
     assert "Not a finite number, and crossed: 6 points." in page.text  # 5 trained, 1 evaluated
     assert "The lowest of 3 evaluations, at step 50" in page.text
@@ -254,11 +253,6 @@ def test_a_dirty_commit_and_resumed_starts_are_told(run: RunDirectory):
 # --- what the page is made from
 
 
-def commands(run: RunDirectory, started: str) -> Story:
-    run.environment.write_text(json.dumps({"command": started}))
-    return Story.read(run)
-
-
 @pytest.mark.parametrize(
     ("started", "repeated"),
     [
@@ -273,20 +267,20 @@ def commands(run: RunDirectory, started: str) -> Story:
         ("", None),
     ],
 )
-def test_the_command_to_repeat_takes_another_folder(run: RunDirectory, started, repeated):
-    assert commands(run, started).repeat_command == repeated
+def test_the_command_to_repeat_takes_another_folder(started, repeated):
+    assert repeat_command(RunHistory([], environment={"command": started})) == repeated
 
 
 def test_a_finished_run_goes_on_for_longer(run: RunDirectory):
     fill(run)
-    assert Story.read(run).resume_command == (
+    assert resume_command(run, RunHistory.read(run.path)) == (
         f"python -m llmcourse.train --out {run.path} --resume --steps 200"
     )
 
 
 def test_a_folder_with_a_space_is_quoted(tmp_path: Path):
-    story = Story.read(RunDirectory(tmp_path / "my run"))
-    assert story.generate_command == f"python -m llmcourse.generate '{tmp_path}/my run'"
+    command = resume_command(RunDirectory(tmp_path / "my run"), RunHistory([]))
+    assert command == f"python -m llmcourse.train --out '{tmp_path}/my run' --resume"
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -323,9 +317,8 @@ def test_durations_as_a_person_says_them():
     ]
 
 
-def test_only_finite_numbers_are_figures():
-    values = [1, 1.5, math.nan, math.inf, True, "1", None]
-    assert [finite(value) for value in values] == [1.0, 1.5, *[None] * 5]
+def test_only_finite_numbers_are_shown():
+    assert [finite(value) for value in (1.5, math.nan, math.inf, None)] == [1.5, *[None] * 3]
 
 
 # --- the command

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcourse.tokenizers.base import END_OF_TEXT, StreamDecoder, Tokenizer, to_bytes
-from llmcourse.tokenizers.registry import KINDS, load_tokenizer, save_tokenizer, train_tokenizer
+from llmcourse.tokenizers.registry import (
+    TOKENIZERS,
+    load_tokenizer,
+    save_tokenizer,
+    train_tokenizer,
+)
 
 CORPUS = [
     "The quick brown fox jumps over the lazy dog, and the dog does not mind at all.\n" * 3,
@@ -43,7 +48,7 @@ AWKWARD = [
 ]
 TEXTS = st.lists(st.sampled_from(AWKWARD) | st.text(st.characters(), max_size=20)).map("".join)
 
-each_kind = pytest.mark.parametrize("kind", KINDS)
+each_kind = pytest.mark.parametrize("kind", TOKENIZERS)
 
 
 @functools.cache

@@ -23,6 +23,11 @@ def test_a_missing_file_is_named(tmp_path, name):
         load_tokenizer(tmp_path / name)
 
 
+def test_a_name_nearly_right_is_recognised():
+    with pytest.raises(UserError, match="there is no tokenizer at bpx; did you mean 'bpe'"):
+        load_tokenizer("bpx")
+
+
 def test_an_unknown_kind_in_a_file_is_refused(tmp_path):
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps({"kind": "bytes"}))

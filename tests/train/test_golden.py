@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llmcourse.runs.log import read_metrics
+from llmcourse.runs.history import RunHistory
 from llmcourse.train.loop import train
 from llmcourse.train.presets import PRESETS
 
@@ -35,8 +35,7 @@ def first_losses(name: str, out: Path) -> list[float]:
         data=dataclasses.replace(preset.data, source="tinytown", max_megabytes=0.3, vocab_size=512),
     )
     train(settings)
-    records = read_metrics(out / "metrics.jsonl")
-    return [record["loss"] for record in records if record["kind"] == "train"]
+    return RunHistory.read(out).losses.tolist()
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from llmcourse.errors import UserError
 from llmcourse.models.files import load_model
-from llmcourse.runs.log import Diverged, Ending, read_ending, read_metrics
+from llmcourse.runs.history import RunHistory
+from llmcourse.runs.log import Diverged, Ending
 from llmcourse.train import loop, monitor
 from llmcourse.train.loop import divide_and_clip
 from llmcourse.train.monitor import Monitor
@@ -46,9 +47,9 @@ def test_a_run_directory_holds_all_that_repeats_and_explains_it(finished):
 
 
 def test_the_first_loss_is_that_of_knowing_nothing(finished):
-    first = next(r for r in read_metrics(finished.run / "metrics.jsonl") if r["kind"] == "evaluate")
-    assert first["step"] == 0
-    assert first["loss"] == pytest.approx(math.log(300), abs=0.1)
+    first = RunHistory.read(finished.run).evaluations[0]
+    assert first.step == 0
+    assert first.loss == pytest.approx(math.log(300), abs=0.1)
 
 
 def test_the_best_model_is_kept(finished):
@@ -157,15 +158,11 @@ def test_outside_the_main_thread_nobody_listens_to_signals():
     assert not failures
 
 
-def ending_of(out) -> Ending | None:
-    return read_ending(read_metrics(out / "metrics.jsonl"))
-
-
 def test_a_run_that_ends_by_itself_says_whether_it_was_early(finished, tmp_path):
-    assert ending_of(finished.run) is Ending.FINISHED
+    assert RunHistory.read(finished.run).ending is Ending.FINISHED
     stuck = {"optimizer__lr": 1e-12, "optimizer__name": "adamw", "model__dropout": 0.0}
     run(tmp_path / "run", **stuck, steps=1000, evaluate_every=1, patience=1)
-    assert ending_of(tmp_path / "run") is Ending.EARLY_STOPPED
+    assert RunHistory.read(tmp_path / "run").ending is Ending.EARLY_STOPPED
 
 
 def test_a_run_that_is_asked_to_stop_says_so(tmp_path, monkeypatch):
@@ -173,8 +170,8 @@ def test_a_run_that_is_asked_to_stop_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "step", lambda *args: (step(*args), signal.raise_signal(2)))
     result = run(tmp_path / "run", steps=20)
     assert (result.steps, result.stopped_by) == (1, signal.SIGINT)
-    last = read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]
-    assert (last["ending"], last["reason"]) == (Ending.STOPPED, "stopped by SIGINT")
+    last = RunHistory.read(tmp_path / "run").end
+    assert (last.ending, last.reason) == (Ending.STOPPED, "stopped by SIGINT")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +185,7 @@ def test_a_run_that_breaks_says_how_by_the_type_of_the_error(tmp_path, monkeypat
     monkeypatch.setattr(loop, "step", break_down)
     with pytest.raises(type(error)):
         run(tmp_path / "run", steps=20)
-    assert ending_of(tmp_path / "run") is ending
+    assert RunHistory.read(tmp_path / "run").ending is ending
 
 
 def test_ctrl_c_before_the_first_step_leaves_nothing(tmp_path):
@@ -249,7 +246,7 @@ def test_mfu_counts_what_is_computed(objective, tmp_path, monkeypatch):
     monkeypatch.setattr(monitor, "peak_flops", lambda _: 1e12)
     monkeypatch.setattr(loop, "forward_backward", watch)
     monkeypatch.setattr(Monitor, "end_step", note)
-    run(tmp_path / "run", steps=1, objective=objective)
+    run(tmp_path / "run", steps=1, objective__name=objective)
     # attention's scores are counted whole; a first layer's inputs need no gradient
     assert counted[0] == pytest.approx(seen[0], rel=0.1)
 

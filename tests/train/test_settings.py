@@ -1,18 +1,23 @@
 import dataclasses
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
 from llmcourse.errors import UserError
-from llmcourse.models.gpt import GPTConfig
+from llmcourse.models.registry import FAMILIES
+from llmcourse.nn.rnn import CELLS
+from llmcourse.objectives.registry import OBJECTIVES, objectives_that_use
 from llmcourse.optim.schedules import SCHEDULES
+from llmcourse.tokenizers.registry import TOKENIZERS
 from llmcourse.train.__main__ import parse
+from llmcourse.train.assemble import build_config
 from llmcourse.train.presets import PRESETS, laptop, tiny
 from llmcourse.train.settings import (
     RESUMABLE,
-    TASK_USES,
     ModelSettings,
+    ObjectiveSettings,
     OptimizerSettings,
     Settings,
     check_resumable,
@@ -47,24 +52,39 @@ def test_presets_name_themselves_and_survive_json(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_describe_models_that_can_be(name):
     settings = PRESETS[name]()
-    GPTConfig(vocab_size=settings.data.vocab_size, **dataclasses.asdict(settings.model))
+    build_config(settings, settings.data.vocab_size)
 
 
 def test_gpt2_124m_is_gpt2_small():
     settings = PRESETS["gpt2-124m"]()
-    shape = dataclasses.asdict(settings.model)
-    config = GPTConfig(vocab_size=50_257, **shape)
+    config = build_config(settings, vocab_size=50_257)
     assert config.n_parameters == 124_439_808  # as published, embeddings tied
 
 
-def test_model_settings_are_fields_of_the_config():
-    config = {field.name for field in dataclasses.fields(GPTConfig)}
-    assert {field.name for field in dataclasses.fields(ModelSettings)} < config
+def test_model_settings_are_fields_of_some_config():
+    known = {
+        field.name for family in FAMILIES.values() for field in dataclasses.fields(family.config)
+    }
+    assert {field.name for field in dataclasses.fields(ModelSettings)} - {"family"} < known
+    assert get_args(ModelSettings.__annotations__["cell"]) == tuple(CELLS)
+
+
+def test_the_family_follows_from_the_objective_unless_given():
+    assert parse([]).family == "gpt"
+    assert parse(["--objective", "plm"]).family == "xlnet"
+    assert parse(["--model.family", "rnn_lm", "--model.cell", "gru"]).family == "rnn_lm"
 
 
 def test_schedules_of_the_settings_are_those_of_the_package():
     hints = OptimizerSettings.__dataclass_fields__["schedule"].type
     assert set(hints.__args__) == set(SCHEDULES)
+
+
+def test_a_run_from_before_there_was_a_choice_of_families_can_be_resumed():
+    old = to_dict(tiny())
+    del old["model"]["family"], old["model"]["cell"]
+    check_resumable(from_dict(old), tiny())
+    assert from_dict(old).family == "gpt"
 
 
 def test_resumable_names_exist():
@@ -95,6 +115,20 @@ def test_damaged_configs(values, message):
         from_dict(values)
 
 
+def test_settings_of_older_runs_are_read():
+    """Once `objective` was a name, and what belongs to it stood in `task`."""
+    new = dataclasses.replace(tiny(), objective=ObjectiveSettings(name="mlm", mask_rate=0.3))
+    old = to_dict(new)
+    task = old["objective"]
+    old |= {"objective": task.pop("name"), "task": task}
+    task |= {"rate": task.pop("mask_rate"), "predict": task.pop("predict_one_in")}
+    assert from_dict(old) == new
+
+
+def test_the_short_name_of_an_objective():
+    assert parse(["--objective", "mlm"]) == parse(["--objective.name", "mlm"])
+
+
 def test_the_command_line_overrides_any_leaf():
     for name, value in leaves(laptop()).items():
         if isinstance(value, bool) or value is None or name in ("preset", "resume"):
@@ -103,9 +137,9 @@ def test_the_command_line_overrides_any_leaf():
         changed = {"int": "7", "float": "0.125"}.get(type(value).__name__)
         if changed is None:
             continue
-        if name == "task.mean_span":
+        if name == "objective.mean_span":
             changed = "2.5"
-        users = TASK_USES.get(name.removeprefix("task."), ("clm",))
+        users = objectives_that_use(name.removeprefix("objective.")) or ["clm"]
         given = ["--objective", users[0], option, changed]
         assert leaves(parse(given))[name] == type(value)(changed), name
     assert parse(["--model.no-qk-norm"]).model.qk_norm is False
@@ -132,18 +166,36 @@ def test_the_command_line_overrides_any_leaf():
         (["--data.held-out", "1.5"], "between 0 and 1"),
         (["--precision", "fp8"], "invalid choice 'fp8'"),
         (["--objective", "mlmm"], "invalid choice 'mlmm'"),
-        (["--task.rate", "0.3"], r"task\.rate=0\.3 does nothing with objective=clm"),
-        (["--objective", "mlm", "--task.rate", "1.5"], r"task\.rate=1\.5 must lie between"),
         (
-            ["--objective", "mlm", "--task.mean-span", "0"],
+            ["--objective.mask-rate", "0.3"],
+            r"objective\.mask_rate=0\.3 does nothing with objective.name=clm",
+        ),
+        (
+            ["--objective", "mlm", "--objective.mask-rate", "1.5"],
+            r"objective\.mask_rate=1\.5 must lie between",
+        ),
+        (
+            ["--objective", "mlm", "--objective.mean-span", "0"],
             r"mean_span=0\.0 must be at least",
         ),
-        (["--objective", "plm", "--task.predict", "0"], r"task\.predict=0 must be at least 1"),
         (
-            ["--objective", "contrastive", "--task.temperature", "0"],
+            ["--objective", "plm", "--objective.predict-one-in", "0"],
+            r"objective\.predict_one_in=0 must be at least 1",
+        ),
+        (
+            ["--objective", "contrastive", "--objective.temperature", "0"],
             "temperature=0.0 must be",
         ),
-        (["--objective", "mlm", "--data.separate-documents"], "does nothing with objective=mlm"),
+        (
+            ["--objective", "mlm", "--data.separate-documents"],
+            "does nothing with objective.name=mlm",
+        ),
+        (
+            ["--model.family", "bert"],
+            r"family=bert does not learn by objective.name=clm: choose gpt or mlp_lm or rnn_lm, or "
+            r"one of its own objectives \(mlm, nsp",
+        ),
+        (["--model.family", "bird"], "invalid choice 'bird'"),
         (["--patience", "-1"], "patience=-1 must not be negative"),
         (["--resume"], "add --out"),
         (["--resume", "--out", "nowhere"], "there is no run in nowhere"),
@@ -166,3 +218,10 @@ def test_help_is_fast_because_it_brings_no_torch():
     assert done.returncode == 0, done.stderr
     assert "--optimizer.matrix-lr" in done.stdout
     assert "Muon's peak learning rate." in done.stdout
+    said = " ".join(done.stdout.replace("│", " ").split())
+    for table in (FAMILIES, OBJECTIVES, TOKENIZERS):
+        assert all(name in said for name in table)
+    assert all(f"{name}: {entry.asks}" in said for name, entry in OBJECTIVES.items())
+    assert "pydocs, tinytown, hf:org/name[:config][@split], a file or folder (.txt" in said
+    assert "rnn_lm: clm" in said
+    assert "plm: one token in so many is predicted" in said

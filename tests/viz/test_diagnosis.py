@@ -1,19 +1,19 @@
 import numpy as np
 
 from llmcourse.data.packing import pack_rows
+from llmcourse.runs.history import RunHistory
+from llmcourse.runs.log import Baseline, Evaluation, Training
 from llmcourse.viz import diagnosis as clinic
 
 
-def log(end: float) -> list[dict]:
-    records = [{"kind": "baseline", "step": 0, "unigram_bits_per_byte": 4.5}]
+def log(end: float, norm: float = 1.0) -> RunHistory:
+    records = [Baseline(step=0, unigram_bits_per_byte=4.5)]
     for step in range(1, 31):
         loss = end + (6 - end) / step
-        records.append({"kind": "train", "step": step, "loss": loss, "grad_norm": 1.0 + step})
+        records.append(Training(step=step, loss=loss, grad_norm=norm * (1 + step)))
         if step % 10 == 0:
-            records.append(
-                {"kind": "evaluate", "step": step, "loss": loss, "bits_per_byte": loss / 2}
-            )
-    return records
+            records.append(Evaluation(step=step, loss=loss, bits_per_byte=loss / 2))
+    return RunHistory(records)
 
 
 def test_a_chart_shows_both_losses_the_level_and_the_norm():
@@ -33,8 +33,7 @@ def test_a_cured_run_lies_behind():
 
 
 def test_norms_of_zero_can_be_drawn():
-    flat = [{**record, "grad_norm": 0.0} for record in log(2.0)]
-    assert clinic.chart(flat).axes[1].get_yscale() == "linear"
+    assert clinic.chart(log(2.0, norm=0.0)).axes[1].get_yscale() == "linear"
 
 
 def test_the_explorer_names_the_cause():

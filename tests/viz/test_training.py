@@ -1,4 +1,3 @@
-import json
 import math
 
 import matplotlib.pyplot as plt
@@ -7,7 +6,7 @@ import pytest
 
 from llmcourse.errors import UserError
 from llmcourse.runs.directory import RunDirectory
-from llmcourse.runs.log import MetricsLog
+from llmcourse.runs.log import Baseline, Evaluation, MetricsLog, Training
 from llmcourse.viz import training
 
 
@@ -17,10 +16,10 @@ def run(tmp_path):
     directory = RunDirectory(tmp_path / "run")
     directory.path.mkdir()
     with MetricsLog(directory, tensorboard=False, keep_until_step=None) as log:
-        log.log("baseline", 0, uniform_bits_per_byte=8.0, unigram_bits_per_byte=4.5)
+        log.write(Baseline(step=0, uniform_bits_per_byte=8.0, unigram_bits_per_byte=4.5))
         for step in (10, 20):
-            log.log("train", step, loss=5.0 - step / 10)
-            log.log("evaluate", step, bits_per_byte=4.0 - step / 20)
+            log.write(Training(step=step, loss=5.0 - step / 10))
+            log.write(Evaluation(step=step, loss=1.0, bits_per_byte=4.0 - step / 20))
     return directory.path
 
 
@@ -71,26 +70,15 @@ def test_a_run_is_drawn_from_its_log(run):
     assert "bits per byte" in ax.get_ylabel()
 
 
-def test_any_value_of_a_run_can_be_read(run):
-    assert training.run_points(run, "train", "loss") == [(10, 4.0), (20, 3.0)]
-    assert training.run_baselines(run) == {"uniform": 8.0, "unigram": 4.5}
-
-
-def test_what_is_not_there_says_so(run, tmp_path):
-    with pytest.raises(UserError, match="'speed'"):
-        training.run_points(run, "train", "speed")
+def test_what_is_not_there_says_so(tmp_path):
     with pytest.raises(UserError, match="folder of a run"):
         training.run_curve(tmp_path / "nowhere")
     with pytest.raises(UserError, match="nothing to draw for 'model'"):
         training.loss_curve({"model": []})
 
 
-def test_a_loss_that_was_lost_is_a_gap(run):
-    with (run / "metrics.jsonl").open("a") as log:
-        log.write(json.dumps({"kind": "train", "step": 30, "loss": None}) + "\n")
-    points = training.run_points(run, "train", "loss")
-    assert math.isnan(points[-1][1])
-    ax = training.loss_curve({"training": points}, {"uniform": 6.0})
+def test_a_loss_that_was_lost_is_a_gap():
+    ax = training.loss_curve({"training": [(10, 4.0), (20, math.nan)]}, {"uniform": 6.0})
     ax.figure.canvas.draw()  # no warning, no error
 
 

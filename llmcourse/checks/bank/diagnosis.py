@@ -4,16 +4,15 @@ Not here: the exercises on the loop itself (`loop.py`), the exercises' texts (`s
 doctor (`runs/diagnosis.py`). Chapter 08 teaches this.
 """
 
-from typing import Any
-
 from llmcourse.checks.answers import choice
 from llmcourse.labs.faulty_runs import Patient, ShiftedRows, observe
+from llmcourse.runs.history import RunHistory
 
 CHAPTER = "08"
 
 
-def three_patients() -> dict[str, list[dict[str, Any]]]:
-    """The logs of three small runs, each with one thing wrong: look at them, not in here."""
+def three_patients() -> dict[str, RunHistory]:
+    """The histories of three small runs, each with one thing wrong: look at them, not in here."""
     return {
         "X": observe(Patient(zero_grad=False, clip=None)),
         "Y": observe(Patient(optimizer="sgd", lr=0.7, clip=None, seed=6)),

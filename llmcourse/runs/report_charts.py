@@ -1,45 +1,47 @@
-"""A run's charts: the loss beside its baselines, and what to look at when it misbehaves.
+"""The report's charts: the loss beside its baselines, and what to look at when it misbehaves.
 
-Not here: how a chart is drawn (`chart.py`), and the rest of the page (`report.py`).
+Not here: how a chart is drawn (`charts.py`), and the rest of the page (`report.py`).
 """
 
 import math
 
-from llmcourse.runs.charts import Bar, Level, Line, bar_chart, line_chart
-from llmcourse.runs.history import Story
+from llmcourse.runs.charts import Bar, Level, Line, Picture, bar_chart, line_chart
+from llmcourse.runs.history import RunHistory
 from llmcourse.runs.html import figure
+from llmcourse.runs.log import Evaluation, Training
 
 COLUMN, HALF = 720, 340
 """Widths in pixels: the page's column, and half of it or a phone's."""
 
 
-def result_bars(story: Story) -> str:
+def result_bars(history: RunHistory) -> str:
     """The best evaluation beside the guesses that it had to beat; nothing where one is alone."""
-    bars = [Bar(label=label, value=value) for label, value in story.baselines.items()]
-    if story.best is not None:
-        if story.headline != "bits_per_byte":
+    bars = [Bar(label=label, value=value) for label, value in history.baselines.items()]
+    if history.best is not None:
+        if history.best.bits_per_byte is None:
             return ""
-        value = story.best["bits_per_byte"]
-        bars.append(Bar(label="this model", value=value, style="accent"))
+        bars.append(Bar(label="this model", value=history.best.bits_per_byte, style="accent"))
     if len(bars) < 2:
         return ""
     return bar_chart(
         bars,
-        title="Bits per byte on held-out text; shorter is better",
-        description=", ".join(f"{bar.label} {bar.value:.3f}" for bar in bars),
+        Picture(
+            title="Bits per byte on held-out text; shorter is better",
+            description=", ".join(f"{bar.label} {bar.value:.3f}" for bar in bars),
+            name="result",
+            width=HALF,
+        ),
         unit="bits per byte",
-        name="result",
-        width=HALF,
     )
 
 
-def loss_figure(story: Story) -> str:
+def loss_chart(history: RunHistory) -> str:
     """Training and validation loss over the steps; in bits per byte once there is an evaluation."""
-    ratio = story.nats_per_bit
-    unit = "bits per byte" if ratio else "nats per answer" if _mixed(story) else "nats per token"
-    train = [(step, loss / (ratio or 1.0)) for step, loss in story.points("train", "loss")]
-    valid = story.points("evaluate", "bits_per_byte" if ratio else "loss")
-    levels = [Level(label=k, value=v) for k, v in story.baselines.items()] if ratio else []
+    ratio = history.nats_per_bit
+    unit = "bits per byte" if ratio else "nats per answer" if _mixed(history) else "nats per token"
+    train = [(step, loss / (ratio or 1.0)) for step, loss in history.points(Training, "loss")]
+    valid = history.points(Evaluation, "bits_per_byte" if ratio else "loss")
+    levels = [Level(label=k, value=v) for k, v in history.baselines.items()] if ratio else []
     lines = [
         Line(label="training", points=train, style="muted" if valid else "accent"),
         Line(label="validation", points=valid, dots=True),
@@ -58,13 +60,9 @@ def loss_figure(story: Story) -> str:
         f'<div class="{kind}">\n'
         + line_chart(
             lines,
-            title=title,
-            description=said,
+            Picture(title=title, description=said, name=f"loss-{kind}", width=width, height=height),
             x_label="optimizer steps",
             y_label=unit,
-            name=f"loss-{kind}",
-            width=width,
-            height=height,
             levels=levels,
             ceiling=ceiling,
         )
@@ -74,27 +72,29 @@ def loss_figure(story: Story) -> str:
     return figure(title, "\n".join(pictures), notes)
 
 
-def small_figures(story: Story) -> str:
+def small_charts(history: RunHistory) -> str:
     """The learning rate and the gradient's norm, side by side where there is room."""
-    figures = []
+    charts = []
     for name, title in (("lr", "Learning rate"), ("grad_norm", "Gradient norm, before clipping")):
-        points = story.points("train", name)
+        points = history.points(Training, name)
         values = [y for _, y in points if math.isfinite(y)]
         if not points:
             continue
         span = f"from {min(values):.3g} to {max(values):.3g}" if values else "never finite"
         picture = line_chart(
             [Line(label=title, points=points)],
-            title=f"{title} over the steps",
-            description=f"{title}: {span}.",
+            Picture(
+                title=f"{title} over the steps",
+                description=f"{title}: {span}.",
+                name=name,
+                width=HALF,
+                height=190,
+            ),
             x_label="optimizer steps",
             y_label="",
-            name=name,
-            width=HALF,
-            height=190,
         )
-        figures.append(figure(title, picture))
-    return f'<div class="pair">\n{"".join(figures)}\n</div>' if figures else ""
+        charts.append(figure(title, picture))
+    return f'<div class="pair">\n{"".join(charts)}\n</div>' if charts else ""
 
 
 def trend(line: Line, unit: str) -> str:
@@ -116,10 +116,10 @@ def trend(line: Line, unit: str) -> str:
     return f"{what} {moved} {last} {unit}"
 
 
-def _mixed(story: Story) -> bool:
+def _mixed(history: RunHistory) -> bool:
     """Whether the loss is about more than tokens: pairs of sentences, views of a text."""
-    evaluations = story.of("evaluate")
-    return any("bits_per_byte" not in e or "token_loss" in e for e in evaluations)
+    evaluations = history.evaluations
+    return any(e.bits_per_byte is None or "token_loss" in e.metrics for e in evaluations)
 
 
 def _ceiling(lines: list[Line], levels: list[Level]) -> float:
