@@ -43,8 +43,8 @@ def first_losses(name: str, out: Path) -> list[float]:
 def test_first_losses_are_unchanged(name, tmp_path):
     recorded = json.loads(RECORDED.read_text())[name]
     assert len(recorded) == 20
-    # Instruction sets and thread counts move the sixth digit, Muon's bfloat16 the fourth.
-    assert first_losses(name, tmp_path / "run") == pytest.approx(recorded, abs=3e-3)
+    # Instruction sets and thread counts move the sixth digit, of which twenty steps make more.
+    assert first_losses(name, tmp_path / "run") == pytest.approx(recorded, abs=1e-3)
 
 
 if __name__ == "__main__":
