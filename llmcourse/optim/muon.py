@@ -158,13 +158,14 @@ class BatchedMuon(Muon):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    by_shape[parameter.shape].append(parameter)
-            for parameters in by_shape.values():
-                ahead = [self._ahead(parameter, parameter.grad, group) for parameter in parameters]
-                updates = orthogonalize(torch.stack(ahead), group["steps"], group["dtype"])
-                for parameter, update in zip(parameters, updates, strict=True):
+                    ahead = self._ahead(parameter, parameter.grad, group)
+                    by_shape[parameter.shape].append((parameter, ahead))
+            for alike in by_shape.values():
+                stack = torch.stack([ahead for _, ahead in alike])
+                updates = orthogonalize(stack, group["steps"], group["dtype"])
+                for (parameter, _), update in zip(alike, updates, strict=True):
                     self._move(parameter, update, group)
         return loss
