@@ -31,6 +31,7 @@ from llmcourse.models.ngram_smoothing import AddK, Interpolation, KneserNey, Smo
 from llmcourse.models.rnn_lm import RNNLM, RNNLMConfig
 from llmcourse.objectives.clm import CausalLM
 from llmcourse.optim.groups import split_for_muon
+from llmcourse.optim.muon import BatchedMuon
 from llmcourse.randomness import python_rng, seed_all, torch_rng
 from llmcourse.tokenizers.base import byte_lengths
 from llmcourse.tokenizers.bpe import BPETokenizer
@@ -82,7 +83,7 @@ def train_lstm(model: RNNLM, stream: torch.Tensor, steps: int, batch_size: int) 
     """Random windows of the stream, Muon and AdamW, rates that fall to nothing."""
     matrices, rest = split_for_muon(model)
     optimizers = [
-        torch.optim.Muon(matrices, lr=0.02, weight_decay=0.0),
+        BatchedMuon(matrices, lr=0.02, weight_decay=0.0),
         torch.optim.AdamW(rest, lr=0.005, betas=(0.9, 0.95), weight_decay=0.0),
     ]
     cooling = [torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.02, steps) for o in optimizers]

@@ -23,6 +23,7 @@ from torch import Tensor
 from llmcourse.generate.seq2seq import generate_from_source
 from llmcourse.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from llmcourse.optim.groups import split_for_muon
+from llmcourse.optim.muon import BatchedMuon
 from llmcourse.randomness import seed_all
 from llmcourse.tinytown.numbers import LIMIT, NumberPair, number_pairs
 
@@ -59,7 +60,7 @@ class Vocabulary:
 def train(model: EncoderDecoder, source: Tensor, target: Tensor, steps: int, batch: int) -> None:
     """Muon for the matrices, AdamW for the rest, rates that fall to a twentieth."""
     matrices, rest = split_for_muon(model)
-    muon = torch.optim.Muon(matrices, lr=0.03, weight_decay=0.0)
+    muon = BatchedMuon(matrices, lr=0.03, weight_decay=0.0)
     optimizers = [muon, torch.optim.AdamW(rest, lr=0.01, betas=(0.9, 0.95), weight_decay=0.0)]
     cooling = [torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.05, steps) for o in optimizers]
     for _ in range(steps):
