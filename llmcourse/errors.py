@@ -7,6 +7,7 @@ is for what cannot happen, and tracebacks, which are for bugs.
 import contextlib
 import difflib
 import errno
+import io
 import sys
 from collections.abc import Generator, Iterable
 
@@ -39,8 +40,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def exit_on_user_error() -> Generator[None]:
     """Turn a `UserError`, or a disk without room, into one line on stderr and exit status 2.
 
-    Every other exception passes: it is a bug, and a bug deserves its traceback.
+    Every other exception passes: it is a bug, and a bug deserves its traceback. From here on a
+    letter that the console cannot show (Windows' cp1252, a bare C locale) is printed as `?`.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a notebook's and a test's can show everything
+            stream.reconfigure(errors="replace")
     try:
         yield
     except UserError as error:

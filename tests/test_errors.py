@@ -1,3 +1,9 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
 from llmcourse.errors import MOST_NAMES, nearest
 
 
@@ -15,3 +21,18 @@ def test_a_long_list_stays_a_line():
     assert hint.endswith(f"word{MOST_NAMES - 1:03} and {300 - MOST_NAMES} more")
     assert len(hint) < 300
     assert nearest("猫", names[:MOST_NAMES]).endswith(names[MOST_NAMES - 1])
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("cp1252", b"\xe9?"), ("ascii", b"??")])
+def test_a_console_shows_what_it_can(encoding, shown):
+    code = (
+        "import sys; from llmcourse.errors import UserError, exit_on_user_error\n"
+        "with exit_on_user_error():\n"
+        "    print('\xe9\u732b')\n"
+        "    raise UserError('\xe9\u732b')"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert ran.stdout.strip() == shown
+    assert ran.stderr.strip() == b"error: " + shown
+    assert ran.returncode == 2
