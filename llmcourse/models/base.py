@@ -33,6 +33,7 @@ class Model(nn.Module):
     """
 
     config: Any
+    # What a family can do stands in its class; nobody asks a model what type it is.
     generates: ClassVar[bool] = False
     reads_source: ClassVar[bool] = False
 

@@ -276,6 +276,7 @@ class BERT(Model):
         """
         for head in (self.lm_head, self.mlm_transform):
             for parameter in head.parameters():
+                # Tied: the table still learns, as the embedding that it also is.
                 parameter.requires_grad_(parameter is self.token_embedding.weight)
 
     def _embed(

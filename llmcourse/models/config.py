@@ -89,6 +89,7 @@ class BlockConfig:
     zero_init_outputs: bool = True
     dropout: float = 0.0
 
+    # At the door: a wrong size found here costs a line, in a forward pass a traceback.
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "d_model", "n_layers", "n_heads"):
             at_least(1, name, getattr(self, name))

@@ -185,6 +185,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _build_config(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
     """A config of what a file says, every field checked for its type."""
+    # A config is a promise about shapes: it is checked before any weight is read.
     try:
         return from_plain(kind, values)
     except UserError as error:

@@ -84,6 +84,7 @@ class Counts:
         """
         check_ids(ids, self.vocab_size)
         found = [torch.zeros_like(ids)]
+        # From short to long: an n-gram is the number of what it continues, and one word more.
         for number, level in enumerate(self.levels[: order or self.order]):
             context = found[-1] if number == 0 else _one_later(found[-1])
             found.append(_search(level.keys, context, ids, self.vocab_size))

@@ -43,6 +43,7 @@ _PLAIN = {"n_segments": 0, "pooler": False}
 _PAIRS = {"n_segments": 2, "pooler": True, "n_pair_labels": 2}
 _SCALED = {"scale_embeddings": True}
 
+# Order matters: the first family that learns by an objective is its usual one.
 FAMILIES: dict[str, Family] = {
     "gpt": Family(kind="llmcourse.models.gpt:GPT", learns={"clm": {}}),
     "bert": Family(

@@ -88,6 +88,7 @@ class RNNLM(Model):
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.dropout = nn.Dropout(config.dropout)
         cell = CELLS[config.cell]
+        # Each layer reads the states of the one below as if they were words.
         self.layers = nn.ModuleList(
             cell(config.d_model, config.d_model) for _ in range(config.n_layers)
         )

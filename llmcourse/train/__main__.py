@@ -77,6 +77,7 @@ def _saved_settings(arguments: list[str]) -> Settings:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     if os.environ.get("RANK", "0") != "0":
+        # Eight processes would say everything eight times.
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - the first process speaks for all
     with exit_on_user_error():
         settings = parse(sys.argv[1:] if arguments is None else arguments)

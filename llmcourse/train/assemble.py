@@ -39,6 +39,7 @@ def build_objective(settings: Settings, tokenizer: Tokenizer) -> Objective:
 def _build(entry: ObjectiveEntry, context: dict[str, Any], task: dict[str, Any]) -> Any:
     """An objective, and what is done beside it, given what its class asks for."""
     kind = resolve_name(entry.kind)
+    # The class's own signature says what it needs; so its entry in the table is one line.
     asked = inspect.signature(kind).parameters
     options = {name: value for name, value in context.items() if name in asked}
     options |= {name: task[name] for name in entry.settings if task[name] is not None}
@@ -77,6 +78,7 @@ def check_model(settings: Settings) -> None:
     Raises:
         UserError: as `build_config`, or documents are to be kept apart from a model without a mask.
     """
+    # V is not known before the tokenizer is; nothing that is checked here depends on it.
     build_config(settings, vocab_size=1)
     reads = inspect.signature(FAMILIES[settings.family].model.forward).parameters
     if settings.data.separate_documents and "mask" not in reads:
@@ -96,5 +98,6 @@ def build_model(settings: Settings, vocab_size: int) -> Model:
     """
     model = FAMILIES[settings.family].model(build_config(settings, vocab_size))
     if not OBJECTIVES[settings.objective.name].scores_tokens:
+        # Parameters without a gradient would let other processes wait for it for ever.
         model.freeze_token_heads()
     return model

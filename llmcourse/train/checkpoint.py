@@ -140,6 +140,7 @@ def load_checkpoint(path: Path, model: Model, optimizers: list[Optimizer]) -> Tr
             f"checkpoint {path} is damaged ({_first_line(error)}); "
             "remove that folder to go on from the one before it"
         ) from None
+    # Both files were read before anything is changed: a torn one changes nothing.
     load_weights(model, path)
     restore_optimizers(optimizers, tensors, path)
     return state

@@ -100,6 +100,7 @@ def open_corpus(tokenizer: Tokenizer, folder: Path, *, length: int, overlap: int
             hint = "; hold out more (--data.held-out, or as you prepare) or name a --data.valid"
             raise UserError(f"{split} text: {error}{hint if split == 'valid' else ''}") from None
     train, valid = splits
+    # What any model has to beat: to know how often each token occurs, and nothing else.
     counts = np.bincount(train.tokens, minlength=tokenizer.vocab_size)
     return Corpus(
         tokenizer,
@@ -113,6 +114,7 @@ def open_corpus(tokenizer: Tokenizer, folder: Path, *, length: int, overlap: int
 
 def _from_raw_text(data: DataSettings, folder: Path) -> dict[str, int]:
     """Do what `prepare` does, but clean nothing; returns how many tokens there are."""
+    # A path that names no tokenizer is refused before the source is read.
     tokenizer = saved_tokenizer(data.tokenizer)
     report = Report()
     try:
@@ -124,6 +126,7 @@ def _from_raw_text(data: DataSettings, folder: Path) -> dict[str, int]:
         for split in SPLITS:
             tokenize(read_text(folder, split), tokenizer, folder, split, report)
     finally:
+        # The text was only needed between the steps; a run keeps the ids.
         for split in SPLITS:
             text_path(folder, split).unlink(missing_ok=True)
     return {split: report.kept[split]["tokens"] for split in SPLITS}

@@ -72,6 +72,7 @@ class Ranks:
         threads of a group that is alive when its process ends abort that process.
         """
         if self.world_size > 1:
+            # A wrapped model refers to itself: only the collector finds it.
             gc.collect()
             dist.destroy_process_group()
 

@@ -35,6 +35,7 @@ class Monitor:
         self.model = parts.model
         self.ending, self.reason = Ending.STOPPED, "unknown"
         self.seconds_in_steps, self.step_began = 0.0, 0.0
+        # Since the last record: speed is what it is now, not what it was on average.
         self.tokens_in_steps, self.flops_in_steps = 0, 0
         self.tokens_per_window = parts.corpus.train.stride
         self.peak_flops = peak_flops(ranks.device)
@@ -90,6 +91,7 @@ class Monitor:
 
     def end_step(self, batch: Batch) -> None:
         """A step over this process's rows is over."""
+        # Steps alone: the time that saving and evaluating takes would hide how fast training is.
         self.seconds_in_steps += time.monotonic() - self.step_began
         self.tokens_in_steps += self.settings.batch_size * self.tokens_per_window
         if self.peak_flops is not None:
@@ -160,9 +162,11 @@ class Monitor:
         self.console.close()
         if self.log is None:
             return
+        # The loop said how it ended, unless an error came first.
         if error is not None:
             self.ending = Ending.of_error(error)
             self.reason = f"failed: {str(error) or type(error).__name__}"
+        # A full disk may be why the run ended: to fail here again would hide that.
         with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
             seconds = round(self.state.seconds, 3)
             end = End(step=self.state.step, seconds=seconds, ending=self.ending, reason=self.reason)

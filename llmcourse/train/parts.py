@@ -98,6 +98,7 @@ def build_parts(settings: Settings, ranks: Ranks, run: RunDirectory) -> Parts:
     # Data: text becomes two files of tokens, once; the objective says how long a window is.
     if ranks.is_main:
         prepare_corpus(settings, run.data, fresh=not settings.resume)
+    # The others wait until the first process has written the files that all of them map.
     ranks.barrier()
     tokenizer = load_tokenizer(run.path)
     objective = build_objective(settings, tokenizer)
@@ -111,6 +112,7 @@ def build_parts(settings: Settings, ranks: Ranks, run: RunDirectory) -> Parts:
     model = build_model(settings, vocab_size).to(ranks.device)
     seed_all(stream_seed(settings.seed, "dropout", ranks.rank))
     precision = choose_precision(settings.precision, ranks.device)
+    # Gradients add up, so how many rows fit into memory changes no result.
     micro_batch_size = rows_in_a_forward_pass(settings, ranks, objective)
     return Parts(
         settings=settings,

@@ -86,6 +86,7 @@ _GPT2_MODEL = ModelSettings(
 )
 _GPT2_OPTIMIZER = OptimizerSettings(name="adamw", weight_decay=0.1, schedule="cosine", final=0.1)
 
+# Functions, so that a preset is new each time and costs nothing until it is asked for.
 PRESETS: dict[str, Callable[[], Settings]] = {
     "laptop": laptop,
     "laptop-gpt2": laptop_gpt2,

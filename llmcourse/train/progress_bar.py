@@ -69,6 +69,7 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
+        # Handlers are put back at once: the next signal does what it always did.
         self.received = number
         self.__exit__()
 

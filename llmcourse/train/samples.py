@@ -31,6 +31,7 @@ def draw_sample(
     """
     if not settings.sample_tokens:
         return ""
+    # Dropout off while it writes, and back to what it was, whatever happens.
     training = model.training
     model.eval()
     try:
@@ -48,6 +49,7 @@ def _write(model: Model, tokenizer: Tokenizer, settings: Settings, step: int) ->
     """Text after the prompt (or a new document), at temperature 0.8."""
     device = next(model.parameters()).device
     prompt = torch.tensor([[tokenizer.eot_id, *tokenizer.encode(settings.prompt)]], device=device)
+    # A stream of its own: the run draws the same numbers whether samples are wanted or not.
     generator = torch_rng(settings.seed, "sample", step, device=device)
     tokens = generate(
         model,
@@ -78,6 +80,7 @@ def _fill_in(
     device = next(model.parameters()).device
     there = batch.rows(slice(None), device)
     output = model(ids=there.ids, **there.extras)
+    # All gaps at once, each filled as if the others stayed open: that is how it was trained.
     said = output.logits[0, : len(targets)].argmax(-1).cpu()
     ids = batch.ids[0, : len(targets)]
     return _lines(
@@ -122,6 +125,7 @@ def _spell(
         name = ""
         if gaps is not None and gaps[place]:
             name = "___"
+        # The task's own tokens follow the tokenizer's.
         elif token >= tokenizer.vocab_size:
             name = objective.special_tokens[token - tokenizer.vocab_size]
         if name:

@@ -392,5 +392,6 @@ def _from_older(values: Any) -> Any:
     task = values.get("task", {})
     renamed = {"rate": "mask_rate", "predict": "predict_one_in"}
     objective = {renamed.get(name, name): value for name, value in task.items()}
+    # Everything else has kept its name.
     rest = {name: value for name, value in values.items() if name != "task"}
     return {**rest, "objective": {"name": values["objective"], **objective}}

@@ -74,7 +74,9 @@ def test_turning_the_ravine_changes_nothing_for_sgd_and_much_for_adam():
 def test_the_names_are_the_optimizers_with_their_memory(name, library):
     banana = descent.SURFACES["banana"]
     ours = descent.descend(banana, descent.optimizer_named(name, 0.02, 0.8), 25)
-    torch.testing.assert_close(ours, descent.descend(banana, library, 25))
+    # The library's Muon multiplies in bfloat16, ours on a processor in float32.
+    slack = {"rtol": 1e-2, "atol": 1e-2} if name == "Muon" else {}
+    torch.testing.assert_close(ours, descent.descend(banana, library, 25), **slack)
     assert (ours[-1] - ours[0]).norm() > 0.1
 
 
