@@ -1,7 +1,7 @@
-"""A clinic for training runs: small runs made ill on purpose, each in one way, within a second.
+"""Faulty runs: small runs made ill on purpose, each in one way, within a second.
 
-`observe(Patient(...))` trains a tiny GPT on tinytown and returns the history that a real run would
-leave, so that what is learned here about curves holds there. A healthy patient is `Patient()`; an
+`train_tiny(TinyRun(...))` trains a tiny GPT on tinytown and returns the history that a real run
+would leave, so that what is learned here about curves holds there. `TinyRun()` is healthy; an
 illness is one field that is wrong. Not here: the real loop (`train/loop.py`), and the doctor
 (`runs/diagnosis.py`). Chapter 08 teaches this.
 """
@@ -58,7 +58,7 @@ class NoShift(CausalLM):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patient:
+class TinyRun:
     """How a small run is trained. The defaults are healthy.
 
     Attributes:
@@ -123,28 +123,28 @@ def read(text: str) -> Text:
     return Text(windows[~held_out], windows[held_out], torch.tensor(byte_lengths(tokenizer)))
 
 
-def observe(patient: Patient) -> RunHistory:
+def train_tiny(run: TinyRun) -> RunHistory:
     """Train a small run; its history, with a record of every step and of every evaluation."""
-    text = read(patient.text)
-    chosen = torch.linspace(0, len(text.train) - 1, min(patient.n_windows, len(text.train)))
+    text = read(run.text)
+    chosen = torch.linspace(0, len(text.train) - 1, min(run.n_windows, len(text.train)))
     windows = text.train[chosen.long()]
-    seed_all(patient.seed)
-    model = tiny_gpt(len(text.lengths), patient.dropout)
-    optimizer = _optimizer(patient, model)
-    scaler = LossScaler(patient.first_scale or 1.0, interval=20)
-    schedule, batches = linear(warmup=0.1), _batches(patient, windows)
+    seed_all(run.seed)
+    model = tiny_gpt(len(text.lengths), run.dropout)
+    optimizer = _optimizer(run, model)
+    scaler = LossScaler(run.first_scale or 1.0, interval=20)
+    schedule, batches = linear(warmup=0.1), _batches(run, windows)
     log: list[Record] = [_baselines(windows, text)]
-    for step in range(patient.steps + 1):
-        if step % patient.evaluate_every == 0 or step == patient.steps:
-            log.append(_evaluation(patient, step, model, text))
-        if step == patient.steps:
+    for step in range(run.steps + 1):
+        if step % run.evaluate_every == 0 or step == run.steps:
+            log.append(_evaluation(run, step, model, text))
+        if step == run.steps:
             break
-        rate = patient.lr * schedule((step + 0.5) / patient.steps)
+        rate = run.lr * schedule((step + 0.5) / run.steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss, norm = _step(patient, model, optimizer, scaler, next(batches))
+        loss, norm = _step(run, model, optimizer, scaler, next(batches))
         log.append(Training(step=step + 1, loss=loss, lr=rate, grad_norm=norm))
-    log.append(End(step=patient.steps, ending=Ending.FINISHED, reason="finished"))
+    log.append(End(step=run.steps, ending=Ending.FINISHED, reason="finished"))
     return RunHistory(log)
 
 
@@ -162,49 +162,49 @@ def tiny_gpt(vocab_size: int, dropout: float = 0.0) -> GPT:
     )
 
 
-def _optimizer(patient: Patient, model: GPT) -> Optimizer:
-    if patient.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), lr=patient.lr, momentum=0.9)
-    return torch.optim.AdamW(model.parameters(), lr=patient.lr, betas=(0.9, 0.95), weight_decay=0.0)
+def _optimizer(run: TinyRun, model: GPT) -> Optimizer:
+    if run.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=run.lr, momentum=0.9)
+    return torch.optim.AdamW(model.parameters(), lr=run.lr, betas=(0.9, 0.95), weight_decay=0.0)
 
 
-def _batches(patient: Patient, windows: Int[Tensor, "B N"]) -> Iterator[Batch]:
+def _batches(run: TinyRun, windows: Int[Tensor, "B N"]) -> Iterator[Batch]:
     """Batch after batch, over as many epochs as that takes."""
     waiting: list[int] = []
     for epoch in itertools.count():
-        rng = numpy_rng(patient.seed, "clinic", epoch)
-        order = rng.permutation(len(windows)) if patient.shuffled else np.arange(len(windows))
+        rng = numpy_rng(run.seed, "clinic", epoch)
+        order = rng.permutation(len(windows)) if run.shuffled else np.arange(len(windows))
         waiting += order.tolist()
-        while len(waiting) >= patient.batch_size:
-            rows, waiting = waiting[: patient.batch_size], waiting[patient.batch_size :]
-            yield patient.objective.prepare(windows[rows], rng)
+        while len(waiting) >= run.batch_size:
+            rows, waiting = waiting[: run.batch_size], waiting[run.batch_size :]
+            yield run.objective.prepare(windows[rows], rng)
 
 
 def _step(
-    patient: Patient, model: GPT, optimizer: Optimizer, scaler: LossScaler, batch: Batch
+    run: TinyRun, model: GPT, optimizer: Optimizer, scaler: LossScaler, batch: Batch
 ) -> tuple[float, float]:
     """One step, in the loop's usual order; its loss and the gradient's norm before clipping."""
-    with autocast(torch.device("cpu"), "fp16" if patient.half else "fp32"):
-        loss = patient.objective.loss(model(batch.ids), batch)
+    with autocast(torch.device("cpu"), "fp16" if run.half else "fp32"):
+        loss = run.objective.loss(model(batch.ids), batch)
     count = int(loss.count)
-    divisor = patient.positions or count
+    divisor = run.positions or count
     scaler.scale(loss.total / divisor).backward()
     finite = scaler.unscale_(model.parameters())
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     torch._foreach_mul_(gradients, divisor / count)  # as many micro-batches like this one add up
-    norm = clip_by_global_norm(model.parameters(), patient.clip or math.inf)
-    if finite or patient.first_scale is None:
+    norm = clip_by_global_norm(model.parameters(), run.clip or math.inf)
+    if finite or run.first_scale is None:
         optimizer.step()
-    if patient.first_scale is not None:
+    if run.first_scale is not None:
         scaler.update(finite)
-    if patient.zero_grad:
+    if run.zero_grad:
         optimizer.zero_grad()
     return loss.total.item() / count, norm.item()
 
 
-def _evaluation(patient: Patient, step: int, model: GPT, text: Text) -> Evaluation:
-    batch = patient.objective.prepare(text.valid, numpy_rng(patient.seed, "evaluate"))
-    score = evaluate(model, patient.objective, [batch], text.lengths)
+def _evaluation(run: TinyRun, step: int, model: GPT, text: Text) -> Evaluation:
+    batch = run.objective.prepare(text.valid, numpy_rng(run.seed, "evaluate"))
+    score = evaluate(model, run.objective, [batch], text.lengths)
     return Evaluation(step=step, loss=score.loss, bits_per_byte=score.bits_per_byte)
 
 

@@ -3,23 +3,23 @@ import dataclasses
 import pytest
 import torch
 
-from llmcourse.labs.faulty_runs import NoShift, Patient, ShiftedRows, observe, read
+from llmcourse.labs.faulty_runs import NoShift, ShiftedRows, TinyRun, read, train_tiny
 from llmcourse.objectives.clm import CausalLM
 from llmcourse.runs.log import End, Ending, Training
 
-SHORT = Patient(steps=12, evaluate_every=6)
+SHORT = TinyRun(steps=12, evaluate_every=6)
 
 
-def losses(patient: Patient) -> list[float]:
-    return observe(patient).losses.tolist()
+def losses(patient: TinyRun) -> list[float]:
+    return train_tiny(patient).losses.tolist()
 
 
-def changed(**changes) -> Patient:
+def changed(**changes) -> TinyRun:
     return dataclasses.replace(SHORT, **changes)
 
 
 def test_the_log_is_that_of_a_run():
-    run = observe(SHORT)
+    run = train_tiny(SHORT)
     assert run.steps.tolist() == list(range(1, 13))
     assert [step for step, _ in run.held_out] == [0, 6, 12]
     assert run.baselines["uniform"] > run.baselines["unigram"]
@@ -31,7 +31,7 @@ def test_the_log_is_that_of_a_run():
 
 
 def test_a_run_is_repeated_exactly_and_a_seed_changes_it():
-    assert observe(SHORT) == observe(SHORT)
+    assert train_tiny(SHORT) == train_tiny(SHORT)
     assert losses(changed(seed=1)) != losses(SHORT)
 
 
@@ -56,7 +56,7 @@ def test_the_sick_objectives():
 
 
 def test_forgotten_gradients_pile_up_from_the_second_step_on():
-    clean, piled = (observe(changed(zero_grad=z, clip=None)).norms for z in (True, False))
+    clean, piled = (train_tiny(changed(zero_grad=z, clip=None)).norms for z in (True, False))
     assert piled[0] == clean[0]
     assert piled[1] > 1.5 * clean[1]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_runs import flags, small
 
-from llmcourse.labs.faulty_runs import NoShift, Patient, ShiftedRows, observe
+from llmcourse.labs.faulty_runs import NoShift, ShiftedRows, TinyRun, train_tiny
 from llmcourse.runs.diagnosis import FEWEST, ILLNESSES, bad_end, diagnose
 from llmcourse.runs.directory import RunDirectory
 from llmcourse.runs.history import RunHistory
@@ -87,23 +87,23 @@ BY_HAND = {
     "too short": log(falling(n=FEWEST - 1)),
 }
 CLINIC = {
-    "learning rate too high": Patient(lr=1.0),
-    "learning rate too low": Patient(lr=1e-4),
-    "exploding gradients": Patient(optimizer="sgd", lr=0.7, clip=None),
-    "overfitting": Patient(n_windows=24),
-    "targets misaligned": Patient(objective=ShiftedRows()),
-    "leakage": Patient(objective=NoShift()),
-    "vanished gradients": Patient(half=True, positions=60_000_000),
-    "data in order": Patient(text="stories, then numbers", n_windows=160, shuffled=False),
-    "gradients pile up": Patient(zero_grad=False, clip=None),
+    "learning rate too high": TinyRun(lr=1.0),
+    "learning rate too low": TinyRun(lr=1e-4),
+    "exploding gradients": TinyRun(optimizer="sgd", lr=0.7, clip=None),
+    "overfitting": TinyRun(n_windows=24),
+    "targets misaligned": TinyRun(objective=ShiftedRows()),
+    "leakage": TinyRun(objective=NoShift()),
+    "vanished gradients": TinyRun(half=True, positions=60_000_000),
+    "data in order": TinyRun(text="stories, then numbers", n_windows=160, shuffled=False),
+    "gradients pile up": TinyRun(zero_grad=False, clip=None),
 }
 CURED = {
-    "healthy": Patient(),
-    "clipped": Patient(optimizer="sgd", lr=0.7, clip=0.5),
-    "scaled": Patient(half=True, positions=60_000_000, first_scale=65536.0),
-    "shuffled": Patient(text="stories, then numbers", n_windows=160),
-    "plain fp16": Patient(half=True),
-    "dropout": Patient(dropout=0.1),
+    "healthy": TinyRun(),
+    "clipped": TinyRun(optimizer="sgd", lr=0.7, clip=0.5),
+    "scaled": TinyRun(half=True, positions=60_000_000, first_scale=65536.0),
+    "shuffled": TinyRun(text="stories, then numbers", n_windows=160),
+    "plain fp16": TinyRun(half=True),
+    "dropout": TinyRun(dropout=0.1),
 }
 
 
@@ -115,7 +115,7 @@ def test_curves_drawn_by_hand(cause, run):
 @pytest.mark.parametrize("cause", CLINIC)
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_patients_of_the_clinic(cause, seed):
-    found = diagnose(observe(replace(CLINIC[cause], seed=seed)))
+    found = diagnose(train_tiny(replace(CLINIC[cause], seed=seed)))
     assert found.cause == cause, found
     assert not found.healthy
 
@@ -123,7 +123,7 @@ def test_patients_of_the_clinic(cause, seed):
 @pytest.mark.parametrize("name", CURED)
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_who_is_cured_is_healthy(name, seed):
-    found = diagnose(observe(replace(CURED[name], seed=seed)))
+    found = diagnose(train_tiny(replace(CURED[name], seed=seed)))
     assert found.healthy, found
 
 

@@ -5,7 +5,7 @@ doctor (`runs/diagnosis.py`). Chapter 08 teaches this.
 """
 
 from llmcourse.checks.answers import choice
-from llmcourse.labs.faulty_runs import Patient, ShiftedRows, observe
+from llmcourse.labs.faulty_runs import ShiftedRows, TinyRun, train_tiny
 from llmcourse.runs.history import RunHistory
 
 CHAPTER = "08"
@@ -14,9 +14,9 @@ CHAPTER = "08"
 def three_patients() -> dict[str, RunHistory]:
     """The histories of three small runs, each with one thing wrong: look at them, not in here."""
     return {
-        "X": observe(Patient(zero_grad=False, clip=None)),
-        "Y": observe(Patient(optimizer="sgd", lr=0.7, clip=None, seed=6)),
-        "Z": observe(Patient(objective=ShiftedRows(), seed=1)),
+        "X": train_tiny(TinyRun(zero_grad=False, clip=None)),
+        "Y": train_tiny(TinyRun(optimizer="sgd", lr=0.7, clip=None, seed=6)),
+        "Z": train_tiny(TinyRun(objective=ShiftedRows(), seed=1)),
     }
 
 
