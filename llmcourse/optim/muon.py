@@ -8,7 +8,6 @@ Chapter 06 teaches this.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -150,22 +149,14 @@ class BatchedMuon(Muon):
     A model has a few shapes and many matrices of each, too small to keep a processor busy alone.
     """
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step for every matrix that has a gradient; returns what `closure` returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    ahead = self._ahead(parameter, parameter.grad, group)
-                    by_shape[parameter.shape].append((parameter, ahead))
-            for alike in by_shape.values():
-                stack = torch.stack([ahead for _, ahead in alike])
-                updates = orthogonalize(stack, group["steps"], group["dtype"])
-                for (parameter, _), update in zip(alike, updates, strict=True):
-                    self._move(parameter, update, group)
-        return loss
+    def _update_group(self, group: dict[str, Any]) -> None:
+        by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                ahead = self._ahead(parameter, parameter.grad, group)
+                by_shape[parameter.shape].append((parameter, ahead))
+        for alike in by_shape.values():
+            stack = torch.stack([ahead for _, ahead in alike])
+            updates = orthogonalize(stack, group["steps"], group["dtype"])
+            for (parameter, _), update in zip(alike, updates, strict=True):
+                self._move(parameter, update, group)
