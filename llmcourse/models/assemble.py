@@ -71,7 +71,7 @@ def build_attention(config: BlockConfig, positions: PositionParts | None = None)
 
 def build_mlp(config: BlockConfig) -> nn.Module:
     """Feed-forward part (MLP)."""
-    # Two thirds of a block's parameters are in here, whichever kind it is.
+    # At the usual widths, two thirds of a block's parameters.
     return MLPS[config.mlp](config.d_model, config.ff_width, bias=config.bias)
 
 

@@ -1,8 +1,8 @@
 """Muon: a matrix's step, made to move every direction alike. Written out.
 
-The tests prove it equal, step for step, to `torch.optim.Muon`, which multiplies in bfloat16 on
-every device. A run uses the batched form below. Not here: which parameters are matrices in this
-sense (`groups.py`), and the rest, which AdamW takes (`adam.py`).
+In bfloat16 the tests prove it equal, step for step, to `torch.optim.Muon`, which knows no other
+format; on a processor it multiplies in float32. A run uses the batched form, below. Not here: which
+parameters are matrices in this sense (`groups.py`), and the rest, which AdamW takes (`adam.py`).
 Chapter 06 teaches this.
 """
 

@@ -146,7 +146,7 @@ def next_batch(parts: Parts, step: int) -> Batch:
     model `ids = tokens[:, :-1]` and `targets = tokens[:, 1:]`, the same text shifted by one.
     """
     settings = parts.settings
-    # B windows of T + 1 ids: the one more is the target of the last position.
+    # Windows as long as the objective asks: for a causal model T + 1 ids, one more to predict.
     windows = batch_tokens(parts.corpus.train, parts.sampler, settings.batch_size)
     rng = numpy_rng(settings.seed, "objective", step)
     batch = parts.objective.prepare(torch.from_numpy(windows), rng)

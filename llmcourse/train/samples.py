@@ -80,7 +80,7 @@ def _fill_in(
     device = next(model.parameters()).device
     there = batch.rows(slice(None), device)
     output = model(ids=there.ids, **there.extras)
-    # All gaps at once, each filled as if the others stayed open: that is how it was trained.
+    # All gaps in one pass, as in training; none is filled before the next is asked.
     said = output.logits[0, : len(targets)].argmax(-1).cpu()
     ids = batch.ids[0, : len(targets)]
     return _lines(

@@ -26,6 +26,19 @@ def prepared(folder, **changes):
     return settings, opened(settings, folder / "run")
 
 
+@pytest.fixture
+def seen(monkeypatch):
+    """The texts that a tokenizer is trained on."""
+    seen: list[str] = []
+
+    def train_tokenizer(kind, texts, vocab_size):
+        seen.extend(texts)
+        return ByteTokenizer()
+
+    monkeypatch.setattr("llmcourse.prepare.corpus.train_tokenizer", train_tokenizer)
+    return seen
+
+
 def numbers(tokenizer, tokens) -> set[str]:
     return set(re.findall(r"Document (\d+)", tokenizer.decode(np.asarray(tokens).tolist())))
 
@@ -39,14 +52,7 @@ def test_whole_documents_are_held_out(tmp_path):
     assert 20 <= len(valid) <= 60  # a fifth of 200, within three standard deviations
 
 
-def test_the_tokenizer_never_sees_what_is_held_out(tmp_path, monkeypatch):
-    seen = []
-
-    def train_tokenizer(kind, texts, vocab_size):
-        seen.extend(texts)
-        return ByteTokenizer()
-
-    monkeypatch.setattr("llmcourse.prepare.corpus.train_tokenizer", train_tokenizer)
+def test_the_tokenizer_never_sees_what_is_held_out(tmp_path, seen):
     _, corpus = prepared(tmp_path)
     assert numbers(corpus.tokenizer, corpus.valid.tokens)
     assert not numbers(corpus.tokenizer, corpus.valid.tokens) & set(
@@ -122,14 +128,7 @@ def test_the_text_between_the_steps_is_removed(tmp_path, monkeypatch):
     assert not list((tmp_path / "again" / "data").iterdir())
 
 
-def test_the_tokenizer_sees_text_from_all_over(tmp_path, monkeypatch):
-    seen = []
-
-    def train_tokenizer(kind, texts, vocab_size):
-        seen.extend(texts)
-        return ByteTokenizer()
-
-    monkeypatch.setattr("llmcourse.prepare.corpus.train_tokenizer", train_tokenizer)
+def test_the_tokenizer_sees_text_from_all_over(tmp_path, seen):
     prepared(tmp_path, data__tokenizer_megabytes=0.01)
     numbered = [int(number) for text in seen for number in re.findall(r"Document (\d+)", text)]
     assert sum(map(len, seen)) < 11_000
