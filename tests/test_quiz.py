@@ -275,6 +275,27 @@ def test_a_file_holds_nothing_that_is_not_read():
             assert fields.keys() - {"heading"} == {"question", "right", "wrong"}, fields["question"]
 
 
+def longest_is_right(questions):
+    """How many right options are the longest, and how many would be by chance."""
+    found = expected = 0.0
+    for question in questions:
+        longest = max(len(option.text) for option in question.options)
+        verdicts = [option.is_right for option in question.options if len(option.text) == longest]
+        found += sum(verdicts) / len(verdicts)  # of several, the reader takes any
+        expected += question.n_right / len(question.options)
+    return found, expected
+
+
+def test_length_gives_no_answer_away():
+    found, expected = longest_is_right(EVERY)
+    assert found <= expected
+
+
+def test_a_long_right_option_would_be_noticed():
+    found, expected = longest_is_right([asked("?", right("the long one", "x"), wrong("b", "x"))])
+    assert found > expected
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
