@@ -12,6 +12,7 @@ from typing import Any
 import ipywidgets
 from IPython.display import display
 
+from llmcourse import notebook
 from llmcourse.errors import UserError
 from llmcourse.evaluate.fertility import Lengths, lengths
 from llmcourse.tokenizers.base import Tokenizer
@@ -80,11 +81,16 @@ class Playground(ipywidgets.VBox):
         self.comparison = Comparison(self._tokenizers, self.field.value)
         self._page.value = self.comparison._repr_html_()
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = dict(super()._repr_mimebundle_(**kwargs) or {})
-        bundle["text/plain"] = f"Playground({self.comparison!r})"
-        bundle["text/html"] = self.comparison._repr_html_()
-        return bundle
+    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, Any]:
+        """What a page without a kernel shows: the text as it is cut now."""
+        plain = f"Playground({self.comparison!r})"
+        return {"text/plain": plain, "text/html": self.comparison._repr_html_()}
+
+    def _ipython_display_(self) -> None:
+        """Show it, and in its place where no kernel runs what it showed last."""
+        still = notebook.Still(self._repr_mimebundle_())
+        notebook.show_live(lambda: self, still)
+        self._page.observe(lambda _: still.renew(self._repr_mimebundle_()), names="value")
 
 
 def compare(tokenizers: Mapping[str, Tokenizer], text: str) -> None:

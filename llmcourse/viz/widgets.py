@@ -14,6 +14,7 @@ import ipywidgets
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from llmcourse import notebook
 from llmcourse.viz import style
 
 _LABEL_WIDTH = "9em"
@@ -92,12 +93,18 @@ class Explorer(ipywidgets.VBox):
             for number in set(plt.get_fignums()) - already_open:
                 plt.close(number)
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        bundle = dict(super()._repr_mimebundle_(**kwargs) or {})
+    def _repr_mimebundle_(self, **_kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a page without a kernel shows: the picture, and what the controls are set to."""
         state = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
-        bundle["text/plain"] = f"Explorer({state})"
-        bundle["image/png"] = base64.b64encode(bytes(self.picture.value)).decode()
+        picture = base64.b64encode(bytes(self.picture.value)).decode()
+        bundle = {"text/plain": f"Explorer({state})", "image/png": picture}
         return bundle, {"image/png": self._size}
+
+    def _ipython_display_(self) -> None:
+        """Show it, and in its place where no kernel runs the picture that was drawn last."""
+        still = notebook.Still(*self._repr_mimebundle_())
+        notebook.show_live(lambda: self, still)
+        self.picture.observe(lambda _: still.renew(*self._repr_mimebundle_()), names="value")
 
 
 def _dress(name: str, control: Any) -> None:

@@ -66,8 +66,19 @@ def test_pages_without_a_kernel_get_the_picture(explorer):
     assert base64.b64decode(bundle["image/png"]) == bytes(explorer.picture.value)
     assert bytes(explorer.picture.value).startswith(PNG)
     assert bundle["text/plain"] == "Explorer(slope=1, label='up')"
-    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert set(bundle) == {"image/png", "text/plain"}
     assert metadata == {"image/png": {"width": 300, "height": 200}}
+
+
+def test_the_last_picture_takes_the_place_of_the_first(explorer, monkeypatch):
+    renewed = []
+    monkeypatch.setattr("llmcourse.notebook.show_live", lambda make, still: make())
+    monkeypatch.setattr("llmcourse.notebook.Still.renew", lambda _, *bundle: renewed.append(bundle))
+    explorer._ipython_display_()
+    assert renewed == []
+    explorer.controls["slope"].value = 3
+    assert renewed == [explorer._repr_mimebundle_()]
+    assert renewed[0][0]["text/plain"] == "Explorer(slope=3, label='up')"
 
 
 def test_controls_are_named(explorer):
