@@ -140,6 +140,7 @@ def wrapped(text: Any, *, indent: str = "", width: int = LINE_WIDTH) -> str:
             subsequent_indent=indent,
             break_long_words=False,
             break_on_hyphens=False,
+            replace_whitespace=False,
         )
         for line in lines
     )
