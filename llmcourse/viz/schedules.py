@@ -3,7 +3,9 @@
 Not here: the schedules (`optim/schedules.py`). Chapter 06 teaches what the pictures show.
 """
 
+import inspect
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -74,10 +76,21 @@ def schedule(kind: str, *, warmup: float, decay: float, final: float) -> Figure:
 
 def schedule_explorer() -> Explorer:
     """`schedule` with its kind, warm-up, decay and final rate as controls."""
-    return Explorer(
-        schedule,
-        kind=choice(SCHEDULES, "cosine"),
-        warmup=slider(0.1, 0.0, 0.5, 0.01),
-        decay=slider(0.2, 0.05, 0.95, 0.05),
-        final=slider(0.1, 0.0, 1.0, 0.05),
-    )
+    options: dict[str, Any] = {
+        "warmup": slider(0.1, 0.0, 0.5, 0.01),
+        "decay": slider(0.2, 0.05, 0.95, 0.05),
+        "final": slider(0.1, 0.0, 1.0, 0.05),
+    }
+
+    def draw(kind: str, **values: float) -> Figure:
+        for name, control in options.items():
+            control.disabled = name not in options_of(kind)
+        return schedule(kind, **values)
+
+    return Explorer(draw, kind=choice(SCHEDULES, "cosine"), **options)
+
+
+def options_of(kind: str) -> set[str]:
+    """Which of the widget's three options a schedule has."""
+    known = set(inspect.signature(SCHEDULES[kind]).parameters)
+    return known | {"warmup"} if "peak_at" in known else known
