@@ -51,12 +51,14 @@ def mean_rate(schedule: Schedule, points: int = _POINTS) -> float:
 def schedule_of(kind: str, *, warmup: float, decay: float, final: float) -> Schedule:
     """The schedule of a name with those of the three options that it has.
 
-    `one_cycle` takes `warmup` for the place of its peak; only `wsd` has a `decay`.
+    `one_cycle` takes `warmup` for the place of its peak, which is never at the very start; only
+    `wsd` has a `decay`.
 
     Raises:
         UserError: no schedule of this name, or options that do not go together.
     """
-    return named_schedule(kind, warmup=warmup, decay=decay, final=final, peak_at=warmup)
+    peak_at = max(warmup, 0.01)
+    return named_schedule(kind, warmup=warmup, decay=decay, final=final, peak_at=peak_at)
 
 
 def schedule(kind: str, *, warmup: float, decay: float, final: float) -> Figure:
