@@ -3,7 +3,8 @@
 The functions are what a cell of a notebook calls, so they need nothing of pytest.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -127,3 +128,11 @@ def troubles(explorer: Explorer) -> list[str]:
         moved = np.abs(np.array(ax.get_position(original=True).bounds) - place.bounds).max()
         found += [f"axes stand {moved:.3f} from where they should"] if moved > 0.02 else []
     return found
+
+
+def settled(explorers: Iterable[Explorer], most_seconds: float = 60) -> None:
+    """Wait until every explorer has drawn what its controls say."""
+    give_up = time.monotonic() + most_seconds
+    for explorer in explorers:
+        while explorer._shown != explorer.values and time.monotonic() < give_up:
+            time.sleep(0.1)
