@@ -17,6 +17,7 @@ from llmcourse.errors import UserError
 from llmcourse.evaluate.fertility import Lengths, lengths
 from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.viz.tokens import Pieces
+from llmcourse.viz.widgets import follow
 
 MOST_CHARACTERS = 600
 """What is typed or pasted beyond this is counted, but not drawn."""
@@ -65,6 +66,7 @@ class Playground(ipywidgets.VBox):
     Attributes:
         field: where to type.
         comparison: what is shown.
+        message: what went wrong with the last change; empty while all is well.
     """
 
     def __init__(self, tokenizers: Mapping[str, Tokenizer], text: str) -> None:
@@ -73,9 +75,10 @@ class Playground(ipywidgets.VBox):
             value=text, description="text", layout={"width": "min(100%, 48em)", "height": "5em"}
         )
         self._page = ipywidgets.HTML()
+        self.message = ipywidgets.HTML()
         self._show()
-        super().__init__([self.field, self._page])
-        self.field.observe(lambda _change: self._show(), names="value")
+        super().__init__([self.field, self.message, self._page])
+        follow([self.field], self._show, self.message)
 
     def _show(self) -> None:
         self.comparison = Comparison(self._tokenizers, self.field.value)
