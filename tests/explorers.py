@@ -6,6 +6,7 @@ The functions are what a cell of a notebook calls, so they need nothing of pytes
 import time
 from collections.abc import Callable, Iterable
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -69,7 +70,6 @@ def of_runs() -> Explorer:
 
 def of_a_reader() -> Explorer:
     """As one would write it in a cell, by pyplot."""
-    import matplotlib.pyplot as plt
 
     def waves(frequency: float, phase: float) -> Figure:
         drawn, ax = plt.subplots(figsize=(6, 2.5))
@@ -123,6 +123,7 @@ def troubles(explorer: Explorer) -> list[str]:
     with style.aside():
         alone = explorer._draw(**explorer.values)
     style.png(alone)
+    plt.close(alone)
     ours = explorer._layout
     for ax, place in zip(alone.axes, ours._axes, strict=True):
         moved = np.abs(np.array(ax.get_position(original=True).bounds) - place.bounds).max()

@@ -1,7 +1,7 @@
 """Every explorer in JupyterLab, in both themes, under fast keys and at its controls' extremes.
 
-The explorers are small ones (`explorers.py`), so that no cell trains anything. At the end the kernel
-compares each picture with one that is drawn in peace.
+The explorers are small ones (`explorers.py`), so that no cell trains anything. At the end the
+kernel compares each picture with one that is drawn in peace.
 """
 
 import ast
@@ -102,7 +102,7 @@ def checked(page, run: int):  # noqa: F811
     """What the last cell prints, run once more."""
     cell = page.locator(".jp-CodeCell").last
     cell.locator(".cm-content").click()
-    page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Control+Enter")
     number = len(EXPLORERS) + 1 + run
     page.wait_for_function(
         """([cell, number]) => cell.textContent.includes(`[${number}]:`)
