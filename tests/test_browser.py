@@ -177,6 +177,7 @@ def open_notebook(page: Any, url: str) -> None:
     """Open the chapter and wait for its cells and its kernel: a menu used earlier does nothing."""
     page.goto(url, timeout=90 * SECOND)
     page.locator(".jp-CodeCell").first.wait_for(timeout=90 * SECOND)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=90 * SECOND)
     wait_until_idle(page)
 
 
@@ -201,6 +202,8 @@ def run_all(page: Any) -> None:
     from playwright.sync_api import TimeoutError as NotYet
 
     for _ in range(3):
+        if page.locator(".jp-Dialog").count():  # it asks which kernel, having one
+            page.locator(".jp-Dialog .jp-mod-accept").click()
         choose(page, "Run", "Run All Cells")
         begun = page.locator(".jp-InputArea-prompt").filter(has_text=re.compile(r"\[[\d*]+\]"))
         with contextlib.suppress(NotYet):
