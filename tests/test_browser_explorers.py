@@ -23,7 +23,11 @@ from tests.test_browser import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(580)]
 
-FIRST = "from tests.explorers import EXPLORERS, settled, troubles\n\nshown = {}"
+FIRST = """from llmcourse.viz import style
+from tests.explorers import EXPLORERS, settled, troubles
+
+style.use()
+shown = {}"""
 LAST = """settled(shown.values())
 print("Checked:", {name: troubles(each) for name, each in shown.items()})"""
 PRESSES = 10
@@ -120,7 +124,7 @@ def type_an_unknown_word(page, box):  # noqa: F811
     field.fill(UNKNOWN)
     field.press("Enter")
     alert.wait_for(timeout=30 * SECOND)
-    assert "not" in alert.inner_text()
+    assert alert.inner_text() == "'zebra' is not a word of this world"
     field.fill(SENTENCE)
     field.press("Enter")
     alert.wait_for(state="detached", timeout=30 * SECOND)
