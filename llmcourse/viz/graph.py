@@ -15,7 +15,17 @@ from llmcourse.viz import style
 from llmcourse.viz.imports import PACKAGE, Graph, deferred_graph, module_graph
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("errors", "shapes", "randomness", "device", "files", "plain", "command_line", "learner"),
+    (
+        "errors",
+        "shapes",
+        "randomness",
+        "device",
+        "files",
+        "plain",
+        "command_line",
+        "syllabus",
+        "learner",
+    ),
     ("cleaning", "tokenizers", "gradients"),
     ("tinytown", "nn", "optim"),
     ("data", "models"),
