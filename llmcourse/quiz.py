@@ -1,29 +1,31 @@
 """Questions with an explanation for every answer, which work with a kernel and without one.
 
-    quiz.ask(
-        "03",
-        "What does dividing the scores by √K prevent?",
-        quiz.right("A softmax that is nearly one-hot", "Scores grow like √K, ..."),
-        quiz.wrong("Negative scores", "They are as welcome as positive ones: ..."),
-    )
+    quiz.ask("03", "softmax-axis")      at the end of chapter 03
+    quiz.review("02", "rnn-memory")     at the beginning of a later one
 
-As the last line of a cell, a question shows itself: with a running kernel as buttons, and anywhere
-else as lines that unfold. Answers are recorded for `python -m llmcourse.progress`. Not here: where
-they are kept (`learner.py`), and exercises (`checks/`).
+As the last line of a cell, a question shows itself: with a running kernel as lines to click, and
+anywhere else as lines that unfold. The words stand in `questions/NN.toml`, so that no cell gives an
+answer away. Answers are recorded for `python -m llmcourse.progress`. Not here: where they are kept
+(`learner.py`), and exercises (`checks/`).
 """
 
+import functools
 import hashlib
 import html
 import re
 import string
 import sys
+import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from importlib import resources
+from typing import Any, Literal
 
 from llmcourse import learner
+from llmcourse.errors import UserError, nearest
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+_HEADINGS = {"ask": "Check yourself", "review": "Do you remember? (chapter {})"}
 
 
 @dataclass(frozen=True)
@@ -35,24 +37,40 @@ class Option:
     is_right: bool
 
 
-def right(text: str, because: str) -> Option:
-    """A right answer, and why it is."""
-    return Option(text, because, is_right=True)
+def ask(chapter: str, name: str) -> "Question":
+    """A question about this chapter, for its end.
+
+    Raises:
+        UserError: there is no such chapter, or it has no such question.
+    """
+    return _find("ask", chapter, name)
 
 
-def wrong(text: str, because: str) -> Option:
-    """A wrong answer that people really give, and why it is wrong."""
-    return Option(text, because, is_right=False)
+def review(chapter: str, name: str) -> "Question":
+    """A question about an earlier chapter, for another's beginning.
+
+    Raises:
+        UserError: there is no such chapter, or it has no such question.
+    """
+    return _find("review", chapter, name)
 
 
-def ask(chapter: str, question: str, *options: Option) -> "Question":
-    """A question about this chapter, for its end. See `Question` for what it must have."""
-    return Question("Check yourself", chapter, question, options)
+def chapters() -> list[str]:
+    """The numbers of the chapters that have questions, in order."""
+    return sorted(file.name[:-5] for file in _FILES.iterdir() if file.name.endswith(".toml"))
 
 
-def review(chapter: str, question: str, *options: Option) -> "Question":
-    """A question about an earlier chapter, for another's beginning. See `Question`."""
-    return Question(f"Do you remember? (chapter {chapter})", chapter, question, options)
+def questions_of(chapter: str) -> "list[Question]":
+    """The questions that a chapter asks about itself, in order; empty for a chapter without any.
+
+    Those that a later chapter asks about it again are not among them.
+    """
+    return list(_read(chapter)["ask"].values()) if chapter in chapters() else []
+
+
+def reviews_of(chapter: str) -> "list[Question]":
+    """The questions that later chapters ask about this one; empty for a chapter without any."""
+    return list(_read(chapter)["review"].values()) if chapter in chapters() else []
 
 
 @dataclass
@@ -67,6 +85,7 @@ class Question:
 
     heading: str
     chapter: str
+    name: str
     question: str
     options: tuple[Option, ...]
     _widget: Any = field(default=None, init=False, repr=False)
@@ -82,12 +101,16 @@ class Question:
             "an option has no explanation": any(not o.because.strip() for o in self.options),
         }.items():
             if found:
-                raise ValueError(f"question {self.question!r}: {problem}")
+                raise ValueError(f"question {self.name!r} of chapter {self.chapter}: {problem}")
 
-    @property
-    def key(self) -> str:
-        """The name that its answers are recorded under."""
-        return _digest(self.question)[:12]
+    def was_right(self, record: learner.Record) -> bool:
+        """Whether it was answered right once, by this record.
+
+        Records of older versions name it by a digest of its words: they count.
+        """
+        answers = record.get(self.chapter, {}).get("quiz", {})
+        known = (self.name, _digest(self.question)[:12])
+        return any(answers[key]["right"] for key in known if key in answers)
 
     @property
     def n_right(self) -> int:
@@ -98,7 +121,7 @@ class Question:
         """Whether these letters are the right ones; records the answer."""
         chosen = {letter.strip(" )").lower() for letter in letters}
         is_right = chosen == {letter for letter, option in self.lettered() if option.is_right}
-        learner.record_question(self.chapter, self.key, is_right)
+        learner.record_question(self.chapter, self.name, is_right)
         return is_right
 
     def lettered(self) -> list[tuple[str, Option]]:
@@ -141,6 +164,43 @@ class Question:
                 self._widget = _buttons(self)
             bundle[_WIDGET_VIEW] = self._widget._repr_mimebundle_()[_WIDGET_VIEW]
         return bundle
+
+
+def _find(kind: Literal["ask", "review"], chapter: str, name: str) -> Question:
+    if chapter not in chapters():
+        hint = nearest(chapter, chapters())
+        raise UserError(f"no chapter {chapter!r} has questions{hint}")
+    questions = _read(chapter)[kind]
+    if name not in questions:
+        hint = nearest(name, questions)
+        raise UserError(f"chapter {chapter} has no question {name!r} for quiz.{kind}{hint}")
+    return questions[name]
+
+
+@functools.cache
+def _read(chapter: str) -> dict[str, dict[str, Question]]:
+    """The questions of one file, by kind and name."""
+    written = tomllib.loads((_FILES / f"{chapter}.toml").read_text("utf-8"))
+    return {
+        kind: {
+            name: Question(
+                fields.get("heading", heading.format(chapter)),
+                chapter,
+                name,
+                fields["question"],
+                tuple(
+                    Option(text, because, is_right=verdict == "right")
+                    for verdict in ("right", "wrong")
+                    for text, because in fields[verdict].items()
+                ),
+            )
+            for name, fields in written.get(kind, {}).items()
+        }
+        for kind, heading in _HEADINGS.items()
+    }
+
+
+_FILES = resources.files("llmcourse") / "questions"
 
 
 def _digest(text: str) -> str:

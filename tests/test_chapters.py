@@ -37,7 +37,7 @@ def test_the_chapter_keeps_the_rule(rule, path):
 
 PATH = FOLDER / "03_attention.ipynb"
 PNG = base64.b64encode(b"\x89PNG").decode()
-ASK = "quiz.ask('03', '?', quiz.right('a', 'b'), quiz.wrong('c', 'd'))"
+ASK = "quiz.ask('03', 'softmax-axis')"
 
 
 def prose(text: str) -> dict[str, Any]:

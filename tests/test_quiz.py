@@ -1,12 +1,19 @@
+import ast
+import hashlib
 import json
+import re
 import sys
+import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
 import ipywidgets
 import pytest
 
 from llmcourse import learner, quiz
+from llmcourse.errors import UserError
+from llmcourse.quiz import Option, Question
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -23,25 +30,37 @@ def live(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
 
 
+def asked(text, *options, chapter="03", heading="Check yourself"):
+    return Question(heading, chapter, "a-name", text, options)
+
+
+def right(text, because):
+    return Option(text, because, is_right=True)
+
+
+def wrong(text, because):
+    return Option(text, because, is_right=False)
+
+
 @pytest.fixture
 def question():
-    return quiz.ask(
-        "03",
+    return asked(
         "What does <b>√K</b> do in `q @ k`?",
-        quiz.wrong("It makes scores & weights positive", "The `softmax` does that."),
-        quiz.right("It keeps the spread near 1", "A sum of K products has variance K."),
-        quiz.wrong("It saves memory", "A division saves nothing."),
+        wrong("It makes scores & weights positive", "The `softmax` does that."),
+        right("It keeps the spread near 1", "A sum of K products has variance K."),
+        wrong("It saves memory", "A division saves nothing."),
     )
 
 
 @pytest.fixture
 def several():
-    return quiz.review(
-        "01",
+    return asked(
         "Which lose nothing?",
-        quiz.right("bytes", "Every text is bytes."),
-        quiz.wrong("words", "A new word has no id."),
-        quiz.right("byte-level BPE", "It falls back to bytes."),
+        right("bytes", "Every text is bytes."),
+        wrong("words", "A new word has no id."),
+        right("byte-level BPE", "It falls back to bytes."),
+        chapter="01",
+        heading="Do you remember? (chapter 01)",
     )
 
 
@@ -119,11 +138,11 @@ def test_a_click_explains_that_option_and_is_recorded(question):
     buttons[0].click()
     assert "The <code>softmax</code> does that." in shown(box)
     assert "variance K" not in shown(box)
-    entry = learner.load()["03"]["quiz"][question.key]
+    entry = learner.load()["03"]["quiz"][question.name]
     assert entry == {"right": False, "tries": 1}
     buttons[1].click()
     assert "variance K" in shown(box)
-    assert learner.load()["03"]["quiz"][question.key] == {"right": True, "tries": 2}
+    assert learner.load()["03"]["quiz"][question.name] == {"right": True, "tries": 2}
 
 
 def test_ticks_are_judged_together(several):
@@ -139,7 +158,7 @@ def test_ticks_are_judged_together(several):
         tick.value = is_right
     button.click()
     assert button.description == "Right!"
-    assert learner.load()["01"]["quiz"][several.key] == {"right": True, "tries": 2}
+    assert learner.load()["01"]["quiz"][several.name] == {"right": True, "tries": 2}
 
 
 def test_an_answer_by_letters(question, several):
@@ -155,30 +174,30 @@ def test_an_answer_by_letters(question, several):
 def test_the_place_of_an_option_tells_nothing_and_never_changes():
     places = set()
     for number in range(30):
-        options = [quiz.right("yes", "x"), quiz.wrong("no", "x"), quiz.wrong("perhaps", "x")]
-        asked = quiz.ask("00", f"Question {number}?", *options)
-        places.add([option.is_right for _, option in asked.lettered()].index(True))
-        again = quiz.ask("00", f"Question {number}?", *reversed(options))
-        assert again.to_text() == asked.to_text()
+        options = [right("yes", "x"), wrong("no", "x"), wrong("perhaps", "x")]
+        first = asked(f"Question {number}?", *options)
+        places.add([option.is_right for _, option in first.lettered()].index(True))
+        again = asked(f"Question {number}?", *reversed(options))
+        assert again.to_text() == first.to_text()
     assert places == {0, 1, 2}
 
 
 @pytest.mark.parametrize(
     ("said", "text", "options"),
     [
-        ("asks nothing", " ", [quiz.right("a", "x"), quiz.wrong("b", "x")]),
+        ("asks nothing", " ", [right("a", "x"), wrong("b", "x")]),
         ("at least one right and one wrong", "?", []),
-        ("at least one right and one wrong", "?", [quiz.right("a", "x")]),
-        ("at least one right and one wrong", "?", [quiz.wrong("a", "x"), quiz.wrong("b", "x")]),
-        ("at least one right and one wrong", "?", [quiz.right("a", "x"), quiz.right("b", "x")]),
-        ("say the same", "?", [quiz.right("a", "x"), quiz.wrong("a ", "x")]),
-        ("is empty", "?", [quiz.right("a", "x"), quiz.wrong(" ", "x")]),
-        ("no explanation", "?", [quiz.right("a", "x"), quiz.wrong("b", " ")]),
+        ("at least one right and one wrong", "?", [right("a", "x")]),
+        ("at least one right and one wrong", "?", [wrong("a", "x"), wrong("b", "x")]),
+        ("at least one right and one wrong", "?", [right("a", "x"), right("b", "x")]),
+        ("say the same", "?", [right("a", "x"), wrong("a ", "x")]),
+        ("is empty", "?", [right("a", "x"), wrong(" ", "x")]),
+        ("no explanation", "?", [right("a", "x"), wrong("b", " ")]),
     ],
 )
 def test_a_question_that_is_not_whole_is_refused(said, text, options):
     with pytest.raises(ValueError, match=said):
-        quiz.ask("03", text, *options)
+        asked(text, *options)
 
 
 def test_ipywidgets_is_not_needed_to_import_or_to_show(tmp_path):
@@ -186,7 +205,7 @@ def test_ipywidgets_is_not_needed_to_import_or_to_show(tmp_path):
 
     code = (
         "import sys; from llmcourse import quiz\n"
-        "q = quiz.ask('00', '?', quiz.right('a', 'x'), quiz.wrong('b', 'y'))\n"
+        "q = quiz.ask('03', 'softmax-axis')\n"
         "q._repr_mimebundle_(); assert q.answer('a') != q.answer('b')\n"
         "assert not {'ipywidgets', 'IPython', 'torch'} & set(sys.modules)"
     )
@@ -204,5 +223,84 @@ def test_ipywidgets_is_not_needed_to_import_or_to_show(tmp_path):
     ],
 )
 def test_stars_stress_and_products_stay(written, drawn):
-    question = quiz.ask("01", written, quiz.right("yes", written), quiz.wrong("no", "no"))
+    question = asked(written, right("yes", written), wrong("no", "no"))
     assert drawn in question.to_html()
+
+
+# --- the questions of the course ------------------------------------------------------------------
+
+EVERY = [
+    question
+    for chapter in quiz.chapters()
+    for question in quiz.questions_of(chapter) + quiz.reviews_of(chapter)
+]
+CHAPTERS = Path(__file__).resolve().parent.parent / "chapters"
+
+
+def cells_that_ask():
+    """The kind, chapter and name in every cell of a chapter that asks, and the asking chapter."""
+    for path in sorted(CHAPTERS.glob("*.ipynb")):
+        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+            source = "".join(cell["source"])
+            for call in re.findall(r"quiz\.(ask|review)\((.*?)\)", source, re.DOTALL):
+                yield call[0], *ast.literal_eval(f"({call[1]})"), path.name[:2]
+
+
+def test_every_question_is_asked_once_and_where_it_belongs():
+    written = {
+        (kind, chapter, question.name)
+        for kind, known in (("ask", quiz.questions_of), ("review", quiz.reviews_of))
+        for chapter in quiz.chapters()
+        for question in known(chapter)
+    }
+    asked_in = list(cells_that_ask())
+    assert sorted((kind, chapter, name) for kind, chapter, name, _ in asked_in) == sorted(written)
+    for kind, chapter, name, asking in asked_in:
+        assert chapter == asking if kind == "ask" else chapter < asking, name
+
+
+def test_a_name_is_used_once_in_a_chapter_and_is_short():
+    names = [(question.chapter, question.name) for question in EVERY]
+    assert len(set(names)) == len(names)
+    assert len({question.question for question in EVERY}) == len(EVERY)
+    for _, name in names:
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+){0,3}", name), name
+
+
+def test_a_file_holds_nothing_that_is_not_read():
+    for path in (Path(quiz.__file__).parent / "questions").iterdir():
+        written = tomllib.loads(path.read_text("utf-8"))
+        assert written.keys() <= {"ask", "review"}, path.name
+        for fields in (f for kind in written.values() for f in kind.values()):
+            assert fields.keys() - {"heading"} == {"question", "right", "wrong"}, fields["question"]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: quiz.ask("3", "softmax-axis"), "no chapter '3' has questions; did you mean '03'?"),
+        (lambda: quiz.ask("03", "softmax"), "has no question 'softmax' for quiz.ask; did you mean"),
+        (lambda: quiz.ask("03", "sees-the-future"), "for quiz.ask; there are: "),
+        (lambda: quiz.review("03", "softmax-axis"), "for quiz.review; there are: "),
+    ],
+)
+def test_an_unknown_name_is_told_the_nearest(call, said):
+    with pytest.raises(UserError) as caught:
+        call()
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_questions_of_a_chapter_are_counted_and_old_answers_still_count():
+    first, second, *others = quiz.questions_of("03")
+    assert [first.name, second.name] == ["softmax-axis", "square-root"]
+    assert len(others) == 4
+    assert quiz.questions_of("99") == quiz.reviews_of("99") == []
+    assert not first.was_right(learner.load())
+    learner.record_question("03", hashlib.sha256(first.question.encode()).hexdigest()[:12], True)
+    learner.record_question("03", second.name, False)
+    assert first.was_right(learner.load())
+    assert not second.was_right(learner.load())
+    letters = [letter for letter, option in second.lettered() if option.is_right]
+    second.answer(*letters)
+    assert second.was_right(learner.load())
