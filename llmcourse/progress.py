@@ -202,7 +202,8 @@ def main() -> None:
     with exit_on_user_error():
         shown = show(chapter)
     console = Console(highlight=False)
-    console.print(shown.to_table(), shown.summary(), shown.next_step(), sep="\n")
+    for part in (shown.to_table(), shown.summary(), shown.next_step()):
+        console.print(part)
 
 
 if __name__ == "__main__":

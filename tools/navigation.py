@@ -233,9 +233,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail on a change")
     check = parser.parse_args(arguments).check
     present = syllabus.written(root / "chapters")
-    made = {
-        path: write(path, present) for path in sorted((root / "chapters").glob("[0-9]*.ipynb"))
-    }
+    made = {path: write(path, present) for path in sorted((root / "chapters").glob("[0-9]*.ipynb"))}
     changes = {path: content for path, content in made.items() if path.read_bytes() != content}
     for path, content in changes.items():
         if not check:
