@@ -228,9 +228,11 @@ def drifted(root: Path = ROOT) -> dict[Path, bytes | None]:
     Raises:
         BadSolution: a solution cannot be turned into an exercise.
     """
-    made: dict[Path, bytes | None] = {root / INDEX: generate_index(root)}
-    for path in sorted((root / "solutions").glob("*.ipynb")):
-        made[root / "exercises" / path.name] = generate(path)
+    made: dict[Path, bytes | None] = {
+        root / "exercises" / path.name: generate(path)
+        for path in sorted((root / "solutions").glob("*.ipynb"))
+    }
+    made[root / INDEX] = generate_index(root)
     for path in sorted((root / "exercises").glob("*.ipynb")):
         made.setdefault(path, None)
     return {path: new for path, new in made.items() if _content(path) != new}
