@@ -46,7 +46,7 @@ exercises: $(VENV)/.test  ## make the students' notebooks anew from the solution
 	$(BIN)/python tools/exercises.py
 
 site: $(VENV)/.site  ## build the course as a web site, in build/site
-	$(BIN)/python tools/site.py
+	$(BIN)/python tools/website.py
 
 clean:           ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache test-artifacts

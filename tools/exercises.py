@@ -133,6 +133,17 @@ def solution_lines(solution: dict[str, Any]) -> list[str]:
     return [line.strip() for line in hidden if line.strip()]
 
 
+def is_solved(cell: dict[str, Any]) -> bool:
+    """Whether a cell of a solution shows what a student has to find."""
+    return _is_solution(cell) or BEGIN.search("".join(cell["source"])) is not None
+
+
+def without_markers(source: str) -> str:
+    """A solution's source without the lines that mark its beginning and end."""
+    lines = source.split("\n")
+    return "\n".join(line for line in lines if not BEGIN.fullmatch(line) and not END.fullmatch(line))
+
+
 def to_bytes(notebook: dict[str, Any]) -> bytes:
     """The bytes of a notebook's file, as the notebook format writes them."""
     return (json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
