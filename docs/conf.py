@@ -95,7 +95,13 @@ def _escaped(line):
     return "".join(parts)
 
 
+def skip_member(app, what, name, obj, skip, options):
+    """Leave out a named tuple's fields: Python describes them as `Alias for field number 0`."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
 def setup(app):
     """Register the formulas and the docstrings."""
+    app.connect("autodoc-skip-member", skip_member)
     app.add_html_math_renderer("mathml", (inline_math, None), (display_math, None))
     app.connect("autodoc-process-docstring", docstring_to_rst, priority=100)

@@ -73,6 +73,8 @@ def notebook_page(path: Path, root: Path) -> dict[str, Any]:
     for cell in cells:
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
+            if path.parent.name == "solutions":  # it has the title of the exercises made from it
+                text = re.sub(r"(?m)\A(# .*)exercises$", r"\1solutions", text)
             cell["source"] = mend_links(text, path, root)
             continue
         metadata = cell["metadata"]
