@@ -141,7 +141,9 @@ def is_solved(cell: dict[str, Any]) -> bool:
 def without_markers(source: str) -> str:
     """A solution's source without the lines that mark its beginning and end."""
     lines = source.split("\n")
-    return "\n".join(line for line in lines if not BEGIN.fullmatch(line) and not END.fullmatch(line))
+    return "\n".join(
+        line for line in lines if not BEGIN.fullmatch(line) and not END.fullmatch(line)
+    )
 
 
 def to_bytes(notebook: dict[str, Any]) -> bytes:

@@ -84,7 +84,7 @@ def exercise(page: Any, root: Path) -> None:
         shutil.copy(ROOT / folder / "03_attention.ipynb", root / folder)
     lab.copy_all(root)
     with open_lab(root) as address:
-        page.set_viewport_size({"width": 1000, "height": 760})
+        page.set_viewport_size({"width": 1000, "height": 1100})
         page.goto(address.format(path="work/exercises/03_attention.ipynb"), timeout=90 * SECOND)
         stub = page.locator(".jp-CodeCell", has_text="def attention_scores").first
         stub.wait_for(timeout=90 * SECOND)
@@ -101,7 +101,9 @@ def exercise(page: Any, root: Path) -> None:
         stub.locator(".jp-OutputArea-output").wait_for(timeout=60 * SECOND)
         idle.wait_for(timeout=90 * SECOND)
         title = page.locator(".jp-MarkdownCell", has_text="Difficulty 1 of 5").first
-        title.scroll_into_view_if_needed()
+        title.evaluate("cell => cell.scrollIntoView({block: 'start'})")
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(SECOND)
         top, bottom = title.bounding_box(), stub.bounding_box()
         height = bottom["y"] + bottom["height"] - top["y"]
         clip = {"x": top["x"], "y": top["y"], "width": top["width"], "height": height + 12}

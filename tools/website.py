@@ -124,7 +124,9 @@ def slug_of(anchor: str, target: Path, page: Path) -> str:
         slug = re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
         if anchor in (heading.replace(" ", "-"), slug):
             return slug
-    raise SystemExit(f"error: {page.name} links to #{anchor}, and {target.name} has no such heading")
+    raise SystemExit(
+        f"error: {page.name} links to #{anchor}, and {target.name} has no such heading"
+    )
 
 
 def headings(path: Path) -> list[str]:
