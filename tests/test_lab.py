@@ -1,7 +1,9 @@
 """`make lab`: copies that follow the originals until a learner changes them."""
 
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,28 @@ def test_the_lab_starts_quietly_with_its_programs_at_hand(root):
     lab.command(root)
     assert space.read_text() == "{}"
     assert lab.environment()["PATH"].split(":")[0] == str(Path(lab.sys.executable).parent)
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh"])
+def test_a_terminal_finds_the_courses_python_whatever_its_start_up_file_says(
+    name, tmp_path, monkeypatch
+):
+    shell = shutil.which(name)
+    if shell is None:
+        pytest.skip(f"there is no {name} on this machine")
+    other = tmp_path / "pyenv" / "python"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    start_up = f'PATH="{other.parent}:$PATH"\nexport FROM_MINE=1\n'
+    (tmp_path / f".{name}rc").write_text(start_up)
+    monkeypatch.setenv("SHELL", shell)
+    command = [*lab.write_shell(tmp_path / "own"), "-i", "-c", "command -v python; echo $FROM_MINE"]
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [str(Path(lab.sys.executable).parent / "python"), "1"]
+
+
+def test_another_shell_starts_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHELL", "/usr/bin/fish")
+    assert lab.write_shell(tmp_path / "own") == ["/usr/bin/fish"]

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +134,28 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "VIRTUAL_ENV": sys.prefix}
 
 
+def write_shell(folder: Path) -> list[str]:
+    """The command that starts a terminal's shell, with the course's programs first on PATH.
+
+    A login shell, the server's default, sets PATH anew, and so may the learner's own start-up file
+    (pyenv, conda): it is read first, and ours has the last word.
+    """
+    shell = os.environ.get("SHELL", "/bin/sh")
+    name = Path(shell).name
+    if name not in ("bash", "zsh"):
+        return [shell]
+    folder.mkdir(parents=True, exist_ok=True)
+    start_up = folder / f".{name}rc"
+    programs = shlex.quote(str(Path(sys.executable).parent))
+    own = f'if [ -f ~/.{name}rc ]; then . ~/.{name}rc; fi\nexport PATH={programs}:"$PATH"\n'
+    start_up.write_text(own, "utf-8")
+    return (
+        [shell, "--rcfile", str(start_up)]
+        if name == "bash"
+        else ["env", f"ZDOTDIR={folder}", shell]
+    )
+
+
 def command(root: Path = ROOT) -> list[str]:
     """JupyterLab's command line."""
     own = root / WORK / ".lab"
@@ -146,9 +169,8 @@ def command(root: Path = ROOT) -> list[str]:
         f"--LabApp.workspaces_dir={write_workspace(own / 'workspaces')}",
     ]
     if os.name == "posix":
-        # A login shell, the server's default, would set PATH anew.
-        shell = os.environ.get("SHELL", "/bin/sh")
-        line.append(f"--ServerApp.terminado_settings=shell_command={[shell]!r}")
+        shell = write_shell(own / "shell")
+        line.append(f"--ServerApp.terminado_settings=shell_command={shell!r}")
         if os.geteuid() == 0:  # in a container one is root, which JupyterLab accepts when told so
             line.append("--allow-root")
     return line

@@ -60,7 +60,10 @@ def archive() -> str:
 
 
 def badges(folder: str, chapter: Chapter) -> str:
-    """Links that open a notebook in Colab and in Binder; the pictures are the repository's own."""
+    """Links that open a notebook in Colab and in Binder; the pictures are the repository's own.
+
+    They get a line of their own: JupyterLab lays a cell's buttons over the end of its first line.
+    """
     project = repository().removeprefix("https://github.com/")
     path = f"{folder}/{chapter.filename}"
     colab = f"https://colab.research.google.com/github/{project}/blob/{BRANCH}/{path}"
@@ -79,11 +82,11 @@ def chapter_cells(chapter: Chapter, present: Sequence[Chapter]) -> dict[str, Cel
     contents = f"[Contents]({'' if is_first else syllabus.CHAPTERS[0].filename}#Contents)"
     previous = before and f"[← {named(before)}]({before.filename})"
     following = after and f"[{named(after)} →]({after.filename})"
-    top = [previous, contents, following, exercises, badges("chapters", chapter)]
+    top = " · ".join(filter(None, [previous, contents, following, exercises]))
     bottom = [f"**Now do the exercises:** [chapter {chapter.number}](../{exercises_of(chapter)})"]
     bottom += [f"**Next chapter:** [{named(after)}]({after.filename})"] if after else []
     bottom += [contents]
-    cells = [prose(TOP, " · ".join(filter(None, top))), setup_cell()]
+    cells = [prose(TOP, f"{top}  \n{badges('chapters', chapter)}"), setup_cell()]
     cells += [prose(CONTENTS, contents_table(present))] if is_first else []
     cells += [progress_cell(None if is_first else chapter), prose(BOTTOM, " · ".join(bottom))]
     return {cell["id"]: cell for cell in cells}
@@ -99,15 +102,16 @@ def exercise_cells(chapter: Chapter, present: Sequence[Chapter]) -> dict[str, Ce
         back,
         f"[Contents]({home})",
         after and f"[Exercises {after.number} →]({after.filename})",
-        badges("exercises", chapter),
     ]
+    links = " · ".join(filter(None, top))
     bottom = [
         f"**Back to:** [chapter {named(chapter)}](../chapters/{chapter.filename})",
         after and f"**Next chapter:** [{named(after)}](../chapters/{after.filename})",
         f"[Worked solutions](../solutions/{chapter.filename}), for afterwards",
         f"[Contents]({home})",
     ]
-    cells = [prose(TOP, " · ".join(filter(None, top))), setup_cell(), progress_cell(chapter)]
+    cells = [prose(TOP, f"{links}  \n{badges('exercises', chapter)}"), setup_cell()]
+    cells += [progress_cell(chapter)]
     cells += [prose(BOTTOM, " · ".join(filter(None, bottom)))]
     return {cell["id"]: cell for cell in cells}
 

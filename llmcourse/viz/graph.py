@@ -43,7 +43,7 @@ alone, but for the pairs of `SIDEWAYS`.
 """
 SIDEWAYS = {
     ("evaluate", "generate"),  # some metrics judge what a model writes
-    ("progress", "checks"),  # progress lists the checks
+    ("progress", "quiz"),  # progress counts the questions
     ("cleaning", "tokenizers"),  # both turn text into bytes in one way
 }
 """Parts on one level of which the first may import the second."""
