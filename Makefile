@@ -3,25 +3,30 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-# In a container one is root, which JupyterLab accepts only when told so.
-AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+# On Linux pip's PyTorch brings CUDA along, gigabytes of it. Where there is no NVIDIA card, PyTorch's
+# own index has a build without. `make lab TORCH=cuda` and `TORCH=cpu` choose.
+TORCH     ?= $(if $(shell command -v nvidia-smi),cuda,cpu)
+CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 # OpenMP's idle threads must sleep, not spin: see llmcourse/__init__.py.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help train lab test check chapters exercises clean
+.PHONY: help lab progress train test check chapters exercises site clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\): .*## /make \1\t/p' $(MAKEFILE_LIST)
 
+lab: $(VENV)/.lab  ## open the course in JupyterLab, on copies of your own in work/
+	$(BIN)/python tools/lab.py
+
+progress: $(VENV)/.core  ## what you have done, what is left, and how long it takes
+	@$(BIN)/python -m llmcourse.progress
+
 train: $(VENV)/.core  ## train a small GPT on Python's documentation (about three minutes)
 	$(BIN)/python -m llmcourse.train
-
-lab: $(VENV)/.lab  ## open the course in JupyterLab, at chapter 00
-	$(BIN)/jupyter lab $(AS_ROOT) --LabApp.default_url=/lab/tree/chapters/00_welcome.ipynb
 
 test: $(VENV)/.test  ## every test: the package, the chapters, the exercises
 	$(BIN)/python -m pytest -n 2 --dist loadscope tests/
@@ -34,10 +39,14 @@ check: $(VENV)/.dev  ## the quick loop: format, lint, types, fast unit tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow" -q tests/
 
 chapters: $(VENV)/.test  ## execute the chapters and the solutions, and save their outputs
+	$(BIN)/python tools/navigation.py
 	$(BIN)/python tools/chapters.py
 
 exercises: $(VENV)/.test  ## make the students' notebooks anew from the solutions
 	$(BIN)/python tools/exercises.py
+
+site: $(VENV)/.site  ## build the course as a web site, in build/site
+	$(BIN)/python tools/website.py
 
 clean:           ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache test-artifacts
@@ -47,8 +56,23 @@ $(VENV)/.core: EXTRA =
 $(VENV)/.lab:  EXTRA = [lab]
 $(VENV)/.test: EXTRA = [test]
 $(VENV)/.dev:  EXTRA = [dev]
-$(VENV)/.core $(VENV)/.lab $(VENV)/.test $(VENV)/.dev: pyproject.toml constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Setting up $(VENV) (once): packages for llmcourse$(EXTRA)"
+$(VENV)/.site: EXTRA = [site]
+SETS := $(addprefix $(VENV)/.,core lab test dev site)
+$(SETS): pyproject.toml constraints.txt $(VENV)/.torch-$(TORCH)
+	@echo "Setting up $(VENV): packages for llmcourse$(EXTRA). The first time takes a few minutes."
 	$(PIP) --editable ".$(EXTRA)"
+	@touch $@
+
+# PyTorch comes first: who changes TORCH gets the other build. Where the index cannot be reached,
+# pip's usual one will do.
+$(VENV)/.torch-$(TORCH):
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@rm -f $(VENV)/.torch-*
+ifeq ($(TORCH)-$(shell uname -s),cpu-Linux)
+	@echo "PyTorch without CUDA (TORCH=cuda takes the build with it):"
+	$(PIP) --upgrade --no-deps --retries 0 --timeout 10 --index-url $(CPU_INDEX) torch \
+		|| echo "$(CPU_INDEX) cannot be reached: pip's usual PyTorch it is, which does the same."
+else
+	@$(BIN)/python -m pip uninstall --quiet --yes torch 2>/dev/null || true
+endif
 	@touch $@

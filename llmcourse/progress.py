@@ -1,79 +1,209 @@
 """Show how far you have come: exercises and questions, chapter by chapter, and what is next.
 
-    python -m llmcourse.progress
+    $ python -m llmcourse.progress        # every chapter
+    $ python -m llmcourse.progress 03     # one chapter, exercise by exercise
 
-Not here: where the record is kept (`learner.py`) and what fills it (`checks/`, `quiz.py`).
+In a notebook, `progress.show()` and `progress.show("03")` show the same. Not here: where the record
+is kept (`learner.py`), what fills it (`checks/`, `quiz.py`), and what there is to do
+(`syllabus.py`).
 """
 
 import argparse
+import html
+from dataclasses import dataclass
 
-from llmcourse import learner
-from llmcourse.errors import exit_on_user_error
-from llmcourse.learner import Kind, Record
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
-_WIDTHS = (7, 9, 5, 4, 9)
+from llmcourse import learner, quiz, syllabus
+from llmcourse.errors import UserError, exit_on_user_error, nearest
+from llmcourse.learner import Record
+from llmcourse.syllabus import Chapter, Exercise
+
+MINUTES_PER_QUESTION = 1
+STATES = {"passed": "✓ passed", "tried": "… begun", "open": "· open"}
+"""How an exercise's state is written: a sign and a word, never colour alone."""
 
 
-def table(record: Record, exercises: dict[str, list[str]]) -> str:
-    """The table: a row a chapter with its exercises passed, tried and open, and questions right.
+@dataclass(frozen=True)
+class Row:
+    """What is done and left of one chapter."""
 
-    Args:
-        record: what was done.
-        exercises: the names of each chapter's exercises.
+    chapter: Chapter
+    states: tuple[tuple[Exercise, str], ...]
+    right: int
+    asked: int
+
+    @property
+    def passed(self) -> int:
+        """How many exercises passed."""
+        return sum(state == "passed" for _, state in self.states)
+
+    @property
+    def tried(self) -> int:
+        """How many exercises were begun and have not passed yet."""
+        return sum(state == "tried" for _, state in self.states)
+
+    @property
+    def minutes_left(self) -> int:
+        """How long what is left should take: as the exercises say, and a minute a question."""
+        exercises = sum(one.minutes for one, state in self.states if state != "passed")
+        return exercises + MINUTES_PER_QUESTION * (self.asked - self.right)
+
+
+class Progress:
+    """Progress as a table that shows itself: of the whole course, or of one chapter.
+
+    Raises:
+        UserError: there is no such chapter.
     """
-    rows = [("chapter", "exercises", "tried", "open", "questions")]
-    for chapter in sorted(exercises.keys() | record.keys()):
-        done = _right(record, chapter, "exercises")
-        names = exercises.get(chapter, [])
-        passed = sum(done.get(name, False) for name in names)
-        tried = sum(name in done for name in names) - passed
-        quiz = _right(record, chapter, "quiz")
-        asked = f"{sum(quiz.values())} of {len(quiz)}" if quiz else "-"
-        opened = len(names) - passed - tried
-        rows.append((chapter, f"{passed} of {len(names)}", str(tried), str(opened), asked))
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, _WIDTHS, strict=True)).rstrip()
-        for row in rows
-    )
+
+    def __init__(self, record: Record, number: str | None = None) -> None:
+        known = [chapter for chapter in syllabus.CHAPTERS if chapter.number in syllabus.exercises()]
+        if number is not None and number not in {chapter.number for chapter in known}:
+            hint = nearest(number, (chapter.number for chapter in known))
+            raise UserError(f"no chapter {number!r} with exercises{hint}")
+        self.record = record
+        self.number = number
+        self.every = [row_of(chapter, record) for chapter in known]
+        self.rows = [row for row in self.every if number in (None, row.chapter.number)]
+
+    def lines(self) -> list[tuple[str, ...]]:
+        """The table's cells as words, its head first."""
+        if self.number is not None:
+            return [
+                ("", "exercise", "minutes", ""),
+                *(
+                    (str(one.number), one.title, str(one.minutes), STATES[state])
+                    for one, state in self.rows[0].states
+                ),
+            ]
+        return [
+            ("chapter", "exercises", "begun", "questions", "minutes left"),
+            *(
+                (
+                    f"{row.chapter.number} {row.chapter.title}",
+                    f"{row.passed} of {len(row.states)}",
+                    str(row.tried or "-"),
+                    f"{row.right} of {row.asked}",
+                    str(row.minutes_left or "✓"),
+                )
+                for row in self.rows
+            ),
+        ]
+
+    def summary(self) -> str:
+        """What is left, in a sentence."""
+        passed = sum(row.passed for row in self.rows)
+        exercises = sum(len(row.states) for row in self.rows)
+        right, asked = sum(row.right for row in self.rows), sum(row.asked for row in self.rows)
+        where = "In all" if self.number is None else f"Chapter {self.number}"
+        done = f"{where}: {passed} of {exercises} exercises, {right} of {asked} questions"
+        left = sum(row.minutes_left for row in self.rows)
+        return f"{done}; about {duration(left)} left." if left else f"{done}. Done!"
+
+    def next_step(self) -> str:
+        """One friendly sentence about what to do next: first what was tried, then what is open."""
+        if not self.record:
+            return "Nothing recorded yet: every check and every answer counts from now on."
+        todo = [
+            (state == "open", row.chapter.number, one)
+            for row in self.rows
+            for one, state in row.states
+            if state != "passed"
+        ]
+        if not todo:
+            return "Every exercise passed. Tell a friend what you built!"
+        is_new, number, one = min(todo, key=lambda item: item[:2])  # the first of those that tie
+        begin = "Next is" if is_new else "You have begun"
+        name = f"exercise {one.number} of chapter {number}, {one.title!r}"
+        return f"{begin} {name}: about {duration(one.minutes)}."
+
+    def to_table(self) -> Table:
+        """The table for a terminal."""
+        head, *rest = self.lines()
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in head:
+            is_number = name.startswith("minutes")
+            table.add_column(name, justify="right" if is_number else "left")
+        for line in rest:
+            table.add_row(*line)
+        return table
+
+    def __repr__(self) -> str:
+        """The table in plain text."""
+        widths = [max(map(len, column)) for column in zip(*self.lines(), strict=True)]
+        table = [
+            "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
+            for line in self.lines()
+        ]
+        return "\n".join([*table, "", self.summary(), self.next_step()])
+
+    def _repr_html_(self) -> str:
+        """The table for a notebook, with links to the exercises."""
+        head, *rest = self.lines()
+        rows = [self.rows[0]] * len(rest) if self.number else self.rows
+        body = "".join(
+            "<tr>" + "".join(_cell(word, row) for word in line) + "</tr>"
+            for line, row in zip(rest, rows, strict=True)
+        )
+        heads = "".join(f'<th style="text-align:left">{html.escape(word)}</th>' for word in head)
+        said = html.escape(f"{self.summary()} {self.next_step()}")
+        return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table><p>{said}</p>"
 
 
-def next_step(record: Record, exercises: dict[str, list[str]]) -> str:
-    """One friendly sentence about what to do next: first what was tried, then what is open."""
-    if not record:
-        return "Nothing recorded yet: open chapters/00_welcome.ipynb, and have fun."
-    done = {chapter: _right(record, chapter, "exercises") for chapter in exercises}
-    todo = [
-        (name not in done[chapter], chapter, name)
-        for chapter, names in sorted(exercises.items())
-        for name in names
-        if not done[chapter].get(name)
-    ]
-    if not todo:
-        return "Every exercise passed. Tell a friend what you built!"
-    is_new, chapter, name = min(todo, key=lambda item: item[:2])  # the first of those that tie
-    begin = "Next is" if is_new else "You have begun"
-    return f"{begin} {name}, in the exercises of chapter {chapter}."
+def show(chapter: str | None = None) -> Progress:
+    """Progress in the whole course, or exercise by exercise in one chapter, as in `show("03")`.
+
+    Raises:
+        UserError: there is no such chapter, or the record is damaged.
+    """
+    return Progress(learner.load(), chapter)
 
 
-def _right(record: Record, chapter: str, kind: Kind) -> dict[str, bool]:
-    """Whether each name on record was right once."""
-    return {name: entry["right"] for name, entry in record.get(chapter, {}).get(kind, {}).items()}
+def row_of(chapter: Chapter, record: Record) -> Row:
+    """What the record says about a chapter; an exercise passes when all of its checks have."""
+    done = record.get(chapter.number, {}).get("exercises", {})
+    states = []
+    for one in syllabus.exercises()[chapter.number]:
+        passed = all(check in done and done[check]["right"] for check in one.checks)
+        tried = any(check in done for check in one.checks)
+        states.append((one, "passed" if passed else "tried" if tried else "open"))
+    asked = quiz.questions_of(chapter.number)
+    right = sum(question.was_right(record) for question in asked)
+    return Row(chapter, tuple(states), right, len(asked))
+
+
+def duration(minutes: int) -> str:
+    """Minutes in words: `5 minutes`, `3 hours`, `1 hour 20 minutes`."""
+    hours, rest = divmod(minutes, 60)
+    parts = [(hours, "hour"), (rest, "minute")]
+    return " ".join(f"{n} {unit}{'s' * (n != 1)}" for n, unit in parts if n) or "0 minutes"
+
+
+def _cell(word: str, row: Row) -> str:
+    """A table's cell; what names the chapter or an exercise leads to the exercises."""
+    text = html.escape(word)
+    names = {f"{row.chapter.number} {row.chapter.title}", *(one.title for one, _ in row.states)}
+    if word in names:
+        text = f'<a href="../exercises/{row.chapter.filename}">{text}</a>'
+    return f'<td style="text-align:left">{text}</td>'
 
 
 def main() -> None:
     """Print the table and the next step."""
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m llmcourse.progress",
         description="Show which exercises and questions you have done, and what is next.",
-    ).parse_args()
+    )
+    parser.add_argument("chapter", nargs="?", help="a chapter's number, as in 03; default: all")
+    chapter = parser.parse_args().chapter
     with exit_on_user_error():
-        record = learner.load()
-    from llmcourse.checks.catalog import all_checks  # slow: the checks stand on torch
-
-    exercises: dict[str, list[str]] = {}
-    for check in all_checks():
-        exercises.setdefault(check.chapter, []).append(check.name)
-    print(table(record, exercises), "", next_step(record, exercises), sep="\n")
+        shown = show(chapter)
+    console = Console(highlight=False)
+    for part in (shown.to_table(), shown.summary(), shown.next_step()):
+        console.print(part)
 
 
 if __name__ == "__main__":

@@ -283,10 +283,8 @@ def _ticked_together(question: Question, lines: list[_Line]) -> list[Any]:
             line.explain()
         found = sum(line.option.is_right for line in ticked)
         verdict = badge("right", "✓ Right") if is_right else badge("wrong", "✗ Not yet")
-        hint = (
-            "" if is_right else f" {found} of your {len(ticked)}: change a tick, and check again."
-        )
-        said.value = f'<div role="status">{verdict}{hint}</div>'
+        hint = f" {found} of your {len(ticked)} ticks are right: change one, and check again."
+        said.value = f'<div role="status">{verdict}{"" if is_right else hint}</div>'
         for control in (button, *(line.button for line in lines)):
             control.disabled = is_right
 

@@ -15,6 +15,9 @@ from typing import Any
 
 from PIL import Image, ImageChops
 
+from llmcourse import syllabus
+from tools import navigation
+
 WIDGET_MIMES = "application/vnd.jupyter.widget"
 MOST_BYTES = 1_500_000
 MOST_CODE_LINES = 25
@@ -51,6 +54,12 @@ def source_of(cell: dict[str, Any]) -> str:
 
 def code_cells(notebook: Notebook) -> list[dict[str, Any]]:
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def own(notebook: Notebook) -> Notebook:
+    """The notebook without the cells that `tools/navigation.py` writes into every chapter."""
+    cells = [cell for cell in notebook["cells"] if cell.get("id") not in navigation.IDS]
+    return {**notebook, "cells": cells}
 
 
 def prose_cells(notebook: Notebook) -> list[dict[str, Any]]:
@@ -139,7 +148,7 @@ def cells_are_short(notebook: Notebook, path: Path) -> list[str]:
 
 
 def begins_with_imports_seed_and_style(notebook: Notebook, path: Path) -> list[str]:
-    first = next(iter(code_cells(notebook)), None)
+    first = next(iter(code_cells(own(notebook))), None)
     if first is None:
         return ["there is no code"]
     source = source_of(first)
@@ -157,7 +166,7 @@ def installs_nothing(notebook: Notebook, path: Path) -> list[str]:
     tricks = r"(?m)^\s*[!%]|sys\.path|os\.chdir|subprocess|get_ipython"
     return [
         f"{name_of(cell)} uses {found[0].strip()!r}"
-        for cell in code_cells(notebook)
+        for cell in code_cells(own(notebook))
         if (found := re.search(tricks, source_of(cell)))
     ]
 
@@ -182,7 +191,7 @@ def has_its_sections_in_order(notebook: Notebook, path: Path) -> list[str]:
 def has_one_title_and_skips_no_level(notebook: Notebook, path: Path) -> list[str]:
     levels = [level for level, _ in headings(notebook)]
     found = [] if levels.count(1) == 1 else [f"there are {levels.count(1)} titles, not one"]
-    if not source_of(notebook["cells"][0]).startswith("# "):
+    if not source_of(own(notebook)["cells"][0]).startswith("# "):
         found.append("the first cell is not the title")
     skipped = [words for (a, _), (b, words) in itertools.pairwise(headings(notebook)) if b > a + 1]
     return found + [f"{words!r} skips a level" for words in skipped]
@@ -333,7 +342,7 @@ def is_named_and_numbered(notebook: Notebook, path: Path) -> list[str]:
 
 def has_prose_between_code(notebook: Notebook, path: Path) -> list[str]:
     counts, words, before = [], 0, False
-    for cell in notebook["cells"]:
+    for cell in own(notebook)["cells"]:
         if cell["cell_type"] == "markdown":
             words += len(source_of(cell).split())
             continue
@@ -362,10 +371,29 @@ def takeaways_are_few(notebook: Notebook, path: Path) -> list[str]:
     return [] if 0 < len(lines) <= MOST_TAKEAWAYS else [f"there are {len(lines)} key takeaways"]
 
 
-def leads_to_its_exercises(notebook: Notebook, path: Path) -> list[str]:
-    link = f"../exercises/{path.name}"
-    text = "\n".join(map(source_of, prose_cells(notebook)))
-    return [] if f"]({link})" in text else [f"it does not link to {link}"]
+def has_its_navigation(notebook: Notebook, path: Path) -> list[str]:
+    """Every cell of the way through the course is there, in its place, and says what it should."""
+    chapter = next((one for one in syllabus.CHAPTERS if one.filename == path.name), None)
+    if chapter is None:
+        return [f"{path.name} is not in the table of llmcourse/syllabus.py"]
+    cells = navigation.chapter_cells(chapter, syllabus.written(path.parent))
+    wanted = navigation.with_cells(json.loads(json.dumps(notebook)), cells)["cells"]
+    found, known = [], {cell.get("id"): cell for cell in notebook["cells"]}
+    if [cell["id"] for cell in wanted] != list(known):
+        found.append("the navigation is not where it should be: run `python tools/navigation.py`")
+    for cell in wanted:
+        if cell["id"] in navigation.IDS and cell["id"] in known:
+            old = known[cell["id"]]
+            texts = [[*map("".join, _data(one))] for one in (old, cell)]
+            if source_of(old) != cell["source"] or texts[0] != texts[1]:
+                found.append(f"{name_of(old)} is outdated: run `python tools/navigation.py`")
+    return found
+
+
+def _data(cell: dict[str, Any]) -> list[Any]:
+    """The texts of a cell's outputs."""
+    outputs = cell.get("outputs", [])
+    return [text for output in outputs for _, text in sorted(output.get("data", {}).items())]
 
 
 Rule = Callable[[Notebook, Path], list[str]]
@@ -390,5 +418,5 @@ RULES: list[Rule] = [
     has_prose_between_code,
     proves_and_asks,
     takeaways_are_few,
-    leads_to_its_exercises,
+    has_its_navigation,
 ]

@@ -168,7 +168,7 @@ def declared() -> set[str]:
     """The modules of the distributions that `pyproject.toml` names."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    lines = [*project["dependencies"], *extras["lab"], *extras["test"]]
+    lines = [*project["dependencies"], *extras["notebook"], *extras["lab"], *extras["test"]]
     wanted = {canonical(re.match(r"[\w-]+", line)[0]) for line in lines}
     return {
         module

@@ -18,6 +18,9 @@ import pytest
 from chapter_rules import MOST_BYTES, RULES, WIDGET_MIMES, Notebook, Rule, source_of
 from PIL import Image
 
+from llmcourse import syllabus
+from tools import navigation
+
 FOLDER = Path(__file__).resolve().parent.parent / "chapters"
 CHAPTERS = sorted(FOLDER.glob("*.ipynb"))
 
@@ -86,10 +89,12 @@ def good() -> Notebook:
         cell["id"] = f"cell-{number}"
         if cell["cell_type"] == "code":
             cell["execution_count"] = next(counts)
-    return {"cells": cells, "metadata": {"language_info": {"name": "python"}}}
+    notebook = {"cells": cells, "metadata": {"language_info": {"name": "python"}}}
+    return navigation.with_cells(notebook, navigation.chapter_cells(PRESENT[1], PRESENT))
 
 
-FIRST_CODE, PICTURE, PROOFS = 2, 10, 12
+PRESENT = [syllabus.CHAPTERS[0], syllabus.CHAPTERS[3]]
+PICTURE, PROOFS = 12, 14
 
 
 def break_cell(number: int, **changes: Any) -> Callable[[Notebook], None]:
@@ -234,30 +239,45 @@ BROKEN: dict[str, tuple[Rule, Callable[[Notebook], Any]]] = {
         edit("Words that say what comes next", ""),
     ),
     "claims without proof": (rules.proves_and_asks, edit("assert b == c", "")),
-    "three questions": (rules.proves_and_asks, break_cell(-3, source="1")),
+    "three questions": (rules.proves_and_asks, break_cell(-5, source="1")),
     "no recall": (rules.proves_and_asks, edit("quiz.review", "quiz.skip")),
     "six takeaways": (rules.takeaways_are_few, edit("- Two.", "- Two.\n" * 5)),
     "no takeaways": (rules.takeaways_are_few, edit("- One.\n- Two.", "Much.")),
     "no way to the exercises": (
-        rules.leads_to_its_exercises,
-        edit("../exercises/03", "../exercises/04"),
+        rules.has_its_navigation,
+        edit("](../exercises/03", "](../exercises/04"),
+    ),
+    "no top line": (rules.has_its_navigation, lambda nb: nb["cells"].pop(0)),
+    "no installation": (rules.has_its_navigation, edit("install --quiet", "install")),
+    "an outdated progress": (
+        rules.has_its_navigation,
+        lambda nb: nb["cells"][-2]["outputs"][0]["data"].update({"text/plain": "all done"}),
+    ),
+    "navigation in the middle": (
+        rules.has_its_navigation,
+        lambda nb: nb["cells"].insert(5, nb["cells"].pop(0)),
     ),
 }
 
 
+def make_files(root: Path) -> None:
+    """The files that the miniature chapter links to."""
+    badges = [f"docs/badges/{name}.svg" for name in ("colab", "binder")]
+    notebooks = [f"chapters/{chapter.filename}" for chapter in PRESENT]
+    for name in (*notebooks, f"exercises/{PATH.name}", *badges):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_a_good_chapter_passes(rule, tmp_path):
-    for name in ("chapters", "exercises"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / PATH.name).touch()
+    make_files(tmp_path)
     assert rule(good(), tmp_path / "chapters" / PATH.name) == []
 
 
 @pytest.mark.parametrize(("rule", "break_it"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_rule_is_noticed(rule, break_it, tmp_path):
-    for name in ("chapters", "exercises"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / PATH.name).touch()
+    make_files(tmp_path)
     notebook = good()
     break_it(notebook)
     assert rule(notebook, tmp_path / "chapters" / PATH.name)

@@ -151,6 +151,29 @@ def test_no_two_checks_of_a_chapter_share_a_name():
     assert sorted(set(names)) == sorted(names)
 
 
+def test_the_list_of_exercises_is_read_from_the_notebook():
+    solution = {
+        "cells": [
+            {"cell_type": "markdown", "source": "# Title\n\nIt takes *9 minutes*"},
+            {"cell_type": "code", "source": f"from {exercises.BANK} import one as check, two"},
+            {"cell_type": "markdown", "source": "## 1. First\n\n*Difficulty 1 · 4 minutes*"},
+            {"cell_type": "code", "source": "x = two.helper()\ncheck.a(x)\nother.b(x)"},
+            {"cell_type": "code", "source": "with thing():\n    two.c(x)\ncheck.a(x)"},
+            {"cell_type": "markdown", "source": "Good.\n\n## 2. Second one\n\n*Hard · 1 minute*"},
+            {"cell_type": "code", "source": "two.d(x)"},
+        ]
+    }
+    assert list(exercises.exercises_in(solution)) == [
+        {"number": 1, "title": "First", "minutes": 4, "checks": ["a", "c"]},
+        {"number": 2, "title": "Second one", "minutes": 1, "checks": ["d"]},
+    ]
+    for number, broken in ((2, "## 1. First"), (6, "two.helper")):
+        cells = [dict(cell) for cell in solution["cells"]]
+        cells[number]["source"] = broken
+        with pytest.raises(BadSolution, match="has no `N minutes`, or no check"):
+            list(exercises.exercises_in({"cells": cells}))
+
+
 def test_every_check_belongs_to_an_exercise():
     assert {check.chapter for check in CHECKS} == {path.stem[:2] for path in SOLUTIONS}
 
@@ -328,7 +351,9 @@ def course(tmp_path):
 
 def test_the_command_writes_once_and_then_nothing(course, capsys):
     assert exercises.main([], course) == 0
-    assert capsys.readouterr().out == "exercises/00_welcome.ipynb: written\n"
+    assert capsys.readouterr().out == (
+        "exercises/00_welcome.ipynb: written\nllmcourse/exercises.json: written\n"
+    )
     made = (course / "exercises" / "00_welcome.ipynb").read_bytes()
     assert exercises.main([], course) == 0
     assert exercises.main(["--check"], course) == 0

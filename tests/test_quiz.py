@@ -185,7 +185,7 @@ def test_ticks_are_judged_together_and_nothing_unticked_is_given_away(several):
     tick(box, right[0], wrong)
     assert "☑ " + right[0] in said(box)
     assert "☐ " + right[1] in said(box)
-    assert "✗ Not yet</strong> 1 of your 2: change a tick" in said(box)
+    assert "✗ Not yet</strong> 1 of your 2 ticks are right: change one" in said(box)
     because = dict(several.lettered())
     assert because[right[0]].because in said(box)
     assert because[right[1]].because not in said(box)

@@ -12,6 +12,8 @@
 becomes `raise NotImplementedError` within a function, and at the margin, where the last line of the
 solution assigns the answer, `answer = None  # your answer`. A cell that is tagged "solution" is
 left out. Outputs stay behind: a student's notebook begins unrun. Markers are those of nbgrader.
+The list of all exercises, `llmcourse/exercises.json`, is read from the same notebooks: a heading
+`## 3. Title`, a line with `8 minutes`, and the checks that are called until the next heading.
 """
 
 import argparse
@@ -20,19 +22,28 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # as a script, it would see its own folder alone
+
+from llmcourse import syllabus  # noqa: E402
+from tools import navigation  # noqa: E402
+
 BEGIN = re.compile(r"(?P<indent>[ \t]*)### BEGIN SOLUTION\s*")
 END = re.compile(r"[ \t]*### END SOLUTION\s*")
+HEADING = r"(?m)^(## (\d+)\. (.*))$|(?<= )(\d+) minutes?\*$"
 SOLUTION_TAG = "solution"
+
+BANK = "llmcourse.checks.bank"
+INDEX = Path("llmcourse") / "exercises.json"
+"""Where the list of all exercises is kept: it is part of the package, for `progress.py`."""
 
 NOTICE = """\
 > **Your workbook.** Fill in the cells that say `raise NotImplementedError` or `None`, and run the \
-check under each. Work in a copy (*File → Duplicate*): this file is generated from \
-[solutions/{name}](../solutions/{name}) by `make exercises`, which writes it anew. \
-`python -m llmcourse.progress` shows how far you are."""
+check under each. It tells you at once what is right and, often, which mistake you made."""
 
 
 class BadSolution(Exception):
@@ -49,7 +60,7 @@ def to_exercise(solution: dict[str, Any], name: str) -> dict[str, Any]:
         "cell_type": "markdown",
         "id": "generated-notice",
         "metadata": {},
-        "source": _lines(NOTICE.format(name=name)),
+        "source": _lines(NOTICE),
     }
     cells = [_student_cell(cell, name) for cell in solution["cells"] if not _is_solution(cell)]
     return {
@@ -122,6 +133,19 @@ def solution_lines(solution: dict[str, Any]) -> list[str]:
     return [line.strip() for line in hidden if line.strip()]
 
 
+def is_solved(cell: dict[str, Any]) -> bool:
+    """Whether a cell of a solution shows what a student has to find."""
+    return _is_solution(cell) or BEGIN.search("".join(cell["source"])) is not None
+
+
+def without_markers(source: str) -> str:
+    """A solution's source without the lines that mark its beginning and end."""
+    lines = source.split("\n")
+    return "\n".join(
+        line for line in lines if not BEGIN.fullmatch(line) and not END.fullmatch(line)
+    )
+
+
 def to_bytes(notebook: dict[str, Any]) -> bytes:
     """The bytes of a notebook's file, as the notebook format writes them."""
     return (json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
@@ -134,12 +158,79 @@ def generate(path: Path) -> bytes:
         BadSolution: the solution cannot be read or turned into an exercise.
     """
     try:
-        solution = json.loads(path.read_bytes())
-        return to_bytes(to_exercise(solution, path.name))
+        exercise = to_exercise(json.loads(path.read_bytes()), path.name)
+        present = syllabus.written(path.parent)
+        for chapter in present:
+            if chapter.filename == path.name:
+                cells = navigation.exercise_cells(chapter, present)
+                exercise = navigation.with_cells(exercise, cells)
+                for cell in cells.values():
+                    cell["source"] = _lines(cell["source"])
+        return to_bytes(exercise)
     except (ValueError, KeyError) as error:
         raise BadSolution(f"{path.name} is not a notebook of format 4.5: {error!r}") from None
     except BadSolution as error:
         raise BadSolution(f"{path.name}, {error}") from None
+
+
+def generate_index(root: Path) -> bytes:
+    """The bytes of the list of all exercises, by chapter.
+
+    Raises:
+        BadSolution: an exercise does not say how long it takes, or checks nothing.
+    """
+    found = {}
+    for path in sorted((root / "solutions").glob("[0-9][0-9]_*.ipynb")):
+        try:
+            found[path.name[:2]] = list(exercises_in(json.loads(path.read_bytes())))
+        except BadSolution as error:
+            raise BadSolution(f"{path.name}, {error}") from None
+    return (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def exercises_in(solution: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The exercises of a notebook, each with number, title, minutes and the names of its checks.
+
+    Raises:
+        BadSolution: an exercise does not say how long it takes, or checks nothing.
+    """
+    entry: dict[str, Any] = {}
+    modules: set[str] = set()
+    for cell in solution["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            called = _checks_called(source, modules)
+            entry.setdefault("checks", []).extend(n for n in called if n not in entry["checks"])
+            continue
+        for heading, number, title, minutes in re.findall(HEADING, source):
+            if heading:
+                yield from _complete(entry)
+                entry = {"number": int(number), "title": title.strip(), "checks": []}
+            elif "minutes" not in entry:
+                entry["minutes"] = int(minutes)
+    yield from _complete(entry)
+
+
+def _complete(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The entry, if it is an exercise's; what stands before the first one is none."""
+    if "number" not in entry:
+        return
+    if "minutes" not in entry or not entry["checks"]:
+        raise BadSolution(f"exercise {entry['number']} has no `N minutes`, or no check")
+    yield {name: entry[name] for name in ("number", "title", "minutes", "checks")}
+
+
+def _checks_called(source: str, modules: set[str]) -> list[str]:
+    """The names of the checks that a cell calls; adds the modules that it imports to `modules`."""
+    called = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == BANK:
+            modules.update(alias.asname or alias.name for alias in node.names)
+        match node:
+            # A check stands as a statement of its own: what returns something is a helper.
+            case ast.Expr(ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name))):
+                called += [name] if module in modules else []
+    return called
 
 
 def drifted(root: Path = ROOT) -> dict[Path, bytes | None]:
@@ -154,6 +245,7 @@ def drifted(root: Path = ROOT) -> dict[Path, bytes | None]:
         root / "exercises" / path.name: generate(path)
         for path in sorted((root / "solutions").glob("*.ipynb"))
     }
+    made[root / INDEX] = generate_index(root)
     for path in sorted((root / "exercises").glob("*.ipynb")):
         made.setdefault(path, None)
     return {path: new for path, new in made.items() if _content(path) != new}

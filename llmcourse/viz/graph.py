@@ -16,8 +16,17 @@ from llmcourse.viz.imports import PACKAGE, Graph, deferred_graph, module_graph
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     (
-        *("errors", "shapes", "randomness", "device", "files", "plain", "command_line"),
-        *("learner", "notebook", "saved_notebooks"),
+        "errors",
+        "shapes",
+        "randomness",
+        "device",
+        "files",
+        "plain",
+        "command_line",
+        "syllabus",
+        "learner",
+        "notebook",
+        "saved_notebooks",
     ),
     ("cleaning", "tokenizers", "gradients"),
     ("tinytown", "nn", "optim"),
@@ -36,7 +45,7 @@ alone, but for the pairs of `SIDEWAYS`.
 """
 SIDEWAYS = {
     ("evaluate", "generate"),  # some metrics judge what a model writes
-    ("progress", "checks"),  # progress lists the checks
+    ("progress", "quiz"),  # progress counts the questions
     ("cleaning", "tokenizers"),  # both turn text into bytes in one way
 }
 """Parts on one level of which the first may import the second."""
