@@ -11,20 +11,16 @@ answer away. Answers are recorded for `python -m llmcourse.progress`. Not here: 
 
 import functools
 import hashlib
-import html
-import re
 import string
-import sys
 import tomllib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
-from llmcourse import learner
+from llmcourse import learner, notebook
 from llmcourse.errors import UserError, nearest
+from llmcourse.notebook import COLORS, Still, badge, framed, markup, unmarked
 
-_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _HEADINGS = {"ask": "Check yourself", "review": "Do you remember? (chapter {})"}
 
 
@@ -73,7 +69,7 @@ def reviews_of(chapter: str) -> "list[Question]":
     return list(_read(chapter)["review"].values()) if chapter in chapters() else []
 
 
-@dataclass
+@dataclass(frozen=True)
 class Question:
     """A question that shows itself.
 
@@ -88,7 +84,6 @@ class Question:
     name: str
     question: str
     options: tuple[Option, ...]
-    _widget: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         texts = [option.text.strip() for option in self.options]
@@ -141,29 +136,30 @@ class Question:
     def to_html(self) -> str:
         """The question with options that unfold to their explanations; needs no kernel."""
         options = "".join(
-            f'<details style="margin:.3em 0"><summary>{letter}) {_markup(option.text)}</summary>'
-            f'<p style="margin:.2em 0 .6em 1.5em">{_explanation(option)}</p></details>'
+            f'<details style="{_OPTION}"><summary style="cursor:pointer">{letter}) '
+            f'{markup(option.text)}</summary><div style="{_BECAUSE}">{_explanation(option)}</div>'
+            "</details>"
             for letter, option in self.lettered()
         )
-        return f'<div role="group" aria-label="Question">{self.head()}{options}</div>'
+        attributes = 'class="llmcourse-still" role="group" aria-label="Question"'
+        return framed(f"{self.head()}{options}", attributes=attributes)
 
     def head(self) -> str:
         """The question in HTML, without its options."""
-        note = "".join(f" <em>({html.escape(n)})</em>" for n in self._note())
-        heading, question = html.escape(self.heading), _markup(self.question)
-        return f"<p><strong>{heading}.</strong> {question}{note}</p>"
+        note = "".join(f" <em>({n})</em>" for n in self._note())
+        heading, question = markup(self.heading), markup(self.question)
+        return f"<div><strong>{heading}.</strong> {question}{note}</div>"
 
     def _note(self) -> list[str]:
         return [f"{self.n_right} of these are right"] if self.n_right > 1 else []
 
-    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, Any]:
-        """What a notebook shows: text and HTML always, and buttons where a kernel listens."""
-        bundle: dict[str, Any] = {"text/plain": self.to_text(), "text/html": self.to_html()}
-        if _kernel_is_live():
-            if self._widget is None:
-                self._widget = _buttons(self)
-            bundle[_WIDGET_VIEW] = self._widget._repr_mimebundle_()[_WIDGET_VIEW]
-        return bundle
+    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
+        """What a page without a kernel shows, in plain text and in HTML."""
+        return {"text/plain": self.to_text(), "text/html": self.to_html()}
+
+    def _ipython_display_(self) -> None:
+        """Show it: where a kernel listens, with lines to click in its place."""
+        notebook.show_live(lambda: lines_to_click(self), Still(self._repr_mimebundle_()))
 
 
 def _find(kind: Literal["ask", "review"], chapter: str, name: str) -> Question:
@@ -207,89 +203,110 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _kernel_is_live() -> bool:
-    """Whether this runs in a notebook's kernel, which can answer to a button."""
-    ipython = sys.modules.get("IPython")  # never imported for the question's sake
-    shell = ipython.get_ipython() if ipython is not None else None
-    return hasattr(shell, "kernel")
-
-
 def _explanation(option: Option) -> str:
     """An option's explanation in HTML; the verdict is a word and a sign, never colour alone."""
-    verdict = "✓ Right." if option.is_right else "✗ No."
-    return f"<strong>{verdict}</strong> {_markup(option.because)}"
+    verdict = badge("right", "✓ Right") if option.is_right else badge("wrong", "✗ No")
+    return f"{verdict} {markup(option.because)}"
 
 
-def _markup(text: str) -> str:
-    """Text as HTML: what is special is escaped, `backticks` make code, and *stars* stress."""
-    parts = re.split(r"`([^`]+)`", html.escape(text))
-    parts[::2] = [_STRESSED.sub(r"<em>\1</em>", part) for part in parts[::2]]
-    parts[1::2] = [f"<code>{code}</code>" for code in parts[1::2]]
-    return "".join(parts)
+def lines_to_click(question: Question) -> Any:
+    """The question as a widget: each option a line, which a click anywhere on it chooses.
 
-
-_STRESSED = re.compile(r"(?<![\w*])\*([^*\s](?:[^*]*[^*\s])?)\*(?![\w*])")
-"""Words between two stars, not the stars of a product."""
-
-
-def _buttons(question: Question) -> Any:
-    """The question as widgets: a button an option, or ticks and one button if several are right."""
+    Where several options are right, a click ticks, and a button below checks the ticks.
+    """
     import ipywidgets
 
-    said = {letter: ipywidgets.HTML() for letter, _ in question.lettered()}
-
-    def reveal(letters: Iterable[str]) -> None:
-        for letter, option in question.lettered():
-            if letter in letters:
-                said[letter].value = f'<div aria-live="polite">{_explanation(option)}</div>'
-
-    if question.n_right > 1:
-        controls, button = _ticks(question, reveal)
-        below = [button]
-    else:
-        controls, below = _one_click(question, reveal), []
-    rows: list[Any] = [ipywidgets.HTML(question.head())]
-    for letter, option in question.lettered():
-        label = ipywidgets.HTML(f"{letter}) {_markup(option.text)}")
-        rows += [ipywidgets.HBox([controls[letter], label]), said[letter]]
-    return ipywidgets.VBox([*rows, *below])
+    lines = [_Line(letter, option, question.n_right > 1) for letter, option in question.lettered()]
+    below = _ticked_together(question, lines) if question.n_right > 1 else []
+    if not below:
+        for line in lines:
+            line.button.on_click(functools.partial(_chosen, question, line))
+    rows = [part for line in lines for part in (line.box, line.said)]
+    box = ipywidgets.VBox([ipywidgets.HTML(_STYLE + question.head()), *rows, *below])
+    box.add_class("llmcourse-question")
+    return box
 
 
-def _one_click(question: Question, reveal: Callable[[Iterable[str]], None]) -> dict[str, Any]:
-    """A button for each option, which records the answer and shows its explanation."""
+class _Line:
+    """An option as a line: its words, a button that covers them all, and its explanation below."""
+
+    def __init__(self, letter: str, option: Option, is_ticked: bool) -> None:
+        import ipywidgets
+
+        self.letter, self.option = letter, option
+        kind = ipywidgets.ToggleButton if is_ticked else ipywidgets.Button
+        # The button's own words are out of sight: they are what a screen reader says.
+        self.button: Any = kind(description=f"{letter}) {unmarked(option.text)}")
+        self.words, self.said = ipywidgets.HTML(), ipywidgets.HTML()
+        self.box = ipywidgets.Box([self.words, self.button])
+        self.box.add_class("llmcourse-option")
+        self.mark("☐" if is_ticked else "")
+        if is_ticked:
+            self.button.observe(lambda change: self.mark("☑" if change["new"] else "☐"), "value")
+
+    def mark(self, sign: str) -> None:
+        """Put a sign before the words."""
+        self.words.value = f"{sign} {self.letter}) {markup(self.option.text)}".strip()
+
+    def explain(self) -> None:
+        """Say whether it is right, and why."""
+        self.box.add_class("llmcourse-right" if self.option.is_right else "llmcourse-wrong")
+        said = _explanation(self.option)
+        self.said.value = f'<div aria-live="polite" style="{_BECAUSE}">{said}</div>'
+
+
+def _chosen(question: Question, line: _Line, _button: Any) -> None:
+    """Record an answer, mark its line, and explain it."""
+    question.answer(line.letter)
+    line.mark("✓" if line.option.is_right else "✗")
+    line.explain()
+
+
+def _ticked_together(question: Question, lines: list[_Line]) -> list[Any]:
+    """The button that checks the ticks, and the line for what it says.
+
+    As long as an answer is not right, only what was ticked is explained: there is something left
+    to find. So it takes no more ticks than there are right options.
+    """
     import ipywidgets
 
-    def button(letter: str, option: Option) -> Any:
-        made = ipywidgets.Button(description=letter, tooltip=option.text, layout={"width": "3em"})
+    button, said = ipywidgets.Button(description="Check"), ipywidgets.HTML()
 
-        def clicked(_button: Any) -> None:
-            question.answer(letter)
-            reveal([letter])
-
-        made.on_click(clicked)
-        return made
-
-    return {letter: button(letter, option) for letter, option in question.lettered()}
-
-
-def _ticks(
-    question: Question, reveal: Callable[[Iterable[str]], None]
-) -> tuple[dict[str, Any], Any]:
-    """A box to tick for each option, and the button that records them and explains them all."""
-    import ipywidgets
-
-    boxes = {
-        letter: ipywidgets.Checkbox(
-            description=letter, tooltip=option.text, indent=False, layout={"width": "3em"}
+    def check(_button: Any) -> None:
+        ticked = [line for line in lines if line.button.value]
+        if len(ticked) != question.n_right:
+            count = f"You ticked {len(ticked)}: tick {question.n_right}, then check."
+            said.value = f'<div role="status">{badge("open", "Not checked")} {count}</div>'
+            return
+        is_right = question.answer(*(line.letter for line in ticked))
+        for line in lines if is_right else ticked:
+            line.explain()
+        found = sum(line.option.is_right for line in ticked)
+        verdict = badge("right", "✓ Right") if is_right else badge("wrong", "✗ Not yet")
+        hint = (
+            "" if is_right else f" {found} of your {len(ticked)}: change a tick, and check again."
         )
-        for letter, option in question.lettered()
-    }
-    button = ipywidgets.Button(description="Check")
+        said.value = f'<div role="status">{verdict}{hint}</div>'
+        for control in (button, *(line.button for line in lines)):
+            control.disabled = is_right
 
-    def clicked(_button: Any) -> None:
-        chosen = [letter for letter, box in boxes.items() if box.value]
-        button.description = "Right!" if question.answer(*chosen) else "Not yet: try again"
-        reveal(boxes)
+    button.on_click(check)
+    return [button, said]
 
-    button.on_click(clicked)
-    return boxes, button
+
+_OPTION = "margin:6px 0 0 0"
+_BECAUSE = "margin:4px 0 4px 1.4em;line-height:1.5"
+_STYLE = f"""<style>
+.llmcourse-question {{max-width: 56em; padding: 2px 0}}
+.llmcourse-question .widget-html, .llmcourse-question .widget-html-content {{height: auto;
+  line-height: 1.5; overflow: visible}}
+.llmcourse-option {{position: relative; margin: 4px 0 0 0; padding: 3px 10px; overflow: visible;
+  border: 1px solid rgba(128,128,128,.45); border-left-width: 5px; border-radius: 4px}}
+.llmcourse-option:hover {{background: rgba(128,128,128,.14)}}
+.llmcourse-option:focus-within {{outline: 2px solid {COLORS["plain"]}; outline-offset: 1px}}
+.llmcourse-option button.jupyter-button {{position: absolute; inset: 0; width: 100%; height: 100%;
+  margin: 0; border: 0; background: transparent; color: transparent; box-shadow: none;
+  overflow: hidden; cursor: pointer}}
+.llmcourse-option.llmcourse-right {{border-color: {COLORS["right"]}}}
+.llmcourse-option.llmcourse-wrong {{border-color: {COLORS["wrong"]}}}
+</style>"""

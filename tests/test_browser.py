@@ -77,17 +77,32 @@ def page() -> Iterator[Any]:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[str]:
-    """JupyterLab on a copy of the chapter, with a configuration of its own; the chapter's URL."""
+    """JupyterLab on a copy of the chapter; the chapter's URL."""
     if not CHAPTER.exists():
         missing(f"there is no {CHAPTER.name} yet")
+    with serving(CHAPTER, tmp_path) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving(
+    notebook: Path, tmp_path: Path, theme: str = "JupyterLab Light", *, bare: bool = False
+) -> Iterator[str]:
+    """JupyterLab on a copy of a notebook, with a configuration of its own; the copy's URL.
+
+    A `bare` one knows nothing of the course: as if it were installed elsewhere than its kernel.
+    """
     work = tmp_path / "chapters"
     work.mkdir()
-    shutil.copy(CHAPTER, work)
+    shutil.copy(notebook, work)
     environment = {**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")}
     environment.pop("MPLBACKEND", None)
+    environment["PYTHONPATH"] = str(ROOT)
+    for name in ("PATH", "CONFIG_PATH"):  # this checkout's, not the installed
+        environment[f"JUPYTER_{name}"] = str(tmp_path if bare else ROOT / "jupyter-data")
     for name in ("CONFIG", "DATA", "RUNTIME"):
         environment[f"JUPYTER_{name}_DIR"] = str(tmp_path / name.lower())
-    environment["JUPYTERLAB_SETTINGS_DIR"] = str(write_settings(tmp_path / "settings"))
+    environment["JUPYTERLAB_SETTINGS_DIR"] = str(write_settings(tmp_path / "settings", theme))
     environment["JUPYTERLAB_WORKSPACES_DIR"] = str(tmp_path / "workspaces")
     port = free_port()
     with (tmp_path / "lab.log").open("w+b") as log:
@@ -100,13 +115,14 @@ def lab(tmp_path: Path) -> Iterator[str]:
         )
         try:
             wait_until_up(server, f"http://127.0.0.1:{port}/api/status?token={TOKEN}", log.name)
-            yield f"http://127.0.0.1:{port}/lab/tree/{CHAPTER.name}?token={TOKEN}"
+            yield f"http://127.0.0.1:{port}/lab/tree/{notebook.name}?token={TOKEN}"
         finally:
             stop(server)
 
 
-def write_settings(folder: Path) -> Path:
-    for name, values in SETTINGS.items():
+def write_settings(folder: Path, theme: str) -> Path:
+    settings = {**SETTINGS, "apputils-extension/themes": {"theme": theme}}
+    for name, values in settings.items():
         path = folder / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
@@ -233,3 +249,19 @@ def test_a_chapter_runs_and_its_slider_redraws_by_keyboard(page, lab):
         )
         assert slider.first.get_attribute("aria-valuenow") != value
         assert explorer.locator('[role="alert"]').all() == []
+
+
+def test_figures_and_sliders_have_names(page, lab):
+    """The chapter's own: figures without a kernel, and those of a run kernel in the next test."""
+    with picture_of_a_failure(page, "browser-names"):
+        open_notebook(page, lab)
+        page.wait_for_function(
+            """[...document.querySelectorAll('.jp-RenderedImage img')].length > 10
+            && [...document.querySelectorAll('.jp-RenderedImage img')].every((img) => img.alt)""",
+            timeout=30 * SECOND,
+        )
+        recorded = [
+            cell["metadata"].get("alt") for cell in json.loads(CHAPTER.read_text())["cells"]
+        ]
+        shown = page.locator(".jp-RenderedImage img").evaluate_all("all => all.map((i) => i.alt)")
+        assert shown == [alt for alt in recorded if alt]

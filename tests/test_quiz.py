@@ -6,16 +6,13 @@ import sys
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import ipywidgets
 import pytest
 
-from llmcourse import learner, quiz
+from llmcourse import learner, notebook, quiz
 from llmcourse.errors import UserError
 from llmcourse.quiz import Option, Question
-
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +23,17 @@ def _home(tmp_path, monkeypatch):
 @pytest.fixture
 def live(monkeypatch):
     """As if a notebook's kernel were running."""
-    shell = SimpleNamespace(kernel=object())
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setattr(notebook, "has_kernel", lambda: True)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What is displayed, with its options."""
+    found = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda bundle, **options: found.append((bundle, options))
+    )
+    return found
 
 
 def asked(text, *options, chapter="03", heading="Check yourself"):
@@ -94,20 +100,37 @@ def test_without_a_kernel_it_is_text_and_folded_html(question):
         "  c) It saves memory"
     )
     outline = Outline(bundle["text/html"])
-    assert outline.tags.count("details") == 3
+    assert outline.tags.count("details") == outline.tags.count("summary") == 3
     assert "b" not in outline.tags
     assert "What does <b>√K</b> do in q @ k?" in outline.text
-    assert "b) It keeps the spread near 1✓ Right. A sum of K products" in outline.text
-    assert outline.text.count("✗ No.") == 2
+    assert "b) It keeps the spread near 1✓ Right A sum of K products" in outline.text
+    assert outline.text.count("✗ No ") == 2
     assert "<code>softmax</code>" in bundle["text/html"]
 
 
-def test_what_is_compared_is_the_same_with_and_without_a_kernel(question, live):
-    bundle = question._repr_mimebundle_()
-    assert bundle["text/plain"] == question.to_text()
-    assert bundle["text/html"] == question.to_html()
-    assert bundle[WIDGET_VIEW] == question._repr_mimebundle_()[WIDGET_VIEW]
-    json.dumps(bundle)
+def test_with_a_kernel_the_same_stands_above_a_widget(question, shown, live):
+    question._ipython_display_()
+    (still, options), (widget, marked) = shown
+    assert still == question._repr_mimebundle_()
+    assert options["display_id"]
+    assert set(widget) == {notebook.WIDGET_VIEW}
+    assert marked["metadata"] == notebook.LIVE
+    json.dumps([still, widget])
+
+
+def test_without_a_kernel_no_widget_is_made(question, shown):
+    question._ipython_display_()
+    assert [bundle for bundle, _ in shown] == [question._repr_mimebundle_()]
+
+
+def test_every_verdict_is_folded_away(question):
+    for page in question.to_html().split("<details")[1:]:
+        line, _, below = page.partition("</summary>")
+        assert "✓" not in line
+        assert "✗" not in line
+        assert "</strong>" in below.partition("</details>")[0]
+    # ... and right options are drawn as wrong ones are
+    assert len(set(re.findall(r"<details[^>]*><summary[^>]*>", question.to_html()))) == 1
 
 
 def test_several_right_options_are_announced(several):
@@ -125,40 +148,61 @@ def widgets(root, kind):
     return found
 
 
-def shown(root):
+def said(root):
     return " ".join(widget.value for widget in widgets(root, ipywidgets.HTML))
 
 
 def test_a_click_explains_that_option_and_is_recorded(question):
-    box = quiz._buttons(question)
+    box = quiz.lines_to_click(question)
     buttons = widgets(box, ipywidgets.Button)
-    assert [b.description for b in buttons] == ["a", "b", "c"]
-    assert buttons[1].tooltip == "It keeps the spread near 1"
-    assert "The <code>softmax</code> does that." not in shown(box)
+    assert [b.description for b in buttons] == [
+        "a) It makes scores & weights positive",
+        "b) It keeps the spread near 1",
+        "c) It saves memory",
+    ]
+    assert "The <code>softmax</code> does that." not in said(box)
     buttons[0].click()
-    assert "The <code>softmax</code> does that." in shown(box)
-    assert "variance K" not in shown(box)
-    entry = learner.load()["03"]["quiz"][question.name]
-    assert entry == {"right": False, "tries": 1}
+    assert "✗ No</strong> The <code>softmax</code> does that." in said(box)
+    assert "✗ a) It makes" in said(box)
+    assert "variance K" not in said(box)
+    assert learner.load()["03"]["quiz"][question.name] == {"right": False, "tries": 1}
     buttons[1].click()
-    assert "variance K" in shown(box)
+    assert "variance K" in said(box)
+    assert "✓ b) It keeps" in said(box)
     assert learner.load()["03"]["quiz"][question.name] == {"right": True, "tries": 2}
 
 
-def test_ticks_are_judged_together(several):
-    box = quiz._buttons(several)
-    ticks, button = widgets(box, ipywidgets.Checkbox), widgets(box, ipywidgets.Button)[0]
-    right = [option.is_right for _, option in several.lettered()]
-    for tick in ticks:
-        tick.value = True
-    button.click()
-    assert button.description == "Not yet: try again"
-    assert shown(box).count("aria-live") == 3
-    for tick, is_right in zip(ticks, right, strict=True):
-        tick.value = is_right
-    button.click()
-    assert button.description == "Right!"
+def tick(box, *letters):
+    for toggle in widgets(box, ipywidgets.ToggleButton):
+        toggle.value = toggle.description[0] in letters
+    widgets(box, ipywidgets.Button)[-1].click()
+
+
+def test_ticks_are_judged_together_and_nothing_unticked_is_given_away(several):
+    box = quiz.lines_to_click(several)
+    right = [letter for letter, option in several.lettered() if option.is_right]
+    (wrong,) = {"a", "b", "c"} - set(right)
+    tick(box, right[0], wrong)
+    assert "☑ " + right[0] in said(box)
+    assert "☐ " + right[1] in said(box)
+    assert "✗ Not yet</strong> 1 of your 2: change a tick" in said(box)
+    because = dict(several.lettered())
+    assert because[right[0]].because in said(box)
+    assert because[right[1]].because not in said(box)
+    tick(box, *right)
+    assert "✓ Right</strong></div>" in said(box)
+    assert said(box).count("aria-live") == 3
+    assert all(b.disabled for b in widgets(box, ipywidgets.Button | ipywidgets.ToggleButton))
     assert learner.load()["01"]["quiz"][several.name] == {"right": True, "tries": 2}
+
+
+@pytest.mark.parametrize("letters", ["", "a", "abc"])
+def test_too_many_or_too_few_ticks_are_no_answer(several, letters):
+    box = quiz.lines_to_click(several)
+    tick(box, *letters)
+    assert f"You ticked {len(letters)}: tick 2, then check." in said(box)
+    assert "aria-live" not in said(box)
+    assert learner.load() == {}
 
 
 def test_an_answer_by_letters(question, several):
@@ -206,7 +250,7 @@ def test_ipywidgets_is_not_needed_to_import_or_to_show(tmp_path):
     code = (
         "import sys; from llmcourse import quiz\n"
         "q = quiz.ask('03', 'softmax-axis')\n"
-        "q._repr_mimebundle_(); assert q.answer('a') != q.answer('b')\n"
+        "q._repr_mimebundle_(); assert sum(q.answer(letter) for letter in 'abcd') == 1\n"
         "assert not {'ipywidgets', 'IPython', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -273,6 +317,27 @@ def test_a_file_holds_nothing_that_is_not_read():
         assert written.keys() <= {"ask", "review"}, path.name
         for fields in (f for kind in written.values() for f in kind.values()):
             assert fields.keys() - {"heading"} == {"question", "right", "wrong"}, fields["question"]
+
+
+def longest_is_right(questions):
+    """How many right options are the longest, and how many would be by chance."""
+    found = expected = 0.0
+    for question in questions:
+        longest = max(len(option.text) for option in question.options)
+        verdicts = [option.is_right for option in question.options if len(option.text) == longest]
+        found += sum(verdicts) / len(verdicts)  # of several, the reader takes any
+        expected += question.n_right / len(question.options)
+    return found, expected
+
+
+def test_length_gives_no_answer_away():
+    found, expected = longest_is_right(EVERY)
+    assert found <= expected
+
+
+def test_a_long_right_option_would_be_noticed():
+    found, expected = longest_is_right([asked("?", right("the long one", "x"), wrong("b", "x"))])
+    assert found > expected
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,8 @@ def execute(notebook: Any, folder: Path) -> None:
 
 def normalize(notebook: Any) -> None:
     """Reduce a notebook to what is the same on every run and every machine."""
+    from llmcourse.saved_notebooks import leave_out_widgets
+
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata.clear()
     notebook.metadata["kernelspec"] = {
@@ -116,6 +118,7 @@ def normalize(notebook: Any) -> None:
     for cell in notebook.cells:
         for key in set(cell.metadata) - KEPT_CELL_METADATA:
             del cell.metadata[key]
+    leave_out_widgets({"type": "notebook", "content": notebook})
     for cell in code_cells(notebook):
         for output in cell.outputs:
             _normalize_output(output)

@@ -53,7 +53,7 @@ class ValueCheck(Check):
         self._unit, self._read = unit and f" {unit}", read or _as_it_is
 
     def verdict(self, answer: Any) -> Verdict:
-        """What the check thinks of `answer`, without printing or recording it."""
+        """What the check thinks of `answer`, without showing or recording it."""
         if answer is None:
             return self._open()
         with sandbox.steady():
@@ -126,7 +126,7 @@ class ChoiceCheck(Check):
         self._reason = reason
 
     def verdict(self, answer: Any) -> Verdict:
-        """What the check thinks of `answer`, without printing or recording it."""
+        """What the check thinks of `answer`, without showing or recording it."""
         if answer is None:
             return self._open()
         chosen = answer.strip().lower() if isinstance(answer, str) else answer

@@ -32,6 +32,7 @@ from llmcourse.checks import cases, sandbox
 from llmcourse.checks.cases import Call, Case, Gradients
 from llmcourse.checks.compare import Axes, a_kind, difference
 from llmcourse.checks.sandbox import Outcome
+from llmcourse.notebook import Card, Tone, show
 
 Cases = Callable[[], Iterator[Case]]
 
@@ -50,15 +51,43 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says of an answer: whether it is right, in words, and the mistake it knew."""
+    """What a check says of an answer: whether it is right, in words, and the mistake it knew.
+
+    Attributes:
+        status: whether the answer passed, is wrong, or was not attempted.
+        name: the exercise's.
+        lines: the verdict in words, most important first.
+        mistake: the catalogued mistake that it is, if any.
+    """
 
     status: Literal["passed", "wrong", "open"]
-    text: str
+    name: str
+    lines: tuple[str, ...]
     mistake: Mistake | None = None
+
+    @property
+    def text(self) -> str:
+        """The verdict in plain text."""
+        return f"{_SIGNS[self.status]} {self.name}: " + "\n  ".join(self.lines)
+
+    def card(self) -> Card:
+        """The verdict as a notebook shows it."""
+        tone, word = _TONES[self.status]
+        title = self.mistake.name if self.mistake else ""
+        lines = () if self.status == "open" else self.lines[bool(title) :]  # the rest repeats it
+        return Card(tone, f"{_SIGNS[self.status]} {word}", self.text, self.name, title, lines)
+
+
+_SIGNS = {"passed": "✓", "wrong": "✗", "open": "·"}
+_TONES: dict[str, tuple[Tone, str]] = {
+    "passed": ("right", "Passed"),
+    "wrong": ("wrong", "Not yet"),
+    "open": ("open", "Not attempted yet"),
+}
 
 
 class Check:
-    """Call it with an answer: it prints what it thinks of it, and records it as progress.
+    """Call it with an answer: it shows what it thinks of it, and records it as progress.
 
     Attributes:
         chapter: the number of the chapter whose exercise this is, as in "03".
@@ -74,9 +103,9 @@ class Check:
         self.mistakes: list[Mistake] = []
 
     def __call__(self, answer: Any) -> None:
-        """Print the verdict on `answer`, and record it for `python -m llmcourse.progress`."""
+        """Show the verdict on `answer`, and record it for `python -m llmcourse.progress`."""
         verdict = self.verdict(answer)
-        print(verdict.text)
+        show(verdict.card())
         if verdict.status != "open":
             learner.record_exercise(self.chapter, self.name, verdict.status == "passed")
 
@@ -84,7 +113,7 @@ class Check:
         return f"<check of {self.name}, chapter {self.chapter}>"
 
     def verdict(self, answer: Any) -> Verdict:
-        """What the check thinks of `answer`, without printing or recording it."""
+        """What the check thinks of `answer`, without showing or recording it."""
         raise NotImplementedError
 
     def handed_in(self, answer: Any) -> Any:
@@ -101,13 +130,13 @@ class Check:
         return add
 
     def _passed(self, text: str) -> Verdict:
-        return Verdict("passed", f"✓ {self.name}: {text}")
+        return Verdict("passed", self.name, (text,))
 
     def _wrong(self, *lines: str, mistake: Mistake | None = None) -> Verdict:
-        return Verdict("wrong", "\n  ".join((f"✗ {self.name}: {lines[0]}", *lines[1:])), mistake)
+        return Verdict("wrong", self.name, lines, mistake)
 
     def _open(self) -> Verdict:
-        return Verdict("open", f"· {self.name}: not attempted yet")
+        return Verdict("open", self.name, ("not attempted yet",))
 
 
 class FunctionCheck(Check):
@@ -155,7 +184,7 @@ class FunctionCheck(Check):
         return (*found.args, *found.kwargs.values())
 
     def verdict(self, answer: Any) -> Verdict:
-        """What the check thinks of `answer`, without printing or recording it."""
+        """What the check thinks of `answer`, without showing or recording it."""
         if not callable(answer):
             what = f"expected the function itself, got {a_kind(answer)}"
             return self._wrong(what, f"Hand it over without calling it: check.{self.name}(name)")
@@ -307,4 +336,5 @@ def once_done() -> Generator[None]:
     try:
         yield
     except NotImplementedError:
-        print("· nothing to see here yet: it needs the exercise above")
+        what = "nothing to see here yet: it needs the exercise above"
+        show(Card("open", "· Not yet", f"· {what}", lines=(what,)))

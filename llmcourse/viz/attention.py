@@ -194,6 +194,7 @@ def softmax_bars(
     bars = right.bar(names, shares.tolist(), color=style.ACCENT, width=0.7)
     for label in right.bar_label(bars, fmt="{:.2f}", padding=2, fontsize=9, color=style.GREYS[0]):
         label.set_path_effects([withStroke(linewidth=3, foreground="white")])
+        label.set_in_layout(False)
     _uniform_line(right, len(scores))
     most = math.log2(len(scores))
     right.set(ylim=(0, 1.1), yticks=[0, 0.25, 0.5, 0.75, 1], xlabel=axis_label("S"))
@@ -223,22 +224,18 @@ def attention_explorer(model: GPT, tokenizer: Tokenizer, sentence: str) -> Explo
         UserError: the model has no attention weights to catch, or the sentence has no tokens.
     """
     pieces, layers = look(model, tokenizer, sentence)
-    line = text(sentence)
     position: Any = slider(len(pieces) - 1, 0, len(pieces) - 1)
 
     def draw(sentence: str, layer: int, head: int, token: int) -> Figure:
         pieces, layers = look(model, tokenizer, sentence)
-        return _explored(pieces, layers[layer][head], layer, head, min(token, len(pieces) - 1))
+        last = len(pieces) - 1
+        position.max = last  # which may move the slider
+        return _explored(pieces, layers[layer][head], layer, head, min(token, last))
 
-    def fit_slider(change: dict) -> None:
-        if change["new"].strip():
-            position.max = len(_pieces(model, tokenizer, change["new"])[0]) - 1
-
-    line.observe(fit_slider, names="value")  # before the redraw, which is observed later
     return Explorer(
         draw,
-        sentence=line,
-        layer=choice(range(len(layers))),
+        sentence=text(sentence),
+        layer=choice(range(len(layers)), len(layers) - 1),
         head=choice(range(len(layers[0]))),
         token=position,
     )
@@ -305,10 +302,10 @@ def _uniform_line(ax: Axes, count: int) -> None:
         f"uniform, 1/{count}",
         (1, 1 / count),
         xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
+        xytext=(4, 0),  # beside the bars, which carry their own numbers
         textcoords="offset points",
-        ha="right",
-        color=style.CONTRAST,
+        va="center",
+        color=style.ink(style.CONTRAST),
         fontsize=9,
     )
 

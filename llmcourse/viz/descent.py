@@ -87,7 +87,9 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "Lion": lambda p, lr, momentum: Lion(p, lr, (momentum, 0.99)),
     "Muon": lambda p, lr, momentum: Muon(p, lr, weight_decay=0.0, momentum=momentum),
 }
-"""By name, from parameters, a rate and a memory of the gradient (SGD and RMSProp have none)."""
+"""By name, from parameters, a rate and a memory of the gradient."""
+WITHOUT_MOMENTUM = {"SGD", "RMSProp"}
+"""Those that have no memory, and make nothing of a momentum."""
 
 _LOOKS: tuple[dict[str, Any], ...] = (
     {"color": style.ACCENT, "linestyle": "-", "marker": "o"},
@@ -203,7 +205,10 @@ def descent(
 def descent_explorer(steps: int = 60) -> Explorer:
     """`descent` with the surface, the optimizer, the rate and the momentum as controls."""
 
+    memory: Any = slider(0.9, 0.0, 0.99, 0.01)
+
     def draw(surface: str, optimizer: str, rate: float, momentum: float) -> Figure:
+        memory.disabled = optimizer in WITHOUT_MOMENTUM
         return descent(surface, optimizer, rate=rate, momentum=momentum, steps=steps)
 
     rates = [float(f"{mantissa}e{power}") for power in (-3, -2, -1) for mantissa in (1, 2, 5)]
@@ -215,5 +220,5 @@ def descent_explorer(steps: int = 60) -> Explorer:
         rate=ipywidgets.SelectionSlider(
             options=[(f"{rate:g}", rate) for rate in sorted(rates)], value=0.095
         ),
-        momentum=slider(0.9, 0.0, 0.99, 0.01),
+        momentum=memory,
     )

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
 from llmcourse.data.packing import Rows
 from llmcourse.runs.diagnosis import diagnose
@@ -46,9 +45,7 @@ def chart(
     right.set(xlabel="step", title="Gradient's norm")
     if (sick.norms > 0).any():
         right.set_yscale("log")
-        right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        right.yaxis.set_major_formatter("{x:g}")
-        right.yaxis.set_minor_locator(NullLocator())
+        style.log_ticks(right.yaxis)
     note = note[:1].upper() + note[1:]
     if note:
         drawn.supxlabel(

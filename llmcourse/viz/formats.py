@@ -96,6 +96,7 @@ def gradient_sizes(
                 fontsize=9,
                 color=style.GREYS[1],
             )
+    ax.margins(y=0.25)  # the words stand above the bars
     if math.log2(form.largest) < 20:
         ax.axvline(math.log2(form.largest), color=style.GREYS[0], linewidth=1, linestyle="--")
     ax.set(xlim=(-50, 20), title=title, xlabel="size of a gradient, as a power of two", yticks=[])

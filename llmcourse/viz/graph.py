@@ -16,15 +16,8 @@ from llmcourse.viz.imports import PACKAGE, Graph, deferred_graph, module_graph
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     (
-        "errors",
-        "shapes",
-        "randomness",
-        "device",
-        "files",
-        "plain",
-        "command_line",
-        "syllabus",
-        "learner",
+        *("errors", "shapes", "randomness", "device", "files", "plain", "command_line"),
+        *("syllabus", "learner", "notebook", "saved_notebooks"),
     ),
     ("cleaning", "tokenizers", "gradients"),
     ("tinytown", "nn", "optim"),
@@ -106,7 +99,7 @@ def draw_package(ax: Axes | None = None, *, title: str = "Imports point down") -
             _draw_box(ax, ((place + 0.5) * width, height), width - 0.02, part, lines)
     _draw_box(ax, (0.5, 0), 0.98, "used by every part", [", ".join(rows[0]), ""])
     for height, row in enumerate(rows):
-        ax.text(-0.04, height, f"L{level_of(row[0])}", va="center", color=style.GREYS[2])
+        ax.text(-0.04, height, f"L{level_of(row[0])}", va="center", color=style.GREYS[1])
     ax.set(xlim=(-0.05, 1), ylim=(-0.5, len(rows) - 0.5), title=title)
     ax.axis("off")
     return ax

@@ -87,7 +87,7 @@ def write_values(ax: Axes, values: np.ndarray) -> None:
     for (row, column), value in np.ndenumerate(values):
         if np.isnan(value):
             continue
-        color = style.GREYS[2] if abs(value) < 0.005 else style.text_on(shades.to_rgba(value))
+        color = style.GREYS[1] if abs(value) < 0.005 else style.text_on(shades.to_rgba(value))
         written = f"{value:.2f}".replace("-", "−")
         ax.text(column, row, written, color=color, fontsize=8, **CENTRED)
 
@@ -128,6 +128,6 @@ def _ticks(ax: Axes, axis: str, count: int, labels: Labels, room: float) -> None
     turn: dict[str, Any] = (
         {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if turned else {}
     )
-    size = 9 if every * room >= line else 7
+    size = 9 if every * room >= line else 8
     set_ticks = ax.set_xticks if axis == "x" else ax.set_yticks
     set_ticks(shown, [names[at] for at in shown], fontsize=size, **turn)

@@ -152,8 +152,8 @@ def _label_points(
         best = next(free, 0)
         taken.append(boxes[best])
         offset, side = _SIDES[best]
-        label = ax.annotate(name, tuple(at), offset, textcoords="offset points", color=color)
-        label.set(fontsize=8, horizontalalignment=side)
+        label = ax.annotate(name, tuple(at), offset, textcoords="offset points")
+        label.set(color=style.ink(color), fontsize=8, horizontalalignment=side)
 
 
 def _box(x: float, y: float, name: str, side: str) -> tuple[float, float, float, float]:

@@ -7,6 +7,7 @@ what the pictures show.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -125,10 +126,12 @@ def similarity(cosines: Float[Tensor, "B N"], *, temperature: float) -> Figure:
 def temperature_explorer(cosines: Float[Tensor, "B N"]) -> Explorer:
     """One matrix of cosines under any temperature, from 0.01 to 10."""
 
-    def draw(log10_temperature: float) -> Figure:
-        return similarity(cosines, temperature=round(10**log10_temperature, 3))
+    def draw(temperature: float) -> Figure:
+        return similarity(cosines, temperature=temperature)
 
-    return Explorer(draw, log10_temperature=slider(-1.3, -2.0, 1.0, 0.1))
+    steps = [step * 10.0**power for power in (-2, -1, 0) for step in (1, 1.5, 2, 3, 5, 7)]
+    options = [(f"{temperature:.2g}", round(temperature, 3)) for temperature in [*steps, 10.0]]
+    return Explorer(draw, temperature=ipywidgets.SelectionSlider(options=options, value=0.05))
 
 
 def compared(

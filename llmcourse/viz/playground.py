@@ -12,10 +12,12 @@ from typing import Any
 import ipywidgets
 from IPython.display import display
 
+from llmcourse import notebook
 from llmcourse.errors import UserError
 from llmcourse.evaluate.fertility import Lengths, lengths
 from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.viz.tokens import Pieces
+from llmcourse.viz.widgets import follow
 
 MOST_CHARACTERS = 600
 """What is typed or pasted beyond this is counted, but not drawn."""
@@ -64,6 +66,7 @@ class Playground(ipywidgets.VBox):
     Attributes:
         field: where to type.
         comparison: what is shown.
+        message: what went wrong with the last change; empty while all is well.
     """
 
     def __init__(self, tokenizers: Mapping[str, Tokenizer], text: str) -> None:
@@ -72,19 +75,25 @@ class Playground(ipywidgets.VBox):
             value=text, description="text", layout={"width": "min(100%, 48em)", "height": "5em"}
         )
         self._page = ipywidgets.HTML()
+        self.message = ipywidgets.HTML()
         self._show()
-        super().__init__([self.field, self._page])
-        self.field.observe(lambda _change: self._show(), names="value")
+        super().__init__([self.field, self.message, self._page])
+        follow([self.field], self._show, self.message)
 
     def _show(self) -> None:
         self.comparison = Comparison(self._tokenizers, self.field.value)
         self._page.value = self.comparison._repr_html_()
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = dict(super()._repr_mimebundle_(**kwargs) or {})
-        bundle["text/plain"] = f"Playground({self.comparison!r})"
-        bundle["text/html"] = self.comparison._repr_html_()
-        return bundle
+    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, Any]:
+        """What a page without a kernel shows: the text as it is cut now."""
+        plain = f"Playground({self.comparison!r})"
+        return {"text/plain": plain, "text/html": self.comparison._repr_html_()}
+
+    def _ipython_display_(self) -> None:
+        """Show it, and in its place where no kernel runs what it showed last."""
+        still = notebook.Still(self._repr_mimebundle_())
+        notebook.show_live(lambda: self, still)
+        self._page.observe(lambda _: still.renew(self._repr_mimebundle_()), names="value")
 
 
 def compare(tokenizers: Mapping[str, Tokenizer], text: str) -> None:

@@ -248,7 +248,13 @@ def _draw_hand(ax: Axes, name: str, angle: float, color: str) -> None:
     ax.annotate("", (x, y), (0, 0), arrowprops=arrow)
     if name:
         ax.text(
-            1.2 * x, 1.2 * y, name, color=color, fontsize=9, fontweight="bold", **matrix.CENTRED
+            1.2 * x,
+            1.2 * y,
+            name,
+            color=style.ink(color),
+            fontsize=9,
+            fontweight="bold",
+            **matrix.CENTRED,
         )
 
 
@@ -261,7 +267,7 @@ def _mark_end(ax: Axes, x: float, y: float, name: str, color: str) -> None:
         xytext=(0, -30),  # below, where curves that go on do not run through it
         textcoords="offset points",
         ha="center",
-        color=color,
+        color=style.ink(color),
         fontsize=9,
     )
 

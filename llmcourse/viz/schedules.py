@@ -3,7 +3,9 @@
 Not here: the schedules (`optim/schedules.py`). Chapter 06 teaches what the pictures show.
 """
 
+import inspect
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -49,12 +51,14 @@ def mean_rate(schedule: Schedule, points: int = _POINTS) -> float:
 def schedule_of(kind: str, *, warmup: float, decay: float, final: float) -> Schedule:
     """The schedule of a name with those of the three options that it has.
 
-    `one_cycle` takes `warmup` for the place of its peak; only `wsd` has a `decay`.
+    `one_cycle` takes `warmup` for the place of its peak, which is never at the very start; only
+    `wsd` has a `decay`.
 
     Raises:
         UserError: no schedule of this name, or options that do not go together.
     """
-    return named_schedule(kind, warmup=warmup, decay=decay, final=final, peak_at=warmup)
+    peak_at = max(warmup, 0.01)
+    return named_schedule(kind, warmup=warmup, decay=decay, final=final, peak_at=peak_at)
 
 
 def schedule(kind: str, *, warmup: float, decay: float, final: float) -> Figure:
@@ -74,10 +78,21 @@ def schedule(kind: str, *, warmup: float, decay: float, final: float) -> Figure:
 
 def schedule_explorer() -> Explorer:
     """`schedule` with its kind, warm-up, decay and final rate as controls."""
-    return Explorer(
-        schedule,
-        kind=choice(SCHEDULES, "cosine"),
-        warmup=slider(0.1, 0.0, 0.5, 0.01),
-        decay=slider(0.2, 0.05, 0.95, 0.05),
-        final=slider(0.1, 0.0, 1.0, 0.05),
-    )
+    options: dict[str, Any] = {
+        "warmup": slider(0.1, 0.0, 0.5, 0.01),
+        "decay": slider(0.2, 0.05, 0.95, 0.05),
+        "final": slider(0.1, 0.0, 1.0, 0.05),
+    }
+
+    def draw(kind: str, **values: float) -> Figure:
+        for name, control in options.items():
+            control.disabled = name not in options_of(kind)
+        return schedule(kind, **values)
+
+    return Explorer(draw, kind=choice(SCHEDULES, "cosine"), **options)
+
+
+def options_of(kind: str) -> set[str]:
+    """Which of the widget's three options a schedule has."""
+    known = set(inspect.signature(SCHEDULES[kind]).parameters)
+    return known | {"warmup"} if "peak_at" in known else known

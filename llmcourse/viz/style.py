@@ -6,9 +6,13 @@ lost in grey. Titles stand on the left and state the message. `use()` belongs in
 cell; the figures themselves are drawn in the sibling modules.
 """
 
+import contextlib
 import functools
 import io
+import math
 import sys
+from collections.abc import Generator
+from contextvars import ContextVar
 from typing import Any
 
 import matplotlib as mpl
@@ -16,9 +20,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
 from matplotlib import font_manager
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 from matplotlib.typing import ColorType
 from PIL import Image
 
@@ -27,7 +33,9 @@ ACCENT = "#1668a8"
 CONTRAST = "#d9731a"
 """The one other thing that it is compared with."""
 GREYS = ("#1f2933", "#52606d", "#8a96a3", "#c5cdd5", "#eef1f4")
-"""From text (darkest) to background (lightest); context is drawn in greys."""
+"""From text (darkest) to background (lightest); text is in the first two."""
+READABLE = 4.5
+"""The contrast that text needs with what is behind it (WCAG 2.2, level AA)."""
 
 SEQUENTIAL = LinearSegmentedColormap.from_list(
     "llmcourse", ("#f3f6f9", "#cfe3f3", "#86bbdf", "#3a8cc6", ACCENT, "#0b3a63")
@@ -45,6 +53,8 @@ DPI = 100
 """Pixels an inch as the page counts them; pictures hold `SHARPNESS` times as many."""
 SHARPNESS = 2
 
+_LOG_STEPS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), np.arange(1, 10, 0.2))
+_MOST_LOG_TICKS = 7
 _FONT = "DejaVu Sans"
 """Shipped with matplotlib, so that the same letters stand on every machine."""
 _CHINESE_FONTS = (
@@ -110,6 +120,23 @@ def use() -> None:
     plt.style.use({**_RC, "font.family": _fonts()})
 
 
+_aside: ContextVar[bool] = ContextVar("aside", default=False)
+
+
+@contextlib.contextmanager
+def aside() -> Generator[None]:
+    """A place where `figure` makes figures that pyplot does not know.
+
+    They need no closing, no notebook displays them by itself, and another thread's figures are left
+    alone: pyplot's list of open figures is one for all threads.
+    """
+    token = _aside.set(True)
+    try:
+        yield
+    finally:
+        _aside.reset(token)
+
+
 def figure(
     *,
     width: float = WIDTH,
@@ -122,7 +149,11 @@ def figure(
 
     `layout` goes to `matplotlib.pyplot.subplots`: `sharey=True`, `width_ratios=[2, 1]` and so on.
     """
-    return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **layout)
+    size = (width, height)
+    if not _aside.get():
+        return plt.subplots(rows, columns, figsize=size, layout="constrained", **layout)
+    drawn = Figure(figsize=size, dpi=DPI * SHARPNESS, layout="constrained")
+    return drawn, drawn.subplots(rows, columns, **layout)
 
 
 def png(drawn: Figure) -> bytes:
@@ -137,19 +168,46 @@ def png(drawn: Figure) -> bytes:
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     drawn.set_dpi(usual)
     buffer = io.BytesIO()
-    picture.save(buffer, format="png", compress_level=3)
+    picture.save(buffer, format="png", compress_level=1)
     return buffer.getvalue()
 
 
-def printable(label: str) -> str:
-    """A token as a figure can show it: white space made visible, unknown letters as boxes."""
-    visible = label.replace("\n", "⏎").replace("\t", "→").replace(" ", "␣")
+def printable(label: str, *, blank: str = "␣") -> str:
+    """A token as a figure can show it: white space made visible, unknown letters as boxes.
+
+    Running text keeps its blanks with `blank=" "`.
+    """
+    visible = label.replace("\n", "⏎").replace("\t", "→").replace(" ", blank)
     return "".join(letter if _has_glyph(letter) else "□" for letter in visible).replace("$", r"\$")
+
+
+def log_ticks(axis: Axis) -> None:
+    """Ticks with plain numbers on a logarithmic axis: two or more, however short it is."""
+    low, high = axis.get_view_interval()
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in _LOG_STEPS:
+        marks = [step * 10.0**power for power in powers for step in steps]
+        ticks = [mark for mark in marks if low <= mark <= high]
+        if len(ticks) > 2:
+            break
+    every = math.ceil(len(ticks) / _MOST_LOG_TICKS)
+    axis.set_major_locator(FixedLocator(ticks[::every]))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def text_on(color: ColorType | np.ndarray) -> str:
     """White or near-black, whichever is easier to read on a colour."""
     return max(("white", GREYS[0]), key=lambda text: contrast(text, color))
+
+
+@functools.cache
+def ink(color: str) -> str:
+    """The colour, or a shade of it dark enough for text on white: for a label beside its line."""
+    red, green, blue = to_rgb(color)
+    while contrast((red, green, blue), "white") < READABLE:
+        red, green, blue = 0.98 * red, 0.98 * green, 0.98 * blue
+    return to_hex((red, green, blue))
 
 
 def contrast(one: ColorType | np.ndarray, other: ColorType | np.ndarray) -> float:

@@ -111,6 +111,6 @@ def label_ends(ax: Axes, labels: list[tuple[float, str, str]]) -> None:
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
-            color=color,
+            color=style.ink(color),
             fontsize=9,
         )

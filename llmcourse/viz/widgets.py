@@ -7,6 +7,7 @@ notebook shows the picture of the default state. Not here: what is drawn (the si
 
 import base64
 import html
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,19 +15,32 @@ import ipywidgets
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from llmcourse import notebook
+from llmcourse.errors import UserError
 from llmcourse.viz import style
+from llmcourse.viz.layout import Layout
 
 _LABEL_WIDTH = "9em"
-_CONTROL_LAYOUT = {"width": "min(100%, 34em)"}
+_CONTROL_LAYOUT = {"width": "min(100%, 44em)"}
+_ONE_AT_A_TIME = threading.RLock()
+"""Held while something draws. JupyterLab has widgets answered in a second thread, and matplotlib
+(its text parser, for one) is not made for two."""
 
 
-def slider(value: float, low: float, high: float, step: float | None = None) -> ipywidgets.Widget:
+def slider(
+    value: float,
+    low: float,
+    high: float,
+    step: float | None = None,
+    *,
+    label: str = "",
+) -> ipywidgets.Widget:
     """A slider from `low` to `high`: for whole numbers if all are, else in a hundred steps."""
     numbers = (value, low, high) if step is None else (value, low, high, step)
     whole = all(isinstance(number, int) for number in numbers)
     kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
     step = step or (1 if whole else (high - low) / 100)
-    return kind(value=value, min=low, max=high, step=step)
+    return kind(value=value, min=low, max=high, step=step, description=label)
 
 
 def choice(options: Iterable[Any], value: Any = None) -> ipywidgets.Dropdown:
@@ -42,12 +56,29 @@ def text(value: str) -> ipywidgets.Text:
     return ipywidgets.Text(value=value, continuous_update=False)
 
 
+def follow(
+    controls: Iterable[ipywidgets.Widget],
+    answer: Callable[[], None],
+    message: ipywidgets.HTML,
+) -> None:
+    """Call `answer` whenever a control has changed, one call at a time, for the newest values.
+
+    What changes during a call is answered once, after it, whichever thread it came in. What
+    `answer` raises stands in `message`: nobody would see an exception of a widget's callback.
+    """
+    turns = _Turns(answer, message)
+    for control in controls:
+        control.observe(turns.ask, names="value")
+
+
 class Explorer(ipywidgets.VBox):
     """Controls over a picture, which is drawn anew whenever one of them changes.
 
     `draw` is called with the controls' values by name and returns a `Figure`; it should take less
     than 200 ms, so it never trains anything. What it raises once the widget is shown appears as a
-    line under the controls, and the last good picture stays.
+    line under the controls, and the last good picture stays. A hand that is faster than `draw` gets
+    the picture of where it came to rest. Figures made by `style.figure` in `draw` are the
+    explorer's own, and in no list of open ones.
 
     Attributes:
         controls: the control of each name.
@@ -57,47 +88,108 @@ class Explorer(ipywidgets.VBox):
 
     def __init__(self, draw: Callable[..., Figure], **controls: ipywidgets.Widget) -> None:
         self._draw = draw
+        self._layout = Layout()
         self.controls: dict[str, Any] = controls
         for name, control in controls.items():
             _dress(name, control)
         self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
         self.message = ipywidgets.HTML()
+        self._shown: dict[str, Any] = {}
         self._redraw()  # an error in the default state is the author's: it is raised, not shown
         super().__init__([*controls.values(), self.message, self.picture])
-        for control in controls.values():
-            control.observe(self._on_change, names="value")
+        follow(controls.values(), self._redraw, self.message)
 
     @property
     def values(self) -> dict[str, Any]:
         """What the controls are set to now."""
         return {name: control.value for name, control in self.controls.items()}
 
-    def _on_change(self, _change: dict[str, Any]) -> None:
-        try:
-            self._redraw()
-        except Exception as error:  # anything: a callback's exception would vanish unseen
-            self.message.value = _alert(error)
-        else:
-            self.message.value = ""
-
     def _redraw(self) -> None:
-        already_open = set(plt.get_fignums())
-        try:
-            drawn = self._draw(**self.values)
-            width, height = drawn.get_size_inches() * style.DPI
-            self.picture.value = style.png(drawn)
-            self.picture.layout.width = f"{width:.0f}px"
-            self._size = {"width": round(width), "height": round(height)}
-        finally:  # also what a failed drawing left behind
-            for number in set(plt.get_fignums()) - already_open:
-                plt.close(number)
+        values = self.values
+        if values == self._shown:
+            return  # moved by `draw` itself, or there and back
+        with _ONE_AT_A_TIME, style.aside():
+            drawn = self._draw(**values)
+            try:
+                self._layout.reuse(drawn)
+                picture = style.png(drawn)
+                self._layout.remember(drawn)
+            finally:
+                plt.close(drawn)  # a figure that `draw` had made by pyplot; no other
+        width, height = drawn.get_size_inches() * style.DPI
+        self._size = {"width": round(width), "height": round(height)}
+        self.picture.layout.width = f"{width:.0f}px"
+        self.picture.value = picture
+        self._shown = values
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        bundle = dict(super()._repr_mimebundle_(**kwargs) or {})
+    def _repr_mimebundle_(self, **_kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a page without a kernel shows: the picture, and what the controls are set to."""
         state = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
-        bundle["text/plain"] = f"Explorer({state})"
-        bundle["image/png"] = base64.b64encode(bytes(self.picture.value)).decode()
+        picture = base64.b64encode(bytes(self.picture.value)).decode()
+        bundle = {"text/plain": f"Explorer({state})", "image/png": picture}
         return bundle, {"image/png": self._size}
+
+    def _ipython_display_(self) -> None:
+        """Show it, and in its place where no kernel runs the picture that was drawn last."""
+        still = notebook.Still(*self._repr_mimebundle_())
+        notebook.show_live(lambda: self, still)
+        self.picture.observe(lambda _: still.renew(*self._repr_mimebundle_()), names="value")
+
+
+class _Turns:
+    """Calls of one function for many askers: never two at once, and none for what is out of date.
+
+    Who asks while a call is under way does not wait: the caller sees that there was a later request
+    and calls again.
+    """
+
+    def __init__(self, answer: Callable[[], None], message: ipywidgets.HTML) -> None:
+        self._answer = answer
+        self._message = message
+        self._lock = threading.Lock()
+        self._asked = 0
+        self._answering = False
+
+    def ask(self, _change: dict[str, Any]) -> None:
+        with self._lock:
+            self._asked += 1
+            if self._answering:
+                return
+            self._answering = True
+        try:
+            answered = 0
+            while (asked := self._newest(answered)) is not None:
+                self._try()
+                answered = asked
+        except BaseException:  # an interrupt: the next request must not wait for this one for ever
+            self._answering = False
+            raise
+
+    def _newest(self, answered: int) -> int | None:
+        """The number of the last request, or None, and the turn is over, if it was answered."""
+        with self._lock:
+            if self._asked == answered:
+                self._answering = False
+                return None
+            return self._asked
+
+    def _try(self) -> None:
+        try:
+            self._answer()
+        except Exception as error:  # anything: a callback's exception would vanish unseen
+            self._message.value = alert(error)
+        else:
+            self._message.value = ""
+
+
+def alert(error: Exception) -> str:
+    """An error as a line of HTML that is readable on light and dark pages."""
+    said = str(error) or "no message"
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return (
+        '<div role="alert" style="background:#fdecea;color:#8c1d18;border-left:3px solid #b3261e;'
+        f'border-radius:3px;line-height:1.5;padding:2px 8px">{html.escape(kind + said)}</div>'
+    )
 
 
 def _dress(name: str, control: Any) -> None:
@@ -106,11 +198,3 @@ def _dress(name: str, control: Any) -> None:
     control.style.description_width = _LABEL_WIDTH
     for trait, value in _CONTROL_LAYOUT.items():
         setattr(control.layout, trait, value)
-
-
-def _alert(error: Exception) -> str:
-    said = str(error) or "no message"
-    return (
-        '<div role="alert" style="color:#b3261e;padding:2px 0">'
-        f"{html.escape(type(error).__name__)}: {html.escape(said)}</div>"
-    )

@@ -273,3 +273,23 @@ def test_a_move_draws_once(explorer, drawings):
         explorer.controls["token"].value = token
     assert len(drawings) == 3
     assert not plt.get_fignums()
+
+
+class FewWords(ByteTokenizer):
+    """A tokenizer that does not know every word, like the small world's."""
+
+    def encode(self, text):
+        if "xylophone" in text:
+            raise UserError("'xylophone' is not in the vocabulary")
+        return super().encode(text)
+
+
+def test_a_word_that_the_tokenizer_does_not_know_is_named(model):
+    explorer = attention.attention_explorer(model, FewWords(), "a cat")
+    before = bytes(explorer.picture.value)
+    explorer.controls["sentence"].value = "a xylophone"
+    assert "xylophone&#x27; is not in the vocabulary" in explorer.message.value
+    assert bytes(explorer.picture.value) == before
+    explorer.controls["sentence"].value = "a"
+    assert explorer.message.value == ""
+    assert explorer.controls["token"].max == 0

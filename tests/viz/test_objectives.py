@@ -62,7 +62,7 @@ def test_a_temperature_makes_guesses_of_cosines():
 def test_the_temperature_moves():
     explorer = pictures.temperature_explorer(torch.eye(3))
     before = bytes(explorer.picture.value)
-    explorer.controls["log10_temperature"].value = 1.0
+    explorer.controls["temperature"].value = 1.0
     assert bytes(explorer.picture.value) != before
 
 

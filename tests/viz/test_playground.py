@@ -73,7 +73,19 @@ def test_a_page_without_a_kernel_shows_the_text_it_began_with():
     bundle = Playground(TOKENIZERS, TEXT)._repr_mimebundle_()
     assert bundle["text/html"] == Comparison(TOKENIZERS, TEXT)._repr_html_()
     assert bundle["text/plain"] == "Playground(tokens: bytes 8, characters 4)"
-    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert set(bundle) == {"text/html", "text/plain"}
+
+
+def test_what_was_typed_last_takes_its_place(monkeypatch):
+    renewed = []
+    monkeypatch.setattr("llmcourse.notebook.show_live", lambda make, still: make())
+    monkeypatch.setattr("llmcourse.notebook.Still.renew", lambda _, bundle: renewed.append(bundle))
+    widget = Playground(TOKENIZERS, TEXT)
+    widget._ipython_display_()
+    widget.field.value = "嗨"
+    assert [bundle["text/plain"] for bundle in renewed] == [
+        "Playground(tokens: bytes 3, characters 3)"
+    ]
 
 
 def test_compare_displays(capsys):

@@ -1,0 +1,138 @@
+"""Every explorer of the package, small: what `viz/test_explorers.py` and the browser play with.
+
+The functions are what a cell of a notebook calls, so they need nothing of pytest.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from llmcourse.models.gpt import GPT, gpt2_recipe
+from llmcourse.models.ngram_counts import count_ngrams
+from llmcourse.runs.history import RunHistory
+from llmcourse.runs.log import Baseline, Evaluation, Training
+from llmcourse.tinytown import stories as tinytown
+from llmcourse.tokenizers.base import Tokenizer
+from llmcourse.tokenizers.bpe import BPETokenizer
+from llmcourse.tokenizers.bytes_and_chars import CharTokenizer
+from llmcourse.viz import (
+    attention,
+    descent,
+    diagnosis,
+    formats,
+    machine,
+    next_words,
+    objectives,
+    positions,
+    schedules,
+    style,
+)
+from llmcourse.viz.widgets import Explorer, slider
+
+SENTENCE = "Mia lost her bell"
+UNKNOWN = "Mia lost her zebra"
+
+
+def gpt(vocab_size: int) -> GPT:
+    sizes = {"context_length": 16, "d_model": 16, "n_layers": 2, "n_heads": 2}
+    return GPT(gpt2_recipe(vocab_size=vocab_size, **sizes)).eval()
+
+
+def of_attention() -> Explorer:
+    tokenizer = CharTokenizer.train([SENTENCE])
+    return attention.attention_explorer(gpt(tokenizer.vocab_size), tokenizer, SENTENCE)
+
+
+def of_ngrams() -> Explorer:
+    tokenizer, texts = town()
+    end = tokenizer.eot_id
+    counts = count_ngrams([[end, *tokenizer.encode(text), end] for text in texts], 3, 500)
+    return next_words.ngram_explorer(counts, tokenizer, "On", orders=(1, 2, 3))
+
+
+def of_machine() -> Explorer:
+    walks = {f"w{at}": machine.walk(gpt(12), torch.tensor([3, 1, 4]), position=at) for at in (0, 2)}
+    return machine.machine_explorer(walks, [f"word {number}" for number in range(12)])
+
+
+def of_masks() -> Explorer:
+    tokenizer, texts = town()
+    return objectives.mask_explorer(tokenizer, texts[0][:80])
+
+
+def of_runs() -> Explorer:
+    return diagnosis.explorer({"well": run(2.0), "slow": run(5.8), "numb": run(3.0, norm=0.0)})
+
+
+def of_a_reader() -> Explorer:
+    """As one would write it in a cell, by pyplot."""
+    import matplotlib.pyplot as plt
+
+    def waves(frequency: float, phase: float) -> Figure:
+        drawn, ax = plt.subplots(figsize=(6, 2.5))
+        grid = np.linspace(0, 1, 200)
+        ax.plot(grid, np.sin(frequency * grid + phase))
+        ax.set(title=f"frequency {frequency}", ylim=(-1.1, 1.1))
+        return drawn
+
+    return Explorer(waves, frequency=slider(5, 1, 60), phase=slider(0.0, 0.0, 6.0))
+
+
+def town() -> tuple[Tokenizer, list[str]]:
+    texts = [story.text for story in tinytown.stories(30)]
+    return BPETokenizer.train(texts, 500), texts
+
+
+def run(end: float, norm: float = 1.0) -> RunHistory:
+    records = [Baseline(step=0, unigram_bits_per_byte=4.5)]
+    for step in range(1, 31):
+        loss = end + (6 - end) / step
+        records.append(Training(step=step, loss=loss, grad_norm=norm * (1 + step)))
+        if step % 10 == 0:
+            records.append(Evaluation(step=step, loss=loss, bits_per_byte=loss / 2))
+    return RunHistory(records)
+
+
+EXPLORERS: dict[str, Callable[[], Explorer]] = {
+    "attention": of_attention,
+    "descent": descent.descent_explorer,
+    "formats": formats.explorer,
+    "machine": of_machine,
+    "masks": of_masks,
+    "ngrams": of_ngrams,
+    "reader": of_a_reader,
+    "rotation": positions.rotation_explorer,
+    "runs": of_runs,
+    "schedules": schedules.schedule_explorer,
+    "softmax": lambda: attention.softmax_explorer(
+        torch.tensor([0.1, 2.0, -1.0, 0.5]), list("abcd")
+    ),
+    "temperature": lambda: objectives.temperature_explorer(torch.eye(12) * 1.4 - 0.5),
+}
+
+
+def troubles(explorer: Explorer) -> list[str]:
+    """What is wrong with the picture that an explorer shows: nothing, if it was drawn in peace."""
+    shown = bytes(explorer.picture.value)
+    explorer._shown = {}
+    explorer._redraw()
+    found = [] if bytes(explorer.picture.value) == shown else ["it is not what its controls say"]
+    with style.aside():
+        alone = explorer._draw(**explorer.values)
+    style.png(alone)
+    ours = explorer._layout
+    for ax, place in zip(alone.axes, ours._axes, strict=True):
+        moved = np.abs(np.array(ax.get_position(original=True).bounds) - place.bounds).max()
+        found += [f"axes stand {moved:.3f} from where they should"] if moved > 0.02 else []
+    return found
+
+
+def settled(explorers: Iterable[Explorer], most_seconds: float = 60) -> None:
+    """Wait until every explorer has drawn what its controls say."""
+    give_up = time.monotonic() + most_seconds
+    for explorer in explorers:
+        while explorer._shown != explorer.values and time.monotonic() < give_up:
+            time.sleep(0.1)
