@@ -3,6 +3,8 @@
 `test_chapters.py` applies them, and proves for each that it can be broken.
 """
 
+import base64
+import io
 import itertools
 import json
 import re
@@ -10,6 +12,8 @@ import statistics
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from PIL import Image, ImageChops
 
 from llmcourse import syllabus
 from tools import navigation
@@ -19,6 +23,7 @@ MOST_BYTES = 1_500_000
 MOST_CODE_LINES = 25
 MEDIAN_CODE_LINES = 8
 MOST_FIRST_LINES = 6
+MOST_PLOT_LINES = 5
 MOST_TAKEAWAYS = 5
 MOST_IGNORED = 2
 PROSE_WORDS = (15, 80)
@@ -193,7 +198,7 @@ def has_one_title_and_skips_no_level(notebook: Notebook, path: Path) -> list[str
 
 
 def pictures_have_alt_text(notebook: Notebook, path: Path) -> list[str]:
-    """In the metadata of the cell, under `alt`: where the field's converters look for it."""
+    """In the metadata of the cell, under `alt`: what is in `jupyter-data/` and the site read it."""
     found, seen = [], set()
     for cell in code_cells(notebook):
         if not any("image/png" in output.get("data", {}) for output in cell["outputs"]):
@@ -214,6 +219,48 @@ def pictures_have_alt_text(notebook: Notebook, path: Path) -> list[str]:
             if not re.search(r"alt=\"[^\"]+\"", tag)
         ]
     return found
+
+
+def is_a_long_plot(cell: dict[str, Any]) -> bool:
+    """Whether a cell is axes and legends above a picture: it makes a figure and defines nothing."""
+    source = source_of(cell)
+    draws = "style.figure(" in source and not re.search(r"(?m)^(def|class) ", source)
+    return draws and code_lines(cell) > MOST_PLOT_LINES
+
+
+def long_plots_are_folded(notebook: Notebook, path: Path) -> list[str]:
+    """In JupyterLab by the metadata, on the site by the tag. What teaches is in another cell."""
+    found = []
+    for cell in code_cells(notebook):
+        hidden = cell["metadata"].get("jupyter", {}).get("source_hidden", False)
+        tagged = "hide-input" in cell["metadata"].get("tags", [])
+        if is_a_long_plot(cell) and not (hidden and tagged):
+            found.append(f"{name_of(cell)} is a long plot, and its code is not folded")
+    return found
+
+
+def shows_no_picture_twice(notebook: Notebook, path: Path) -> list[str]:
+    """An explorer's output holds its picture, so a cell that shows its default state is a twin."""
+    found, before = [], None
+    for cell, output in outputs_of(notebook):
+        data = output.get("data", {})
+        if "image/png" not in data:
+            continue
+        explorer = "".join(data.get("text/plain", "")).startswith("Explorer(")
+        if explorer and before is not None and _alike(before, "".join(data["image/png"])):
+            found.append(f"{name_of(cell)} begins with the picture above it")
+        before = "".join(data["image/png"])
+    return found
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two pictures are equal but for the edges of letters."""
+    pictures = [Image.open(io.BytesIO(base64.b64decode(each))) for each in (one, other)]
+    if pictures[0].size != pictures[1].size:
+        return False
+    grey = [picture.convert("L").resize((64, 32)) for picture in pictures]
+    gaps = ImageChops.difference(*grey).tobytes()
+    return sum(gaps) / len(gaps) < 2
 
 
 def talks_down_to_nobody(notebook: Notebook, path: Path) -> list[str]:
@@ -359,6 +406,8 @@ RULES: list[Rule] = [
     has_its_sections_in_order,
     has_one_title_and_skips_no_level,
     pictures_have_alt_text,
+    long_plots_are_folded,
+    shows_no_picture_twice,
     talks_down_to_nobody,
     hides_little_from_nbval,
     names_no_place_of_this_machine,

@@ -6,10 +6,12 @@ The functions are what a cell of a notebook calls, so they need nothing of pytes
 import time
 from collections.abc import Callable, Iterable
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from llmcourse.errors import UserError
 from llmcourse.models.gpt import GPT, gpt2_recipe
 from llmcourse.models.ngram_counts import count_ngrams
 from llmcourse.runs.history import RunHistory
@@ -17,7 +19,7 @@ from llmcourse.runs.log import Baseline, Evaluation, Training
 from llmcourse.tinytown import stories as tinytown
 from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.tokenizers.bpe import BPETokenizer
-from llmcourse.tokenizers.bytes_and_chars import CharTokenizer
+from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 from llmcourse.viz import (
     attention,
     descent,
@@ -36,13 +38,23 @@ SENTENCE = "Mia lost her bell"
 UNKNOWN = "Mia lost her zebra"
 
 
+class FewWords(ByteTokenizer):
+    """A tokenizer that does not know every word, like that of chapter 03's small world."""
+
+    def encode(self, text: str) -> list[int]:
+        unknown = [word for word in text.split() if word == "zebra"]
+        if unknown:
+            raise UserError(f"{unknown[0]!r} is not a word of this world")
+        return super().encode(text)
+
+
 def gpt(vocab_size: int) -> GPT:
     sizes = {"context_length": 16, "d_model": 16, "n_layers": 2, "n_heads": 2}
     return GPT(gpt2_recipe(vocab_size=vocab_size, **sizes)).eval()
 
 
 def of_attention() -> Explorer:
-    tokenizer = CharTokenizer.train([SENTENCE])
+    tokenizer = FewWords()
     return attention.attention_explorer(gpt(tokenizer.vocab_size), tokenizer, SENTENCE)
 
 
@@ -69,7 +81,6 @@ def of_runs() -> Explorer:
 
 def of_a_reader() -> Explorer:
     """As one would write it in a cell, by pyplot."""
-    import matplotlib.pyplot as plt
 
     def waves(frequency: float, phase: float) -> Figure:
         drawn, ax = plt.subplots(figsize=(6, 2.5))
@@ -123,6 +134,7 @@ def troubles(explorer: Explorer) -> list[str]:
     with style.aside():
         alone = explorer._draw(**explorer.values)
     style.png(alone)
+    plt.close(alone)
     ours = explorer._layout
     for ax, place in zip(alone.axes, ours._axes, strict=True):
         moved = np.abs(np.array(ax.get_position(original=True).bounds) - place.bounds).max()
@@ -131,8 +143,11 @@ def troubles(explorer: Explorer) -> list[str]:
 
 
 def settled(explorers: Iterable[Explorer], most_seconds: float = 60) -> None:
-    """Wait until every explorer has drawn what its controls say."""
-    give_up = time.monotonic() + most_seconds
-    for explorer in explorers:
-        while explorer._shown != explorer.values and time.monotonic() < give_up:
-            time.sleep(0.1)
+    """Wait until every explorer shows what its controls say, and two seconds bring nothing new."""
+    explorers, give_up = list(explorers), time.monotonic() + most_seconds
+    quiet, before = 0, None
+    while quiet < 20 and time.monotonic() < give_up:
+        now = [explorer.values for explorer in explorers]
+        still = now == before and now == [explorer._shown for explorer in explorers]
+        quiet, before = quiet + 1 if still else 0, now
+        time.sleep(0.1)

@@ -7,6 +7,7 @@ exception in a callback passes them by.
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -182,6 +183,7 @@ def open_notebook(page: Any, url: str) -> None:
     """Open the chapter and wait for its cells and its kernel: a menu used earlier does nothing."""
     page.goto(url, timeout=90 * SECOND)
     page.locator(".jp-CodeCell").first.wait_for(timeout=90 * SECOND)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=90 * SECOND)
     wait_until_idle(page)
 
 
@@ -200,9 +202,19 @@ def forget_outputs(page: Any) -> None:
 def run_all(page: Any) -> None:
     """Run every cell from the menu, and wait until each has its number.
 
-    A folded cell shows no number; such a cell (a question) shows an output.
+    A folded cell shows no number; such a cell (a question) shows an output. A kernel that has only
+    begun may say that it is idle and still take nothing, so what was not taken is asked for again.
     """
-    choose(page, "Run", "Run All Cells")
+    from playwright.sync_api import TimeoutError as NotYet
+
+    for _ in range(3):
+        if page.locator(".jp-Dialog").count():  # it asks which kernel, having one
+            page.locator(".jp-Dialog .jp-mod-accept").click()
+        choose(page, "Run", "Run All Cells")
+        begun = page.locator(".jp-InputArea-prompt").filter(has_text=re.compile(r"\[[\d*]+\]"))
+        with contextlib.suppress(NotYet):
+            begun.first.wait_for(timeout=10 * SECOND)
+            break
     page.wait_for_function(
         """[...document.querySelectorAll('.jp-CodeCell')].every((cell) => {
             const prompt = cell.querySelector('.jp-InputArea-prompt');

@@ -7,6 +7,7 @@ breaks it.
 
 import base64
 import copy
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import chapter_rules as rules
 import pytest
 from chapter_rules import MOST_BYTES, RULES, WIDGET_MIMES, Notebook, Rule, source_of
+from PIL import Image
 
 from llmcourse import syllabus
 from tools import navigation
@@ -123,6 +125,19 @@ def output(*outputs: dict[str, Any]) -> Callable[[Notebook], None]:
     return break_cell(PROOFS, outputs=list(outputs))
 
 
+def square(shade: int) -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (80, 40), (shade,) * 3).save(buffer, format="png")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def beside_itself(notebook: Notebook, shade: int = 200) -> None:
+    """A figure, and an explorer that begins with nearly the same picture."""
+    notebook["cells"][PICTURE]["outputs"] = [shown(png=square(200), plain="<Figure>")]
+    notebook["cells"][PROOFS]["outputs"] = [shown(png=square(shade), plain="Explorer(x=1)")]
+
+
+PLOT = "drawn, ax = style.figure()\n" + "ax.plot(a)\n" * 5
 IGNORED = "# NBVAL_IGNORE_OUTPUT\n# a timing, which no two machines share\nx"
 BROKEN: dict[str, tuple[Rule, Callable[[Notebook], Any]]] = {
     "a stripped cell": (rules.was_run_from_top_to_bottom, break_cell(PROOFS, execution_count=None)),
@@ -176,6 +191,16 @@ BROKEN: dict[str, tuple[Rule, Callable[[Notebook], Any]]] = {
         rules.pictures_have_alt_text,
         edit("It adj", '<img src="a.png"> adj'),
     ),
+    "an open plot": (rules.long_plots_are_folded, edit("draw()", PLOT)),
+    "a plot folded in JupyterLab alone": (
+        rules.long_plots_are_folded,
+        break_cell(PROOFS, source=PLOT, metadata={"jupyter": {"source_hidden": True}}),
+    ),
+    "a plot folded on the site alone": (
+        rules.long_plots_are_folded,
+        break_cell(PROOFS, source=PLOT, metadata={"tags": ["hide-input"]}),
+    ),
+    "an explorer under its own picture": (rules.shows_no_picture_twice, beside_itself),
     "simply": (rules.talks_down_to_nobody, edit("It adjusts", "Simply adjust it")),
     "just": (rules.talks_down_to_nobody, edit("It adjusts", "It just adjusts")),
     "a skipped cell": (rules.hides_little_from_nbval, edit("draw()", "# NBVAL_SKIP\ndraw()")),
@@ -260,6 +285,20 @@ def test_a_broken_rule_is_noticed(rule, break_it, tmp_path):
 
 def test_every_rule_can_be_broken():
     assert {rule for rule, _ in BROKEN.values()} == set(RULES)
+
+
+def test_plots_that_need_no_folding():
+    notebook = good()
+    metadata = {"jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
+    break_cell(PICTURE, source=PLOT, metadata=metadata)(notebook)
+    break_cell(PROOFS, source="def plot():\n    " + PLOT.replace("\n", "\n    "))(notebook)
+    assert not rules.long_plots_are_folded(notebook, PATH)
+
+
+def test_an_explorer_may_follow_another_picture():
+    notebook = good()
+    beside_itself(notebook, shade=100)
+    assert not rules.shows_no_picture_twice(notebook, PATH)
 
 
 def test_names_are_checked():

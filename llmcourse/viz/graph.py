@@ -82,7 +82,7 @@ def draw_package(ax: Axes | None = None, *, title: str = "Imports point down") -
     """The package's parts as boxes in layers: the files that each holds, and what it imports.
 
     What a chain of other imports implies is left out, and so is the lowest level, which every part
-    may use.
+    may use. A few parts use a neighbour, which `SIDEWAYS` lists.
     """
     graph = part_graph()
     rows = [[part for part in level if part in graph] for level in LEVELS]
@@ -94,8 +94,10 @@ def draw_package(ax: Axes | None = None, *, title: str = "Imports point down") -
     for height, row in enumerate(rows[1:], 1):
         width = 1 / len(row)
         for place, part in enumerate(row):
-            below = ", ".join(sorted(shown[part]))
-            lines = [", ".join(files_of(part)), f"↓ {below}" if below else ""]
+            beside = shown[part] & set(row)
+            imported = (("↓", shown[part] - beside), ("→", beside))
+            arrows = [f"{arrow} {', '.join(sorted(names))}" for arrow, names in imported if names]
+            lines = [", ".join(files_of(part)), "  ".join(arrows)]
             _draw_box(ax, ((place + 0.5) * width, height), width - 0.02, part, lines)
     _draw_box(ax, (0.5, 0), 0.98, "used by every part", [", ".join(rows[0]), ""])
     for height, row in enumerate(rows):

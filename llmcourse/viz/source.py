@@ -1,7 +1,8 @@
 """Show a function's or a class's source in a notebook, as it stands in the package.
 
 A chapter never pastes code that the package holds: it shows it. So what is read is what runs. The
-colours are those of the reader's own editor theme. Not here: drawing (the sibling modules).
+colours are those of the reader's own editor theme, and what is long unfolds, with or without a
+kernel. Not here: drawing (the sibling modules).
 """
 
 import html
@@ -30,10 +31,15 @@ _COLORS = (
     (Number, "var(--jp-mirror-editor-number-color, #0b6b2e)"),
 )
 _PRE = (
-    "margin:0;padding:8px 12px;overflow-x:auto;line-height:1.35;"
+    "margin:0;padding:8px 12px;overflow-x:auto;line-height:1.35;white-space:pre;"
     "font-family:var(--jp-code-font-family, monospace);font-size:var(--jp-code-font-size, 13px);"
     "border-left:3px solid var(--jp-brand-color1, #1668a8);"
 )
+_SUMMARY = "cursor:pointer;padding:4px 12px;font-size:13px;color:var(--jp-ui-font-color2, #52606d);"
+MOST_LINES = 40
+"""Longer sources are folded."""
+FIRST_LINES = 25
+"""So many lines of a folded source are in sight."""
 _CAPTION = "margin:0 0 4px;font-size:12px;color:var(--jp-ui-font-color2, #52606d);"
 
 
@@ -65,9 +71,15 @@ class Source:
         return f"{self.place}: {name}{lines} line{'s' * (lines > 1)}"
 
     def _repr_html_(self) -> str:
+        n_lines = self.code.count("\n") + 1
+        first, rest = highlight(self.code, FIRST_LINES if n_lines > MOST_LINES else n_lines)
+        folded = (
+            f'<details><summary style="{_SUMMARY}">{n_lines - FIRST_LINES} more lines</summary>'
+            f'<pre style="{_PRE}">{rest}</pre></details>'
+        )
         return (
             f'<div><p style="{_CAPTION}">{html.escape(repr(self))}</p>'
-            f'<pre style="{_PRE}">{highlight(self.code)}</pre></div>'
+            f'<pre style="{_PRE}">{first}</pre>{folded if rest else ""}</div>'
         )
 
 
@@ -80,10 +92,26 @@ def show(target: Any) -> None:
     display(Source(target))
 
 
-def highlight(code: str) -> str:
-    """Python code as HTML with coloured spans: equal code gives equal HTML."""
+def highlight(code: str, n_lines: int) -> tuple[str, str]:
+    """The first lines of Python code, and the rest, as HTML: equal code gives equal HTML."""
     lexer = PythonLexer(stripnl=False, ensurenl=False)
-    runs = itertools.groupby(lexer.get_tokens(code), key=lambda token: _color(token[0]))
+    pieces = [
+        (_color(kind), piece)
+        for kind, text in lexer.get_tokens(code)
+        for piece in text.splitlines(keepends=True)
+    ]
+    # A docstring goes on across the cut, so the tokens are cut, not the text.
+    ends = itertools.accumulate(piece.endswith("\n") for _, piece in pieces)
+    cut = sum(end < n_lines for end in ends) + 1
+    first, rest = pieces[:cut], pieces[cut:]
+    if rest:  # the last line break would be an empty line above the fold
+        first[-1] = (first[-1][0], first[-1][1].removesuffix("\n"))
+    return _colored(first), _colored(rest)
+
+
+def _colored(pieces: list[tuple[str | None, str]]) -> str:
+    """Pieces of code with their colours as HTML, one span for neighbours of one colour."""
+    runs = itertools.groupby(pieces, key=lambda piece: piece[0])
     return "".join(_span(color, "".join(text for _, text in run)) for color, run in runs)
 
 

@@ -11,6 +11,7 @@ from llmcourse.nn.masks import causal
 from llmcourse.shapes import axis_label
 from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 from llmcourse.viz import attention, matrix, style
+from tests.explorers import FewWords
 
 WORDS = ["the", "cat", "sat", "down"]
 
@@ -275,20 +276,11 @@ def test_a_move_draws_once(explorer, drawings):
     assert not plt.get_fignums()
 
 
-class FewWords(ByteTokenizer):
-    """A tokenizer that does not know every word, like the small world's."""
-
-    def encode(self, text):
-        if "xylophone" in text:
-            raise UserError("'xylophone' is not in the vocabulary")
-        return super().encode(text)
-
-
 def test_a_word_that_the_tokenizer_does_not_know_is_named(model):
     explorer = attention.attention_explorer(model, FewWords(), "a cat")
     before = bytes(explorer.picture.value)
-    explorer.controls["sentence"].value = "a xylophone"
-    assert "xylophone&#x27; is not in the vocabulary" in explorer.message.value
+    explorer.controls["sentence"].value = "a zebra"
+    assert "zebra&#x27; is not a word" in explorer.message.value
     assert bytes(explorer.picture.value) == before
     explorer.controls["sentence"].value = "a"
     assert explorer.message.value == ""

@@ -12,20 +12,27 @@ from llmcourse.viz.source import Source
 
 
 def shown_text(rich):
-    pre = re.search(r"<pre[^>]*>(.*)</pre>", rich, re.DOTALL)[1]
-    return html.unescape(re.sub(r"<[^>]+>", "", pre))
+    """What stands in the boxes of code, those that unfold with the others."""
+    parts = re.findall(r"<pre[^>]*>(.*?)</pre>", rich, re.DOTALL)
+    return "\n".join(html.unescape(re.sub(r"<[^>]+>", "", part)) for part in parts)
+
+
+def long_function(n_lines):
+    text = "\n".join(f"    line {number}" for number in range(n_lines - 3))
+    return f'def f():\n    """Words.\n{text}\n    """'
 
 
 @pytest.mark.parametrize("target", [nearest, UserError, shapes, Source])
 def test_the_code_is_shown_whole(target):
     rich = Source(target)._repr_html_()
     assert shown_text(rich) == inspect.getsource(target).rstrip("\n")
-    assert target.__doc__.strip() in html.unescape(re.sub(r"</?span[^>]*>", "", rich))
+    assert target.__doc__.strip() in shown_text(rich)
 
 
 def test_markup_in_the_code_stays_text():
     code = 's = "<b>&amp;</b>"  # <script>'
-    rich = source.highlight(code)
+    rich, rest = source.highlight(code, 1)
+    assert not rest
     assert "<b>" not in rich
     assert "<script>" not in rich
     assert html.unescape(re.sub(r"<[^>]+>", "", rich)) == code
@@ -62,3 +69,26 @@ def test_what_has_no_source_says_so(target):
 def test_show_displays_once(capsys):
     source.show(nearest)  # outside a notebook the plain text is printed
     assert capsys.readouterr().out.count("llmcourse/errors.py") == 1
+
+
+@pytest.mark.parametrize("n_lines", [source.MOST_LINES, source.MOST_LINES + 1, 123])
+def test_long_code_unfolds_without_a_kernel(monkeypatch, n_lines):
+    code = long_function(n_lines)
+    shown = Source(nearest)
+    monkeypatch.setattr(shown, "code", code)
+    rich = shown._repr_html_()
+    assert shown_text(rich) == code
+    before, _, folded = rich.partition("<details>")
+    if n_lines <= source.MOST_LINES:
+        assert not folded
+        return
+    assert shown_text(before).count("\n") + 1 == source.FIRST_LINES
+    assert f"{n_lines - source.FIRST_LINES} more lines</summary>" in folded
+    colors = re.findall(r'<span style="([^"]*)"', folded)
+    assert colors == [
+        re.search(r'<span style="([^"]*string[^"]*)"', before)[1]
+    ]  # still a docstring
+
+
+def test_lines_never_break():
+    assert "white-space:pre;" in Source(nearest)._repr_html_()

@@ -16,7 +16,7 @@ made, a container with one module in it. */
 
   function nameSliders(node) {
     const said = [];
-    for (const control of node.querySelectorAll(".jupyter-widgets.widget-inline-hbox")) {
+    for (const control of node.querySelectorAll(".jupyter-widgets:has(> .widget-label)")) {
       const label = control.querySelector(".widget-label")?.textContent.trim() ?? "";
       const handle = control.querySelector('[role="slider"]');
       const readout = control.querySelector(".widget-readout");
