@@ -28,6 +28,10 @@ class Settings:
     ]
     out: Path
     """The folder to write; it appears when everything is done, and not before."""
+    encoding: str | None = None
+    """How the sources' bytes are text: utf-8, cp1252, gb18030, ...; found out unless given."""
+    column: str | None = None
+    """The column of tables that is read; found out unless given."""
     overwrite: bool = False
     """Replace a folder that an earlier run of this command has written."""
     languages: tuple[Language, ...] = ("en", "zh", "other")

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from llmcourse import command_line
 from llmcourse.errors import UserError, exit_on_user_error, nearest
 from llmcourse.train.presets import PRESETS
-from llmcourse.train.settings import Settings, check_resumable, from_dict
+from llmcourse.train.saved_settings import check_resumable, from_dict
+from llmcourse.train.settings import Settings
 
 if TYPE_CHECKING:
     from llmcourse.train.loop import Result

@@ -14,17 +14,19 @@ from llmcourse.tokenizers.registry import TOKENIZERS
 from llmcourse.train.__main__ import parse
 from llmcourse.train.assemble import build_config
 from llmcourse.train.presets import PRESETS, laptop, tiny
-from llmcourse.train.settings import (
+from llmcourse.train.saved_settings import (
     RESUMABLE,
+    check_resumable,
+    from_dict,
+    leaves,
+    to_dict,
+)
+from llmcourse.train.settings import (
     ModelSettings,
     ObjectiveSettings,
     OptimizerSettings,
     Settings,
-    check_resumable,
-    from_dict,
-    leaves,
     parse_duration,
-    to_dict,
 )
 
 
