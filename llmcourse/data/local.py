@@ -167,8 +167,11 @@ class _Page(html.parser.HTMLParser):
         ("p", "div", "section", "article", "h1", "h2", "h3", "h4", "table", "ul", "ol")
     )
     BLOCKS = APART | frozenset(
-        ("blockquote", "br", "dd", "dl", "dt", "figure", "figcaption", "footer", "form", "h5", "h6")
-        + ("header", "hr", "li", "main", "nav", "pre", "td", "th", "title", "tr", "aside")
+        (
+            *("aside", "blockquote", "br", "dd", "dl", "dt", "figure", "figcaption", "footer"),
+            *("form", "h5", "h6", "header", "hr", "li", "main", "nav", "pre", "td", "th", "title"),
+            "tr",
+        )
     )
     UNSEEN = frozenset(("script", "style", "template", "noscript", "svg"))
 

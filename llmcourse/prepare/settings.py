@@ -48,8 +48,7 @@ class Settings:
     vocab_size: int = 8192
     """How many tokens a trained tokenizer has, V."""
     tokenizer_megabytes: float = 20.0
-    """How much of the text a tokenizer is trained on, drawn from all over it; of Chinese, bpe takes
-    up to a hundred times as much memory."""
+    """How much of the text a tokenizer is trained on; of Chinese, bpe takes 100 times the memory."""
     workers: int = 1
     """How many processes clean and tokenise; the results are the same, byte for byte."""
     quality: QualityRules = field(default_factory=QualityRules)

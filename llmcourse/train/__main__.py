@@ -42,12 +42,20 @@ def parse(arguments: list[str]) -> Settings:
         Settings,
         arguments,
         prog="python -m llmcourse.train",
-        about=str(__doc__),
+        about=f"{__doc__}\n{_presets()}",
         default=saved or PRESETS[name](),
     )
     if saved is not None:
         check_resumable(saved, wanted)
     return wanted
+
+
+def _presets() -> str:
+    """The presets, a line each, with the first sentence of what they say of themselves."""
+    lines = (
+        f"  {name:<14} {str(preset.__doc__).split('.')[0]}" for name, preset in PRESETS.items()
+    )
+    return "\n".join(["--preset is one of:", *lines])
 
 
 def _value_of(option: str, arguments: list[str]) -> str | None:
@@ -106,10 +114,12 @@ def _conclude(result: "Result") -> None:
         )
         return
     if result.sample:
+        print("\nWhat it writes now:" if result.writes else "\nWhat it makes of a text:")
         print(f"\n{result.sample}\n")
     score = result.score
     if score is None or score.bytes:
         rows = {"uniform guess": result.uniform, "unigram": result.unigram}
+        rows |= {} if result.entropy is None else {"entropy": result.entropy}
         rows |= {} if score is None else {"this model": score.bits_per_byte}
         unit = "bits per byte"
     else:

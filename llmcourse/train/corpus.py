@@ -55,6 +55,8 @@ class Corpus:
         lengths: how many bytes of text each id stands for.
         uniform: bits per byte of guessing every token alike, on `valid`.
         unigram: bits per byte of guessing by how often each token occurs in `train`, on `valid`.
+        entropy: bits per byte of the text itself, which no model can beat; None where, as for all
+            real text, nobody knows.
     """
 
     tokenizer: Tokenizer
@@ -63,6 +65,7 @@ class Corpus:
     lengths: np.ndarray
     uniform: float
     unigram: float
+    entropy: float | None = None
 
 
 def prepare_corpus(settings: Settings, folder: Path, *, fresh: bool) -> None:
@@ -114,6 +117,20 @@ def open_corpus(tokenizer: Tokenizer, folder: Path, *, length: int, overlap: int
         uniform_bits_per_byte(valid.tokens, lengths, tokenizer.vocab_size),
         unigram_bits_per_byte(counts, valid.tokens, lengths),
     )
+
+
+def known_entropy(settings: Settings) -> float | None:
+    """The entropy of the held-out text in bits per byte, for a causal model on tinytown; or None.
+
+    What fills gaps reads both sides of them, and may well need fewer bits.
+    """
+    if (settings.data.valid or settings.data.source) != "tinytown":
+        return None
+    if settings.objective.name != "clm":
+        return None
+    from llmcourse.tinytown.stories import entropy_bits_per_byte  # a second, and seldom needed
+
+    return entropy_bits_per_byte()
 
 
 def fewest_tokens(folder: Path) -> int:

@@ -3,6 +3,7 @@
 Not here: what is done with them (`loop.py`), and where a run stands (`checkpoint.TrainState`).
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from llmcourse.randomness import seed_all, stream_seed
 from llmcourse.runs.directory import RunDirectory
 from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.assemble import build_model, build_objective, check_model, fit_context
-from llmcourse.train.corpus import Corpus, fewest_tokens, open_corpus, prepare_corpus
+from llmcourse.train.corpus import Corpus, fewest_tokens, known_entropy, open_corpus, prepare_corpus
 from llmcourse.train.distributed import SINGLE, Ranks
 from llmcourse.train.optimizers import build_optimizers, build_schedule
 from llmcourse.train.precision import choose_precision, compiled, gradient_scaler
@@ -112,6 +113,7 @@ def build_parts(settings: Settings, ranks: Ranks, run: RunDirectory) -> Parts:
         Notes()("context", f"{context} tokens in place of {wanted}: {reason}")
     window = objective.window(context)
     corpus = open_corpus(tokenizer, run.data, length=window, overlap=max(0, window - context))
+    corpus = dataclasses.replace(corpus, entropy=known_entropy(settings))
 
     # Model: the same parameters in every process, then each its own chance in dropout.
     seed_all(settings.seed)

@@ -149,22 +149,19 @@ class OptimizerSettings:
     name: OptimizerName = "muon"
     """muon (for the hidden matrices, with AdamW for the rest), or another one for all."""
     lr: float | None = None
-    """The peak learning rate, with muon AdamW's; what suits the optimizer unless given: 3e-3 with
-    muon, adam and adamw."""
+    """The peak learning rate, with muon AdamW's; unless given 3e-3, or what suits the optimizer."""
     matrix_lr: float = OPTIMIZERS["muon"].all_defaults["matrix_lr"]
     """Muon's peak learning rate."""
     weight_decay: float = 0.0
     """Weight decay, on matrices alone; decoupled with muon, adamw and lion, else an L2 penalty."""
     momentum: float | None = None
-    """momentum, nesterov, muon: the decay rate of the velocity; 0.9 unless given, with muon
-    0.95."""
+    """momentum, nesterov, muon: the velocity's decay rate; 0.9 unless given, with muon 0.95."""
     alpha: float | None = None
     """rmsprop: the decay rate of the mean squared gradient; 0.99 unless given."""
     beta1: float | None = None
     """adam, adamw, muon's AdamW, lion: the decay rate of the mean gradient; 0.9 unless given."""
     beta2: float | None = None
-    """The decay rate of the mean squared gradient, with lion of the mean; 0.95 unless given, with
-    lion 0.99."""
+    """The decay rate of the mean squared gradient, 0.95 unless given; with lion the mean's, 0.99."""
     schedule: ScheduleName = "linear"
     """How the learning rate moves over the run."""
     warmup: float = 0.02
