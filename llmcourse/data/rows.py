@@ -12,14 +12,15 @@ from typing import Any
 from llmcourse.data.documents import Document, SkippedInput
 from llmcourse.data.reading import Reading
 from llmcourse.errors import MOST_NAMES, UserError
+from llmcourse.tokenizers.base import to_bytes
 
 Row = tuple[str, dict[str, Any]]
 """Where a row stands, for messages, and its columns."""
 
 LOOKED_AT = 100
 """How many rows a choice is made from."""
-MOST_OF_IT = 2
-"""How many times as much prose as the next one a column must have that has no telling name."""
+MOST_OF_IT = 3
+"""How many times the bytes of prose of the next one a column must have that has no telling name."""
 
 TEXT_NAMES = (
     *("text", "content", "body", "sentence", "review", "message", "article", "story", "document"),
@@ -152,7 +153,7 @@ def _by_prose(rows: list[dict[str, Any]]) -> Choice | None:
     for row in rows:
         for name, value in row.items():
             if _looks_like_text(value):
-                amounts[name] = amounts.get(name, 0) + len(value)
+                amounts[name] = amounts.get(name, 0) + len(to_bytes(value))
     ranked = sorted(amounts, key=lambda name: -amounts[name])
     if not ranked or (len(ranked) > 1 and amounts[ranked[0]] < MOST_OF_IT * amounts[ranked[1]]):
         return None

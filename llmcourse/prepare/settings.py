@@ -48,7 +48,7 @@ class Settings:
     vocab_size: int = 8192
     """How many tokens a trained tokenizer has, V."""
     tokenizer_megabytes: float = 20.0
-    """How much of the text a tokenizer is trained on; of Chinese, bpe takes 100 times the memory."""
+    """How much of the text a tokenizer is trained on; of Chinese, bpe takes 100 times the room."""
     workers: int = 1
     """How many processes clean and tokenise; the results are the same, byte for byte."""
     quality: QualityRules = field(default_factory=QualityRules)

@@ -321,7 +321,7 @@ def _mirror(writer: Any, values: dict[str, Any]) -> None:
         return
     for name, value in values.items():
         if name != "step" and isinstance(value, int | float) and not isinstance(value, bool):
-            writer.add_scalar(f"{kind}/{name}", value, step)
+            writer.add_scalar(_tag(kind, name), value, step)
     if kind == "sample":
         indented = "".join(
             f"    {line}\n" for line in whole_characters(values["text"]).splitlines()

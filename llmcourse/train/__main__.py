@@ -14,6 +14,7 @@ $ torchrun --nproc-per-node 8 -m llmcourse.train --preset gpt2-124m      and on 
 import json
 import os
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,11 +52,12 @@ def parse(arguments: list[str]) -> Settings:
 
 
 def _presets() -> str:
-    """The presets, a line each, with the first sentence of what they say of themselves."""
-    lines = (
-        f"  {name:<14} {str(preset.__doc__).split('.')[0]}" for name, preset in PRESETS.items()
-    )
-    return "\n".join(["--preset is one of:", *lines])
+    """The presets, each with the first line of what it says of itself."""
+    lines = ["--preset is one of:"]
+    for name, preset in PRESETS.items():
+        phrase = str(preset.__doc__).splitlines()[0].removesuffix(".")
+        lines += textwrap.wrap(f"  {name:<12} {phrase}", 80, subsequent_indent=" " * 15)
+    return "\n".join(lines)
 
 
 def _value_of(option: str, arguments: list[str]) -> str | None:
@@ -114,8 +116,9 @@ def _conclude(result: "Result") -> None:
         )
         return
     if result.sample:
-        print("\nWhat it writes now:" if result.writes else "\nWhat it makes of a text:")
-        print(f"\n{result.sample}\n")
+        heading = "what it writes now:" if result.writes else "what it makes of a held-out text:"
+        print(f"\n{heading}", file=sys.stderr)
+        print(f"\n{result.sample}\n", flush=True)
     score = result.score
     if score is None or score.bytes:
         rows = {"uniform guess": result.uniform, "unigram": result.unigram}

@@ -161,7 +161,7 @@ class OptimizerSettings:
     beta1: float | None = None
     """adam, adamw, muon's AdamW, lion: the decay rate of the mean gradient; 0.9 unless given."""
     beta2: float | None = None
-    """The decay rate of the mean squared gradient, 0.95 unless given; with lion the mean's, 0.99."""
+    """The decay rate of the mean squared gradient, 0.95 unless given; for lion the mean's, 0.99."""
     schedule: ScheduleName = "linear"
     """How the learning rate moves over the run."""
     warmup: float = 0.02

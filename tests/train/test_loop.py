@@ -42,7 +42,7 @@ def test_a_run_directory_holds_all_that_repeats_and_explains_it(finished):
     }
     environment = json.loads((finished.run / "environment.json").read_text())
     assert environment["torch"] == torch.__version__
-    assert list((finished.run / "tensorboard").glob("events.*"))
+    assert list((finished.run / "tensorboard" / finished.run.name).glob("events.*"))
     assert finished.sample in (finished.run / "samples.md").read_text()
 
 
