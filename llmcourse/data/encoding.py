@@ -49,10 +49,11 @@ _FOREIGN = {
 }
 
 # Asking the library about all that Python knows makes it find Icelandic Macs in French novels.
-_CANDIDATES = [
-    *("cp1252", "cp1250", "cp1254", "cp1257", "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256"),
-    *("gb18030", "big5", "cp932", "euc_jp", "cp949", "tis_620"),
-]
+_BY_BYTES = ("cp1252", "cp1250", "cp1254", "cp1257", "cp1251", "koi8_r", "cp1253", "cp1255")
+_BY_BYTES += ("cp1256", "tis_620")
+_BY_PAIRS = ("gb18030", "big5", "cp932", "euc_jp", "cp949")
+_EQUAL = 0.02
+"""Differences of the library's score (it counts what looks like a mess) that mean nothing."""
 # The library takes these for one another, since they share most letters. Each letter beyond ASCII
 # must be one of *one* language of theirs: that tells them apart.
 _LATIN = {
@@ -183,18 +184,20 @@ def _guess(sample: bytes, whole: bool) -> str | None:
     """The likeliest of the encodings in which a sample is text."""
     from charset_normalizer import from_bytes
 
-    candidates = [name for name in _CANDIDATES if _decodes(sample, name, whole)]
+    candidates = [name for name in (*_BY_BYTES, *_BY_PAIRS) if _decodes(sample, name, whole)]
     if not candidates:
         return None
     telling = _telling(sample)
     # A character that is cut short at the end would rule the right encoding out.
     for end in range(len(telling), max(0, len(telling) - 4), -1):
-        best = from_bytes(telling[:end], cp_isolation=candidates).best()
-        if best is not None:
+        results = list(from_bytes(telling[:end], cp_isolation=candidates))
+        if results:
+            equals = [r.encoding for r in results if r.chaos <= results[0].chaos + _EQUAL]
             latin = [name for name in _LATIN if name in candidates]
-            if best.encoding in latin:
+            if equals[0] in latin:
                 return max(latin, key=lambda name: _share_of_letters(telling, name))
-            return best.encoding
+            # Any bytes are letters of Thai; hardly any are all of them pairs of another encoding.
+            return next((name for name in equals if name in _BY_PAIRS), equals[0])
     return None
 
 

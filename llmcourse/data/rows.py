@@ -55,7 +55,7 @@ class Choice:
 
     def text(self, row: dict[str, Any]) -> object:
         """The text of a row; None where there is none, and something else than text where it is."""
-        values = [row.get(column) for column in self.columns]
+        values: list[Any] = [row.get(column) for column in self.columns]
         if self.is_chat and is_chat(values[0]):
             return "\n\n".join(_turn(turn) for turn in values[0])
         if len(values) == 1:

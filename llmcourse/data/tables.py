@@ -8,7 +8,6 @@ and folders (`local`).
 
 import csv
 import io
-import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -143,15 +142,20 @@ def csv_form(sample: str, *, whole: bool) -> Form:
     short unless it is `whole`.
     """
     forms = []
-    for delimiter, quoting in itertools.product(",;\t|", (csv.QUOTE_MINIMAL, csv.QUOTE_NONE)):
-        rows = _rows(sample, delimiter, quoting, whole)
-        width = len(rows[0]) if rows else 0
-        if width > 1:
-            agree = sum(len(row) == width for row in rows) / len(rows)
-            forms.append((agree, width, rows[0], delimiter, quoting))
+    for delimiter in ",;\t|":
+        plain = _rows(sample, delimiter, csv.QUOTE_NONE, whole)
+        quoted = _rows(sample, delimiter, csv.QUOTE_MINIMAL, whole)
+        # Where cells begin with quotes that nothing ends, quotes are not what they go by.
+        begun = sum(cell.startswith('"') for row in plain for cell in row)
+        ended = sum(cell.endswith('"') for row in plain for cell in row)
+        by_quotes = begun <= 2 * ended or _agree(plain) < 1
+        rows = quoted if by_quotes else plain
+        if rows and len(rows[0]) > 1:
+            form = (delimiter, csv.QUOTE_MINIMAL if by_quotes else csv.QUOTE_NONE)
+            forms.append(((_agree(rows), by_quotes, len(rows[0])), rows[0], form))
     if forms:
-        # The first of equals: commas before semicolons, quotes before none.
-        _, _, first, delimiter, quoting = max(forms, key=lambda form: form[:2])
+        # Of equals the first: commas before semicolons.
+        _, first, (delimiter, quoting) = max(forms, key=lambda form: form[0])
     else:  # the header has no delimiter, so those in the text are the text's
         delimiter, quoting = "\x1f", csv.QUOTE_MINIMAL
         first = next(iter(_rows(sample, delimiter, quoting, whole)), ["text"])
@@ -166,6 +170,11 @@ def _rows(sample: str, delimiter: str, quoting: Any, whole: bool) -> list[list[s
     except csv.Error:
         return []
     return rows[: LOOKED_AT if whole or len(rows) == 1 else min(LOOKED_AT, len(rows) - 1)]
+
+
+def _agree(rows: list[list[str]]) -> float:
+    """How many of the rows have as many cells as the first."""
+    return sum(len(row) == len(rows[0]) for row in rows) / len(rows) if rows else 0.0
 
 
 def _is_header(row: list[str]) -> bool:

@@ -69,7 +69,7 @@ def _by_place(
     A document that repeats one of the training side stays on it.
     """
     train, valid = SPLITS
-    passed = 0
+    passed, before = 0, ""
     seen: set[bytes] = set()
     for document in documents:
         size = len(to_bytes(document.text))
@@ -77,14 +77,15 @@ def _by_place(
         # Whole documents, unless that would hold out everything, or far more than is wanted.
         if passed < keep < passed + size and (not passed or total - passed > 2 * (total - keep)):
             head, tail = cut_before(document.text, (keep - passed) / size)
-            pieces = [(train, Document(head, document.name))]
-            if tail.strip() not in head:
-                pieces.append((valid, Document(tail, f"{document.name}, its end")))
+            end = Document(tail, f"{document.name}, its end")
+            pieces = [(train, Document(head, document.name)), (valid, end)]
         for split, piece in pieces:
             digest = sha256(to_bytes(piece.text)).digest()
-            yield (train if digest in seen else split), piece
+            split = train if digest in seen or piece.text.strip() in before else split
+            yield split, piece
             if split == train:
                 seen.add(digest)
+                before = piece.text
         passed += size
 
 
