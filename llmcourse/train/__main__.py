@@ -122,8 +122,8 @@ def _conclude(result: "Result") -> None:
     score = result.score
     if score is None or score.bytes:
         rows = {"uniform guess": result.uniform, "unigram": result.unigram}
-        rows |= {} if result.entropy is None else {"entropy": result.entropy}
         rows |= {} if score is None else {"this model": score.bits_per_byte}
+        rows |= {} if result.entropy is None else {"entropy": result.entropy}
         unit = "bits per byte"
     else:
         rows, unit = {"this model": score.loss}, "nats per answer"

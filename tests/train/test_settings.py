@@ -209,6 +209,23 @@ def test_bad_command_lines_take_one_line(arguments, message):
     assert "\n" not in str(caught.value)
 
 
+def test_help_names_the_presets_and_wraps_evenly(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for name, preset in PRESETS.items():
+        (place,) = (n for n, line in enumerate(lines) if line.startswith(f"  {name:<12} "))
+        assert " ".join(preset.__doc__.splitlines()[0].split()[:4]) in lines[place]
+    assert max(map(len, lines)) <= 100
+    # A line of an option's help has no room for the first word of the next one.
+    inside = [line.strip("│") for line in lines if line.startswith("│")]
+    for line, following in zip(inside, inside[1:], strict=False):
+        if line.startswith(" " * 7) and following.startswith(" " * 7):
+            word = following.split()[0]
+            assert len(line.rstrip()) + 1 + len(word) > 77, line
+
+
 def test_help_is_fast_because_it_brings_no_torch():
     code = (
         "import sys, llmcourse.train.__main__ as m\n"
