@@ -304,12 +304,17 @@ def _summary_writer(run: RunDirectory, keep_until_step: int | None) -> Any:
         return SummaryWriter(str(folder), purge_step=purge, flush_secs=10)
 
 
-def _tag(kind: str, name: str) -> str:
-    """What TensorBoard calls a number. It sorts by name, so the losses share the first group."""
+def _tag(kind: str, name: str) -> str | None:
+    """What TensorBoard calls a number; None where it would draw no curve that says anything new.
+
+    It shows groups in the order of their names: the losses share the first one.
+    """
+    side = {Training.kind: "training", Evaluation.kind: "held_out"}.get(kind)
+    if side is None or (side == "held_out" and name in ("tokens", "seconds")):
+        return None
     if name in ("loss", "bits_per_byte", "perplexity") or name.endswith("_loss"):
-        side = {Training.kind: "training", Evaluation.kind: "held_out"}[kind]
         return f"loss/{side}" if name == "loss" else f"loss/{side}_{name}"
-    return f"{kind}/{name}"
+    return f"train/{name}" if side == "training" else f"metric/{side}_{name}"
 
 
 def _mirror(writer: Any, values: dict[str, Any]) -> None:
@@ -320,8 +325,9 @@ def _mirror(writer: Any, values: dict[str, Any]) -> None:
         writer.add_text(kind, "\n".join(["| baseline | value |", "| --- | --- |", *rows]), step)
         return
     for name, value in values.items():
-        if name != "step" and isinstance(value, int | float) and not isinstance(value, bool):
-            writer.add_scalar(_tag(kind, name), value, step)
+        tag = _tag(kind, name)
+        if tag and name != "step" and isinstance(value, int | float):
+            writer.add_scalar(tag, value, step)
     if kind == "sample":
         indented = "".join(
             f"    {line}\n" for line in whole_characters(values["text"]).splitlines()

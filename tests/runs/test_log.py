@@ -221,11 +221,12 @@ def test_tensorboard_opens_on_the_losses(run: RunDirectory):
         log.write(Baseline(step=0, uniform_bits_per_byte=8.0, entropy_bits_per_byte=0.5))
         log.write(Training(step=1, loss=2.0, lr=0.1))
         log.write(Evaluation(step=1, loss=2.0, metrics={"pair_loss": 0.5, "pair_accuracy": 0.75}))
+        log.write(End(step=1, seconds=3.0, ending=Ending.FINISHED))
     events = EventAccumulator(str(run.tensorboard / run.path.name)).Reload()
     tags = sorted(events.Tags()["scalars"])
     assert tags == [
-        *("evaluate/pair_accuracy", "loss/held_out", "loss/held_out_pair_loss", "loss/training"),
-        "train/lr",
+        *("loss/held_out", "loss/held_out_pair_loss", "loss/training"),
+        *("metric/held_out_pair_accuracy", "train/lr"),
     ]
     (baseline,) = events.Tensors("baseline/text_summary")
     assert b"| entropy_bits_per_byte | 0.5 |" in baseline.tensor_proto.string_val[0]

@@ -118,7 +118,7 @@ def test_the_page_says_what_matters(run: RunDirectory):
 
 def test_the_entropy_stands_beside_the_guesses_where_it_is_known(run: RunDirectory):
     fill(run)
-    assert "entropy" not in report(run)[0].text
+    assert "entropy, " not in report(run)[0].text
     log = run.metrics.read_text()
     run.metrics.write_text(
         log.replace('"parameters"', '"entropy_bits_per_byte": 0.17, "parameters"', 1)

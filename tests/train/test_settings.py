@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import subprocess
 import sys
 from typing import get_args
@@ -220,7 +221,7 @@ def test_help_names_the_presets_and_wraps_evenly(capsys, monkeypatch):
     assert max(map(len, lines)) <= 100
     # A line of an option's help has no room for the first word of the next one.
     inside = [line.strip("│") for line in lines if line.startswith("│")]
-    for line, following in zip(inside, inside[1:], strict=False):
+    for line, following in itertools.pairwise(inside):
         if line.startswith(" " * 7) and following.startswith(" " * 7):
             word = following.split()[0]
             assert len(line.rstrip()) + 1 + len(word) > 77, line
