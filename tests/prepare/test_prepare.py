@@ -345,6 +345,22 @@ def test_one_bad_file_among_good_ones_is_named_and_passed_by(tmp_path):
     assert "byte 13 does not fit" in dropped["spoilt.txt"]["name"]
 
 
+def test_files_of_another_encoding_and_a_column_that_is_named(refused, tmp_path, capsys):
+    stories = [story(n) + " The café’s open." for n in range(60)]
+    table = "text;story\n" + "".join(f"no;{one}\n" for one in stories)
+    (tmp_path / "t.csv").write_bytes(table.encode("cp1252"))
+    run(tmp_path / "t.csv", "--out", tmp_path / "out", "--column", "story")
+    assert sorted(kept(tmp_path / "out").values()) == sorted(stories)
+    said = capsys.readouterr().err
+    assert "is read as cp1252, guessed from its letters; --encoding overrules" in said
+    run(tmp_path / "t.csv", "--out", tmp_path / "b", "--column", "story", "--encoding", "cp1250")
+    assert "guessed" not in capsys.readouterr().err
+    message = refused(tmp_path / "t.csv", "--column", "stories", "--out", tmp_path / "c")
+    assert "has no column 'stories' but text, story" in message
+    message = refused(tmp_path / "t.csv", "--encoding", "utf-9", "--out", tmp_path / "c")
+    assert "--encoding utf-9 is no encoding" in message
+
+
 def test_broken_lines_are_named_and_passed_by(tmp_path):
     lines = [json.dumps({"text": story(n)}) for n in range(50)]
     lines[20], lines[30], lines[40] = '{"text": ', '{"text": ""}', '{"text": "\\ud83d lone"}'
@@ -388,6 +404,13 @@ def test_halves_of_characters_do_no_harm(tmp_path):
 def test_a_source_of_which_nothing_can_be_read(refused, tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     assert message in refused(tmp_path / name, "--out", tmp_path / "out")
+
+
+def test_what_cleaning_drops_to_the_last_is_counted_by_its_rule(refused, tmp_path):
+    texts = ["Short.", "Shorter.", "\0\1\2\3 binary " * 20]
+    said = refused(write_rows(tmp_path / "t.jsonl", texts), "--out", tmp_path / "out")
+    assert "all 3 documents were dropped (too short 2, garbage 1)" in said
+    assert "--no-filter" in said
 
 
 def test_a_vocabulary_larger_than_the_text_allows_is_as_large_as_can_be(tmp_path, capsys):

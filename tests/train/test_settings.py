@@ -90,6 +90,15 @@ def test_a_run_from_before_there_was_a_choice_of_families_can_be_resumed():
     assert from_dict(old).family == "gpt"
 
 
+def test_a_run_from_before_encodings_and_columns_were_found_out_can_be_resumed():
+    old = to_dict(tiny())
+    del old["data"]["encoding"], old["data"]["column"]
+    check_resumable(from_dict(old), tiny())
+    changed = dataclasses.replace(tiny().data, column="story")
+    with pytest.raises(UserError, match=r"data\.column='story': the run was started with None"):
+        check_resumable(from_dict(old), dataclasses.replace(tiny(), data=changed))
+
+
 def test_resumable_names_exist():
     assert set(leaves(Settings())) > RESUMABLE
 
