@@ -55,6 +55,13 @@ def test_old_encodings_of_many_languages_are_guessed(tmp_path, name, sentence):
     assert "guessed from its letters; --data.encoding overrules" in line
 
 
+def test_pairs_of_bytes_are_no_thai(tmp_path):
+    """The library alone takes these rows of Chinese for Thai, whose encoding fits any bytes."""
+    rows = (f'"{n}. 床前明月光，疑是地上霜。举头望明月，低头思故乡。"\n' for n in range(80))
+    (tmp_path / "t.csv").write_bytes("".join(rows).encode("gb18030"))
+    assert find_encoding(tmp_path / "t.csv", Reading())[0] == "gb18030"
+
+
 @pytest.mark.parametrize("text", ["", "plain", "café", "嗨" * 900_000])
 @pytest.mark.parametrize("name", ["utf-8", "utf-8-sig"])
 def test_utf8_is_not_guessed_and_nothing_is_said(tmp_path, monkeypatch, text, name):

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import re
 import subprocess
 import sys
 from typing import get_args
@@ -229,11 +230,12 @@ def test_help_names_the_presets_and_wraps_evenly(capsys, monkeypatch):
         assert " ".join(preset.__doc__.splitlines()[0].split()[:4]) in lines[place]
     assert max(map(len, lines)) <= 100
     # A line of an option's help has no room for the first word of the next one.
-    inside = [line.strip("│") for line in lines if line.startswith("│")]
-    for line, following in itertools.pairwise(inside):
-        if line.startswith(" " * 7) and following.startswith(" " * 7):
-            word = following.split()[0]
-            assert len(line.rstrip()) + 1 + len(word) > 77, line
+    texts = [re.sub(r"^[│|]? {7,}(?=\S)", "\t", line).rstrip("│| ") for line in lines]
+    room = max(len(text) for text in texts if text.startswith("\t"))
+    assert room > 60
+    for text, following in itertools.pairwise(texts):
+        if text.startswith("\t") and following.startswith("\t"):
+            assert len(text) + 1 + len(following.split()[0]) > room, text
 
 
 def test_help_is_fast_because_it_brings_no_torch():
