@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from llmcourse.train.settings import DataSettings, ModelSettings, OptimizerSettings, Settings
+from llmcourse.train.data_settings import DataSettings
+from llmcourse.train.settings import ModelSettings, OptimizerSettings, Settings
 
 
 def laptop() -> Settings:
