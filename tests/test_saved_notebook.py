@@ -115,7 +115,7 @@ def use(page: Any) -> str:
     for _ in range(3):
         page.keyboard.press(KEY)
     page.wait_for_function(
-        "document.querySelector('[role=slider]').getAttribute('aria-valuenow') === '5'"
+        "Number(document.querySelector('[role=slider]').getAttribute('aria-valuenow')) === 5"
     )
     page.wait_for_function(
         "([image, before]) => image.src !== before",
