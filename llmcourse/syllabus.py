@@ -82,6 +82,9 @@ def exercises() -> dict[str, tuple[Exercise, ...]]:
     """The exercises of each chapter, by the chapter's number."""
     text = resources.files("llmcourse").joinpath("exercises.json").read_text("utf-8")
     return {
-        number: tuple(Exercise(**{**line, "checks": tuple(line["checks"])}) for line in lines)
+        number: tuple(
+            Exercise(line["number"], line["title"], line["minutes"], tuple(line["checks"]))
+            for line in lines
+        )
         for number, lines in json.loads(text).items()
     }

@@ -47,7 +47,7 @@ _ADAMW = OptimizerEntry(
 )
 _MUON = OptimizerEntry(
     kind="llmcourse.optim.muon:BatchedMuon",
-    defaults={"matrix_lr": 2e-2, "momentum": 0.95},
+    defaults={"matrix_lr": 4e-2, "momentum": 0.95},
     state_tensors=1,
 )
 
@@ -69,7 +69,7 @@ OPTIMIZERS: dict[str, OptimizerEntry] = {
         defaults={"lr": 3e-4, "beta1": 0.9, "beta2": 0.99},
         state_tensors=1,
     ),
-    "muon": replace(_ADAMW, matrices=_MUON),
+    "muon": replace(_ADAMW, defaults={**_ADAMW.defaults, "lr": 1e-2}, matrices=_MUON),
 }
 """Every optimizer by the name that settings call it."""
 

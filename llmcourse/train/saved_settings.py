@@ -60,8 +60,15 @@ def from_dict(values: Any) -> Settings:
 
 
 def _from_older(values: Any) -> Any:
-    """The settings of a run that was started when `objective` was a name beside a `task`."""
-    if not isinstance(values, dict) or not isinstance(values.get("objective"), str):
+    """The settings of a run of an earlier version, as this one would have written them."""
+    if not isinstance(values, dict):
+        return values
+    return _with_former_rate(_with_objective(values))
+
+
+def _with_objective(values: dict[str, Any]) -> dict[str, Any]:
+    """Once `objective` was a name beside a `task`."""
+    if not isinstance(values.get("objective"), str):
         return values
     task = values.get("task", {})
     renamed = {"rate": "mask_rate", "predict": "predict_one_in"}
@@ -69,3 +76,15 @@ def _from_older(values: Any) -> Any:
     # Everything else has kept its name.
     rest = {name: value for name, value in values.items() if name != "task"}
     return {**rest, "objective": {"name": values["objective"], **objective}}
+
+
+def _with_former_rate(values: dict[str, Any]) -> dict[str, Any]:
+    """Muon's AdamW once went at 3e-3 unless told; the data settings then had no `encoding`."""
+    data, optimizer = values.get("data"), values.get("optimizer")
+    if not isinstance(data, dict) or not isinstance(optimizer, dict) or "encoding" in data:
+        return values
+    # What a file leaves out has its default, and Muon is the default optimizer.
+    if optimizer.get("name", "muon") != "muon" or optimizer.get("lr") is not None:
+        return values
+    former = {"lr": 3e-3, "matrix_lr": optimizer.get("matrix_lr", 2e-2)}
+    return {**values, "optimizer": {**optimizer, **former}}

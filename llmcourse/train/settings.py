@@ -149,7 +149,7 @@ class OptimizerSettings:
     name: OptimizerName = "muon"
     """muon (for the hidden matrices, with AdamW for the rest), or another one for all."""
     lr: float | None = None
-    """The peak learning rate, with muon AdamW's; unless given 3e-3, or what suits the optimizer."""
+    """The peak learning rate, with muon AdamW's; unless given 1e-2, or what suits the optimizer."""
     matrix_lr: float = OPTIMIZERS["muon"].all_defaults["matrix_lr"]
     """Muon's peak learning rate."""
     weight_decay: float = 0.0

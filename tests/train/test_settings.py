@@ -128,6 +128,18 @@ def test_damaged_configs(values, message):
         from_dict(values)
 
 
+def test_a_run_from_before_muons_rates_were_raised_goes_on_at_its_own():
+    old = to_dict(tiny())
+    del old["data"]["encoding"], old["optimizer"]["matrix_lr"]
+    optimizer = from_dict(old).optimizer
+    assert (optimizer.lr, optimizer.matrix_lr) == (3e-3, 2e-2)
+    given = from_dict({**old, "optimizer": {**old["optimizer"], "lr": 1e-3}}).optimizer
+    assert given.lr == 1e-3
+    other = from_dict({**old, "optimizer": {**old["optimizer"], "name": "lion"}}).optimizer
+    assert other.lr is None
+    assert from_dict(to_dict(tiny())).optimizer.lr is None
+
+
 def test_settings_of_older_runs_are_read():
     """Once `objective` was a name, and what belongs to it stood in `task`."""
     new = dataclasses.replace(tiny(), objective=ObjectiveSettings(name="mlm", mask_rate=0.3))
