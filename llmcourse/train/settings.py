@@ -152,8 +152,8 @@ class OptimizerSettings:
     """The peak learning rate, with muon AdamW's; unless given 1e-2, or what suits the optimizer."""
     matrix_lr: float = OPTIMIZERS["muon"].all_defaults["matrix_lr"]
     """Muon's peak learning rate."""
-    weight_decay: float = 0.0
-    """Weight decay, on matrices alone; decoupled with muon, adamw and lion, else an L2 penalty."""
+    weight_decay: float | None = None
+    """Weight decay, on matrices alone; for sgd and adam an L2 penalty; 0 unless given, muon 0.1."""
     momentum: float | None = None
     """momentum, nesterov, muon: the velocity's decay rate; 0.9 unless given, with muon 0.95."""
     alpha: float | None = None
@@ -183,7 +183,7 @@ class OptimizerSettings:
             )
         for name in ("weight_decay", "clip", "final"):
             value = getattr(self, name)
-            require(value >= 0, f"optimizer.{name}={value} must not be negative")
+            require(value is None or value >= 0, f"optimizer.{name}={value} must not be negative")
         for name in ("momentum", "alpha", "beta1", "beta2", "warmup"):
             value = getattr(self, name)
             require(
@@ -216,7 +216,7 @@ class Settings:
     """Go on with the run in `out` from its last checkpoint, with its settings."""
     seed: int = 0
     """The seed of everything that is left to chance."""
-    steps: int = 640
+    steps: int = 1000
     """How many optimizer steps (with a budget: the most there can be)."""
     budget: str | None = None
     """A wall-clock budget such as 10m or 24h: ties the schedule to the clock, not to the steps."""
@@ -232,11 +232,11 @@ class Settings:
     """Compile the model; auto compiles on CUDA."""
     log_every: int = 10
     """Steps between two records of the training loss."""
-    evaluate_every: int = 160
+    evaluate_every: int = 200
     """Steps between two evaluations, each with a sample."""
     evaluate_windows: int = 256
     """The most validation windows an evaluation looks at; 0 means all."""
-    save_every: int = 160
+    save_every: int = 200
     """Steps between two checkpoints."""
     keep_last: int = 2
     """How many checkpoints are kept; the best model is kept besides."""
