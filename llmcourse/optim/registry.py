@@ -51,7 +51,7 @@ _MUON = OptimizerEntry(
     kind="llmcourse.optim.muon:BatchedMuon",
     defaults={"matrix_lr": 4e-2, "momentum": 0.95},
     state_tensors=1,
-    weight_decay=0.1,
+    weight_decay=0.3,
 )
 
 OPTIMIZERS: dict[str, OptimizerEntry] = {
@@ -73,7 +73,7 @@ OPTIMIZERS: dict[str, OptimizerEntry] = {
         state_tensors=1,
     ),
     "muon": replace(
-        _ADAMW, defaults={**_ADAMW.defaults, "lr": 1e-2}, matrices=_MUON, weight_decay=0.1
+        _ADAMW, defaults={**_ADAMW.defaults, "lr": 1e-2}, matrices=_MUON, weight_decay=0.3
     ),
 }
 """Every optimizer by the name that settings call it."""

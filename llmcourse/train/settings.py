@@ -153,7 +153,7 @@ class OptimizerSettings:
     matrix_lr: float = OPTIMIZERS["muon"].all_defaults["matrix_lr"]
     """Muon's peak learning rate."""
     weight_decay: float | None = None
-    """Weight decay, on matrices alone; for sgd and adam an L2 penalty; 0 unless given, muon 0.1."""
+    """Weight decay, on matrices alone; for sgd and adam an L2 penalty; 0 unless given, muon 0.3."""
     momentum: float | None = None
     """momentum, nesterov, muon: the velocity's decay rate; 0.9 unless given, with muon 0.95."""
     alpha: float | None = None
