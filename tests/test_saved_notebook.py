@@ -100,8 +100,8 @@ def open_with_kernel(page: Any, url: str) -> None:
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60 * browser.SECOND)
 
 
-def use(page: Any) -> str:
-    """Answer by clicks at the far end of the lines, move the slider; the picture's last source."""
+def use(page: Any) -> None:
+    """Answer by a click at the far end of a line, and move the slider."""
     lines = page.locator(".llmcourse-option")
     assert lines.count() == 8
     assert [still.is_visible() for still in page.locator(".llmcourse-still").all()] == [False] * 2
@@ -122,30 +122,33 @@ def use(page: Any) -> str:
         arg=[picture.element_handle(), before],
         timeout=30 * browser.SECOND,
     )
-    browser.wait_until_idle(page)
-    page.locator('.jp-RenderedImage img[src^="data"]').wait_for(state="attached")
-    return before
 
 
 def save(page: Any, file: Path) -> list[list[dict[str, Any]]]:
-    """Save with the keyboard, and read the outputs of the file's cells when they are there."""
-    page.keyboard.press("Control+s")
-    for _ in range(100):
-        page.wait_for_timeout(200)
+    """Save by keyboard until the last picture has come; the outputs of the file's cells."""
+    for _ in range(30):
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(browser.SECOND)
         outputs = [cell["outputs"] for cell in json.loads(file.read_text("utf-8"))["cells"]]
-        if outputs[-1] and "height=5" in json.dumps(outputs):
+        if "Explorer(height=5)" in json.dumps(outputs):
             return outputs
-    raise AssertionError(f"not saved as it was seen: {outputs}")
+    raise AssertionError("the saved file never had the explorer's last picture")
+
+
+def restart_kernel(page: Any) -> None:
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_role("menuitem", name="Restart Kernel…").first.click()
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
 
 
 def end_kernel(page: Any) -> None:
     browser.choose(page, "Kernel", "Shut Down Kernel")
-    page.get_by_text("No Kernel | Disconnected").or_(page.get_by_text("| Unknown")).wait_for()
+    page.get_by_role("button", name="No Kernel", exact=True).wait_for()
 
 
 def words_are_there_and_unfold(page: Any) -> None:
     first, second = page.locator(".llmcourse-still").all()
-    assert first.is_visible()
+    first.wait_for(timeout=30 * browser.SECOND)
     assert second.is_visible()
     assert first.locator("summary").count() == second.locator("summary").count() == 4
     because = first.get_by_text("so every row sums to one")
@@ -170,16 +173,20 @@ def test_what_was_saved_is_readable_the_next_day(page, lab, request):
         live = [[o for o in cell if WIDGET_VIEW in o.get("data", {})] for cell in outputs]
         assert [len(cell) for cell in live] == ([0, 1, 1, 1, 0, 0] if bare else [0] * 6)
         last = "".join(outputs[3][0]["data"]["image/png"]).replace("\n", "")
-        end_kernel(page)
-        # The page that is still open shows what stands in the widgets' place ...
+        # The page that is still open, with a new kernel, shows the stills ...
+        restart_kernel(page)
         words_are_there_and_unfold(page)
         assert page.locator(".llmcourse-option").locator("visible=true").count() == 0
-        # ... and so does the one that is opened the next day, with a kernel that ran nothing.
+        # ... and so does the one that is opened the next day.
+        end_kernel(page)
         page.goto("about:blank")
         open_with_kernel(page, url)
         words_are_there_and_unfold(page)
         picture = page.locator(".jp-RenderedImage img")
         assert picture.is_visible()
         assert picture.get_attribute("src").partition("base64,")[2].replace("\n", "") == last
-        dead = page.get_by_text("Error displaying widget").count()
-        assert dead == (3 if bare else 0)
+        dead = page.get_by_text("Error displaying widget")
+        if bare:  # one line below the words: the course cannot reach this JupyterLab
+            dead.nth(2).wait_for(timeout=30 * browser.SECOND)
+        else:
+            assert dead.count() == 0
