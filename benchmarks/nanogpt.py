@@ -171,15 +171,16 @@ def take_slices(commands: dict[str, tuple[list[str], Path]], seconds: float) -> 
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
-        process.send_signal(signal.SIGSTOP)
+        # Not `send_signal`, which looks whether it has ended, and takes the account with it.
+        os.kill(process.pid, signal.SIGSTOP)
         running[name] = (process, log)
     used: dict[str, float] = {}
     while running:
         for name, (process, log) in list(running.items()):
-            process.send_signal(signal.SIGCONT)
+            os.kill(process.pid, signal.SIGCONT)
             pid, status, usage = wait(process.pid, seconds)
             if not pid:
-                process.send_signal(signal.SIGSTOP)
+                os.kill(process.pid, signal.SIGSTOP)
                 continue
             log.close()
             used[name] = usage.ru_utime + usage.ru_stime
