@@ -25,7 +25,7 @@ lab: $(VENV)/.lab  ## open the course in JupyterLab, on copies of your own in wo
 progress: $(VENV)/.core  ## what you have done, what is left, and how long it takes
 	@$(BIN)/python -m llmcourse.progress
 
-train: $(VENV)/.core  ## train a small GPT on Python's documentation (about three minutes)
+train: $(VENV)/.core  ## train a small GPT on Python's documentation (some five minutes)
 	$(BIN)/python -m llmcourse.train
 
 test: $(VENV)/.test  ## every test: the package, the chapters, the exercises

@@ -23,6 +23,16 @@ class UserError(ValueError):
     """What was asked for cannot be done. The message is one line: what, where, and what to do."""
 
 
+def require(condition: bool, message: str) -> None:
+    """Complain unless a condition holds.
+
+    Raises:
+        UserError: it does not.
+    """
+    if not condition:
+        raise UserError(message)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint to append to "unknown name": `; did you mean 'x'?`, or the list of what there is.
 

@@ -98,7 +98,7 @@ def town() -> tuple[Tokenizer, list[str]]:
 
 
 def run(end: float, norm: float = 1.0) -> RunHistory:
-    records = [Baseline(step=0, unigram_bits_per_byte=4.5)]
+    records = [Baseline(step=0, unigram_bits_per_byte=2.5)]
     for step in range(1, 31):
         loss = end + (6 - end) / step
         records.append(Training(step=step, loss=loss, grad_norm=norm * (1 + step)))

@@ -11,7 +11,8 @@ from llmcourse.train.checkpoint import list_checkpoints
 from llmcourse.train.corpus import Corpus, open_corpus
 from llmcourse.train.loop import Result, train
 from llmcourse.train.presets import tiny
-from llmcourse.train.settings import Settings, leaves
+from llmcourse.train.saved_settings import leaves
+from llmcourse.train.settings import Settings
 
 # What only clocks decide; everything else in a log must repeat exactly.
 TIMES = {"seconds", "tokens_per_second", "mfu"}

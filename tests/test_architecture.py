@@ -399,8 +399,8 @@ BROKEN = {
     ),
     "a library that came with another": (
         undeclared_imports,
-        {"nn/mlp.py": "import charset_normalizer.api\nimport torch.nn"},
-        ["fake.nn.mlp imports charset_normalizer"],
+        {"nn/mlp.py": "import urllib3.util\nimport torch.nn"},
+        ["fake.nn.mlp imports urllib3"],
     ),
     "torch in a tokenizer": (
         torch_in_light_parts,

@@ -71,7 +71,7 @@ def test_impossible_sizes(refused, tmp_path):
     ("name", "content", "message"),
     [
         ("empty.txt", b"", "empty"),
-        ("latin.txt", "un caf\xe9, s'il vous pla\xeet\n".encode("latin-1") * 9, "byte"),
+        ("spoilt.txt", "café, thé, s'il vous plaît ".encode() + b"caf\xe9", "byte"),
         ("short.txt", b"Too short for a window.", "context_length"),
         ("broken.jsonl", b'{"text": "a"}\n{"text": \n', "line 2"),
         ("odd.docx", b"PK", "docx"),

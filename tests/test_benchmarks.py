@@ -198,3 +198,24 @@ def test_objectives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert "bag of words" in printed
     _, again = run(out, "objectives", *command)
     assert again["results"]["objectives"] == found  # its seconds, too: nothing was done anew
+
+
+def test_without_nanogpt_or_its_text_a_line_says_what_is_missing(tmp_path: Path):
+    for given, missing in (("nanoGPT", "nanoGPT/train.py"), ("README.md", "README.md/train.py")):
+        command = [sys.executable, "benchmarks/nanogpt.py", given, "README.md"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 1
+        assert done.stderr == f"error: {missing} is not there\n"
+
+
+@pytest.mark.slow
+def test_chapters(tmp_path: Path):
+    printed, kept = run(tmp_path, "chapters", "03")
+    (name, row), *others = kept["results"].items()
+    assert not others
+    assert name == "03_attention"
+    costs = [cell["cpu_seconds"] for cell in row["slowest_cells"]]
+    assert len(costs) == 3
+    assert costs == sorted(costs, reverse=True)
+    assert 0 < sum(costs) <= row["cpu_seconds"] + 0.2  # rounded to tenths
+    assert row["slowest_cells"][0]["id"] in printed

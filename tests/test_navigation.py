@@ -146,9 +146,10 @@ def archive(tmp_path):
     with zipfile.ZipFile(path, "w") as file:
         for name in ("pyproject.toml", "README.md", "LICENSE"):
             file.write(ROOT / name, f"llmcourse-main/{name}")
-        for source in (ROOT / "llmcourse").rglob("*"):
-            if source.is_file() and "__pycache__" not in source.parts:
-                file.write(source, f"llmcourse-main/{source.relative_to(ROOT)}")
+        for folder in ("llmcourse", "jupyter-data"):
+            for source in (ROOT / folder).rglob("*"):
+                if source.is_file() and "__pycache__" not in source.parts:
+                    file.write(source, f"llmcourse-main/{source.relative_to(ROOT)}")
     return path
 
 

@@ -16,6 +16,12 @@ from llmcourse.tokenizers.base import to_bytes
 MEGABYTE = 1_000_000
 """Bytes; settings ending in `_megabytes` count in these."""
 
+
+def size_in_words(n_bytes: int) -> str:
+    """An amount of text as a person says it: `812 bytes`, `2.1 MB`."""
+    return f"{n_bytes / MEGABYTE:,.1f} MB" if n_bytes >= MEGABYTE / 10 else f"{n_bytes:,} bytes"
+
+
 DOCUMENT_LENGTH = 16_000
 """Characters: how long a document cut from a longer text is. Long enough to tell something whole,
 short enough that one book has documents on both sides of the split."""

@@ -13,7 +13,8 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from llmcourse.data.documents import Document, OnError, raise_unless_skipped
+from llmcourse.data.documents import Document
+from llmcourse.data.reading import Reading
 from llmcourse.data.rows import Row, to_documents
 from llmcourse.errors import UserError
 
@@ -23,7 +24,7 @@ HUB_SECONDS = 3.0
 _NAME = re.compile(r"hf:(?P<path>[^:@]+)(:(?P<config>[^:@]+))?(@(?P<split>[^:@]+))?")
 
 
-def read(source: str, on_error: OnError = raise_unless_skipped) -> Iterator[Document]:
+def read(source: str, reading: Reading | None = None) -> Iterator[Document]:
     """The rows of `hf:org/name[:config][@split]` (split `train` if none is named) as documents.
 
     Rows come over the network as they are asked for, and nothing is kept on disk. `HF_ENDPOINT`,
@@ -33,11 +34,13 @@ def read(source: str, on_error: OnError = raise_unless_skipped) -> Iterator[Docu
         UserError: the name is malformed, the hub does not answer or has no such data set, or the
             stream breaks off.
     """
+    reading = reading or Reading()
+    reading.refuse("encoding", what=f"{source}, which says its own")
     match = _NAME.fullmatch(source)
     if match is None:
         raise UserError(f"{source!r} is no hub name: write hf:org/name[:config][@split]")
     rows = _open(source, match["path"], match["config"], match["split"] or "train")
-    return to_documents(_placed(rows, source), source, on_error)
+    return to_documents(_placed(rows, source), source, reading)
 
 
 def _open(source: str, path: str, config: str | None, split: str) -> Iterable[dict[str, Any]]:

@@ -1,52 +1,70 @@
-"""Text in files on this machine: plain text, and tables in JSON lines, CSV and Parquet.
+"""Text in files and folders on this machine: which file is read how.
 
-They are read directly and not through the `datasets` library, for the reader's sake: no copy nine
-times the size in a cache, no type guessed from the first rows, and an error that names the line or
-the byte. No file is ever held whole. Not here: the hub (`hub`), which column of a table is the text
-(`rows`).
+No file of text is ever held whole, and an error names the byte. Not here: tables (`tables`),
+encodings (`encoding`), the hub (`hub`).
 """
 
-import codecs
 import csv
+import dataclasses
 import gzip
+import html.parser
 import io
-import json
+import itertools
+import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from llmcourse.data.documents import (
     DOCUMENT_LENGTH,
     Document,
-    OnError,
     SkippedInput,
     chunk_text,
-    raise_unless_skipped,
+    size_in_words,
 )
-from llmcourse.data.rows import Row, text_column, to_documents
+from llmcourse.data.encoding import bad_byte, find_encoding, open_text
+from llmcourse.data.reading import Reading
+from llmcourse.data.tables import read_csv, read_json, read_json_lines, read_parquet
 from llmcourse.errors import UserError
 
 
-def read(path: Path, on_error: OnError = raise_unless_skipped) -> Iterator[Document]:
+def read(path: Path, reading: Reading | None = None) -> Iterator[Document]:
     """The documents of a file, or of all files of a known kind in a folder, ordered by name.
 
-    `on_error` is told of the rest of a damaged file, of a line that cannot be read, and of files
-    and rows that hold no text; if it returns, reading goes on behind that place.
+    `reading.on_error` is told of the rest of a damaged file, of a line that cannot be read, and of
+    files and rows that hold no text; if it returns, reading goes on behind that place.
 
     Raises:
-        UserError: the suffix is unknown; or what `on_error` raises, when that place is read.
+        UserError: the file is of a kind that holds no plain text; or what `reading.on_error`
+            raises, when that place is read.
     """
+    reading = reading or Reading()
     if path.is_dir():
-        found = [file for file in sorted(path.rglob("*")) if _is_visible_file(file, path)]
-        if not any(_suffix(file) in _READERS for file in found):
-            raise UserError(f"{path} holds no file that ends in {' '.join(_READERS)}")
-        return (document for file in found for document in _read_one_of_many(file, on_error))
-    if _suffix(path) not in _READERS:
-        raise UserError(
-            f"{path} has an unknown suffix: it must end in {SUFFIXES}; "
-            "plain text may be renamed to .txt"
-        )
-    return _read_file(path, on_error)
+        return _read_folder(path, reading)
+    suffix = _suffix(path)
+    if suffix in _NOT_READ:
+        raise UserError(f"{path} is {_NOT_READ[suffix]}")
+    if suffix not in _READERS:
+        reading.say("reading", f"{path} as plain text, for its suffix is unknown")
+    else:
+        reading.say("reading", f"{path}, {_READS[suffix]}, {size_in_words(os.path.getsize(path))}")
+    if _READERS.get(suffix, _read_text) in (_read_text, _read_html):
+        reading.refuse("column", what=f"{path}, which is no table")
+    if suffix == ".parquet":
+        reading.refuse("encoding", what=f"{path}, which says its own")
+    return _read_file(path, reading)
+
+
+def _read_folder(path: Path, reading: Reading) -> Iterator[Document]:
+    found = [file for file in sorted(path.rglob("*")) if _is_visible_file(file, path)]
+    known = Counter(_suffix(file) for file in found if _suffix(file) in _READERS)
+    if not known:
+        raise UserError(f"{path} holds no file that ends in {' '.join(filter(None, _READERS))}")
+    counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in known.items())
+    size = sum(os.path.getsize(file) for file in found if _suffix(file) in known)
+    reading.say("reading", f"{path}: {counts}; {size_in_words(size)}")
+    return (document for file in found for document in _read_one_of_many(file, reading))
 
 
 def _is_visible_file(file: Path, folder: Path) -> bool:
@@ -54,41 +72,44 @@ def _is_visible_file(file: Path, folder: Path) -> bool:
     return not hidden and file.is_file()
 
 
-def _read_one_of_many(file: Path, on_error: OnError) -> Iterator[Document]:
+def _read_one_of_many(file: Path, reading: Reading) -> Iterator[Document]:
     """The documents of a file in a folder, which may hold files of other kinds too."""
     if _suffix(file) not in _READERS:
-        on_error(SkippedInput(f"{file} has an unknown suffix"))
+        reading.on_error(SkippedInput(f"{file} has an unknown suffix"))
         return
+    if not _suffix(file):  # a README, or a program
+        try:
+            find_encoding(file, reading)
+        except UserError as error:
+            reading.on_error(SkippedInput(str(error)))
+            return
     said: list[UserError] = []
 
     def note(error: UserError) -> None:
         said.append(error)
-        on_error(error)
+        reading.on_error(error)
 
     empty = True
-    for document in _read_file(file, note):
+    for document in _read_file(file, dataclasses.replace(reading, on_error=note)):
         empty = False
         yield document
     if empty and not said:
-        on_error(SkippedInput(f"{file} holds no text"))
+        reading.on_error(SkippedInput(f"{file} holds no text"))
 
 
 def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _read_file(path: Path, on_error: OnError) -> Iterator[Document]:
+def _read_file(path: Path, reading: Reading) -> Iterator[Document]:
     """The documents of one file; what is wrong with the file becomes a line for its owner."""
     problem = None
     try:
-        yield from _READERS[_suffix(path)](path, on_error)
+        yield from _READERS.get(_suffix(path), _read_text)(path, reading)
     except UserError as error:
         problem = error
     except UnicodeDecodeError:
-        problem = UserError(
-            f"{path} is not UTF-8 text: byte {_first_bad_byte(path)} does not fit; "
-            "save it as UTF-8 or convert it with iconv"
-        )
+        problem = _undecodable(path, reading)
     except PermissionError:
         problem = UserError(f"{path} may not be read: change its permissions")
     except (EOFError, gzip.BadGzipFile, zlib.error):
@@ -96,109 +117,160 @@ def _read_file(path: Path, on_error: OnError) -> Iterator[Document]:
     except csv.Error as error:
         problem = UserError(f"{path} is damaged: {error}")
     if problem is not None:
-        on_error(problem)
+        reading.on_error(problem)
 
 
-def _open_bytes(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    return gzip.GzipFile(path) if path.suffix.lower() == ".gz" else open(path, "rb")
+def _undecodable(path: Path, reading: Reading) -> UserError:
+    encoding, how = find_encoding(path, reading)
+    shown = encoding.removesuffix("-sig").upper() if encoding == "utf-8-sig" else encoding
+    source = f" ({how.partition(';')[0]})" if how else ""
+    return UserError(
+        f"{path} is not {shown} text{source}: byte {bad_byte(path, encoding)} does not fit; "
+        f"mend that place, or name the file's encoding ({reading.option}encoding)"
+    )
 
 
-def _open_text(path: Path) -> io.TextIOWrapper:
-    """The file as text, unpacked if need be: lines end in `\\n`, no byte-order mark begins it."""
-    return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig")
+# --- plain text -----------------------------------------------------------------------------------
 
 
-def _first_bad_byte(path: Path) -> int:
-    """Where a file stops being UTF-8. The text layer, which reads ahead, cannot say."""
-    decoder, offset, pending = codecs.getincrementaldecoder("utf-8")(), 0, 0
-    with _open_bytes(path) as file:
-        while block := file.read(1 << 20):
-            try:
-                decoder.decode(block)
-            except UnicodeDecodeError as error:
-                return offset - pending + error.start
-            offset += len(block)
-            pending = len(decoder.getstate()[0])
-    return offset - pending  # the last character is cut short
-
-
-def _read_text(path: Path, _: OnError) -> Iterator[Document]:
+def _read_text(path: Path, reading: Reading) -> Iterator[Document]:
     """Plain text, cut at blank lines, so that one book gives many documents."""
-    with _open_text(path) as file:
-        yield from chunk_text(_paragraphs(file), path.name)
+    with open_text(path, reading) as file:
+        yield from chunk_text(_paragraphs(_pieces(file)), path.name)
 
 
-def _paragraphs(file: io.TextIOWrapper) -> Iterator[str]:
+def _pieces(file: io.TextIOWrapper) -> Iterator[str]:
+    """The lines of a file, an endless one in pieces."""
+    return iter(lambda: file.readline(DOCUMENT_LENGTH), "")
+
+
+def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
     """Stretches that end in a blank line; an endless one is cut at a line's end, or anywhere."""
-    lines: list[str] = []
+    held: list[str] = []
     length = 0
-    while line := file.readline(DOCUMENT_LENGTH):
-        lines.append(line)
+    for line in lines:
+        held.append(line)
         length += len(line)
         if line.isspace() or length >= DOCUMENT_LENGTH:
-            yield "".join(lines)
-            lines, length = [], 0
-    yield "".join(lines)
+            yield "".join(held)
+            held, length = [], 0
+    yield "".join(held)
 
 
-def _read_json_lines(path: Path, on_error: OnError) -> Iterator[Document]:
-    with _open_text(path) as file:
-        yield from to_documents(_json_rows(file, path, on_error), str(path), on_error)
+# --- pages ----------------------------------------------------------------------------------------
 
 
-def _json_rows(file: io.TextIOWrapper, path: Path, on_error: OnError) -> Iterator[Row]:
-    for number, line in enumerate(file, start=1):
-        if line.isspace():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            on_error(UserError(f"{path}, line {number}: this is not JSON"))
-            continue
-        if isinstance(row, dict):
-            yield f"{path.name}:{number}", row
-        else:
-            what = "this is no JSON object with named columns"
-            on_error(UserError(f"{path}, line {number}: {what}"))
+class _Page(html.parser.HTMLParser):
+    """Collects what a browser would show as text; `taken` hands it over."""
+
+    APART = frozenset(
+        ("p", "div", "section", "article", "h1", "h2", "h3", "h4", "table", "ul", "ol")
+    )
+    BLOCKS = APART | frozenset(
+        (
+            *("aside", "blockquote", "br", "dd", "dl", "dt", "figure", "figcaption", "footer"),
+            *("form", "h5", "h6", "header", "hr", "li", "main", "nav", "pre", "td", "th", "title"),
+            "tr",
+        )
+    )
+    UNSEEN = frozenset(("script", "style", "template", "noscript", "svg"))
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self._parts: list[str] = []
+        self._unseen = 0
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self._unseen += tag in self.UNSEEN
+        self._block(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._unseen = max(0, self._unseen - (tag in self.UNSEEN))
+        self._block(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not self._unseen:
+            self._parts.append(data)
+
+    def _block(self, tag: str) -> None:
+        if tag in self.BLOCKS:
+            self._parts.append("\n\n" if tag in self.APART else "\n")
+
+    def taken(self) -> str:
+        """What has been collected since the last time."""
+        parts, self._parts = self._parts, []
+        return "".join(parts)
 
 
-def _read_csv(path: Path, on_error: OnError) -> Iterator[Document]:
-    csv.field_size_limit(2**31 - 1)  # an article may be longer than the module's usual 128 kB
-    with _open_text(path) as file:
-        rows = csv.DictReader(file)
-        placed = ((f"{path.name}:{rows.line_num}", row) for row in rows)
-        yield from to_documents(placed, str(path), on_error)
+def _read_html(path: Path, reading: Reading) -> Iterator[Document]:
+    """A page's text, without tags, scripts and styles."""
+    page = _Page()
+
+    def lines(file: io.TextIOWrapper) -> Iterator[str]:
+        for piece in _pieces(file):
+            page.feed(piece)
+            yield page.taken()
+        page.close()
+        yield page.taken()
+
+    with open_text(path, reading) as file:
+        yield from chunk_text(_paragraphs(_tidy(lines(file))), path.name)
 
 
-def _read_parquet(path: Path, on_error: OnError) -> Iterator[Document]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            texts = [field.name for field in schema if str(field.type) in _PARQUET_TEXT]
-            column = text_column(schema.names, texts, str(path))
-            values = (
-                value
-                for batch in file.iter_batches(batch_size=256, columns=[column])
-                for value in batch.column(0).to_pylist()
-            )
-            placed = ((f"{path.name}:{n}", {column: v}) for n, v in enumerate(values, start=1))
-            yield from to_documents(placed, str(path), on_error)
-    except pyarrow.ArrowInvalid as error:
-        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+def _tidy(pieces: Iterable[str]) -> Iterator[str]:
+    """Lines without the blanks that indented the tags; of several blank lines, one."""
+    blank, rest = True, ""
+    for piece in itertools.chain(pieces, ["\n"]):
+        *lines, rest = (rest + piece).split("\n")
+        for line in lines:
+            line = " ".join(line.split())
+            if line or not blank:
+                yield line + "\n"
+            blank = not line
 
 
-_PARQUET_TEXT = ("string", "large_string", "string_view")
+# --- which is which -------------------------------------------------------------------------------
 
-_READERS: dict[str, Callable[[Path, OnError], Iterator[Document]]] = {
-    ".txt": _read_text,
-    ".md": _read_text,
-    ".jsonl": _read_json_lines,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
+_TEXT = "plain text"
+_READS = {
+    ".txt": _TEXT,
+    ".md": f"{_TEXT}, marks and all",
+    ".rst": f"{_TEXT}, marks and all",
+    ".tex": f"{_TEXT}, marks and all",
+    ".py": f"{_TEXT}, code and all",
+    "": _TEXT,
+    ".html": "its text without tags",
+    ".htm": "its text without tags",
+    ".jsonl": "a row a line",
+    ".ndjson": "a row a line",
+    ".json": "a list of rows",
+    ".csv": "a table",
+    ".tsv": "a table",
+    ".parquet": "a table",
 }
+_SPECIAL: dict[str, Callable[[Path, Reading], Iterator[Document]]] = {
+    ".html": _read_html,
+    ".htm": _read_html,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".json": read_json,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": read_parquet,
+}
+_READERS = {suffix: _SPECIAL.get(suffix, _read_text) for suffix in _READS}
 
-SUFFIXES = " ".join(_READERS)
+SUFFIXES = " ".join(filter(None, _READERS))
 """How the names of readable files end."""
+
+_OFFICE = "an office document: save it as plain text (.txt) first"
+_PICTURE = "a picture: it holds no letters"
+_PACKED = "packed: unpack it first (only .gz is read as it is)"
+_NOT_READ = {
+    ".pdf": "a PDF: turn it into text first, for example with pdftotext",
+    ".epub": "an e-book: turn it into text first, for example with pandoc",
+    **dict.fromkeys((".doc", ".docx", ".odt", ".rtf", ".xls", ".xlsx", ".ppt", ".pptx"), _OFFICE),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tiff", ".svg"), _PICTURE),
+    **dict.fromkeys((".zip", ".tar", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tgz"), _PACKED),
+    ".ipynb": "a notebook: save it as a script or as Markdown first (jupyter nbconvert)",
+}

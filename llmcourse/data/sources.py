@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmcourse.data import hub, local, pydocs
-from llmcourse.data.documents import Document, OnError, raise_unless_skipped
+from llmcourse.data.documents import Document
 from llmcourse.data.prepared import is_prepared, text_path
+from llmcourse.data.reading import Reading
 from llmcourse.errors import UserError, nearest
 
 TINYTOWN_STORIES = 20_000
 """How many stories the source `tinytown` tells."""
 
 
-def read(source: str, on_error: OnError = raise_unless_skipped) -> Iterator[Document]:
+def read(source: str, reading: Reading | None = None) -> Iterator[Document]:
     """The documents of a source, lazily and in a fixed order.
 
-    `on_error` is told of what cannot be read (the rest of a file, a line of a table) and of what
-    holds no text. If it returns, reading goes on with what comes next; unless given, it raises.
+    `reading.on_error` is told of what cannot be read (the rest of a file, a line of a table) and of
+    what holds no text. If it returns, reading goes on with what comes next; unless given, it
+    raises.
 
     What can be checked at once (the name, the suffix, whether the hub answers) is checked before
     this returns; what is wrong inside a file shows when that place is read.
@@ -33,18 +35,21 @@ def read(source: str, on_error: OnError = raise_unless_skipped) -> Iterator[Docu
         UserError: there is no such source, it holds no text, or it cannot be read; the message
             says where: the line of a table, the byte of a text.
     """
-    return _some(_open(source, on_error), source)
+    return _some(_open(source, reading or Reading()), source)
 
 
-def _open(source: str, on_error: OnError) -> Iterator[Document]:
+def _open(source: str, reading: Reading) -> Iterator[Document]:
     for name, entry in SOURCES.items():
         if source == name or (name.endswith(":") and source.startswith(name)):
-            return entry.read(source, on_error)
+            if not entry.is_foreign:
+                reading.refuse("encoding", "column", what=source)
+            reading.say("reading", source)
+            return entry.read(source, reading)
     path = os.path.expanduser(source)
     if os.path.exists(path):
         if is_prepared(path):
             raise UserError(f"{source} is prepared already: name {text_path(source, 'train')}")
-        return local.read(Path(path), on_error)
+        return local.read(Path(path), reading)
     named = ", ".join(entry.spelled for entry in SOURCES.values())
     hint = nearest(source, SOURCES)
     raise UserError(f"data source {source!r} is no file, no folder and none of {named}{hint}")
@@ -71,21 +76,25 @@ class Source(NamedTuple):
 
     Attributes:
         spelled: how one writes it.
-        read: from that, and from whom to tell of what cannot be read, to the documents.
+        read: from that, and from how it is to be read, to the documents.
+        is_foreign: whether its form is not known beforehand.
     """
 
     spelled: str
-    read: Callable[[str, OnError], Iterator[Document]]
+    read: Callable[[str, Reading], Iterator[Document]]
+    is_foreign: bool = False
 
 
 SOURCES = {
     # Python's own documentation, on every machine:
-    "pydocs": Source("pydocs", lambda source, on_error: pydocs.documents()),
+    "pydocs": Source("pydocs", lambda source, reading: pydocs.documents()),
     # Stories of the chapters' made-up world:
-    "tinytown": Source("tinytown", lambda source, on_error: _tinytown()),
+    "tinytown": Source("tinytown", lambda source, reading: _tinytown()),
     # A data set of the Hugging Face hub, streamed:
     "hf:": Source(
-        "hf:org/name[:config][@split]", lambda source, on_error: hub.read(source, on_error)
+        "hf:org/name[:config][@split]",
+        lambda source, reading: hub.read(source, reading),
+        is_foreign=True,
     ),
 }
 """Sources by name, or by how their names begin (`hf:`): a new one is a module and a line here."""

@@ -23,6 +23,7 @@ class OptimizerEntry:
         state_tensors: how many tensors of a parameter's shape its state holds for each parameter.
         fixed: options of the class that no setting changes.
         matrices: another optimizer for the hidden matrices, if this one takes only the rest.
+        weight_decay: the decay unless given.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class OptimizerEntry:
     state_tensors: int
     fixed: Mapping[str, Any] = field(default_factory=dict)
     matrices: "OptimizerEntry | None" = None
+    weight_decay: float = 0.0
 
     @property
     def all_defaults(self) -> dict[str, float]:
@@ -47,8 +49,9 @@ _ADAMW = OptimizerEntry(
 )
 _MUON = OptimizerEntry(
     kind="llmcourse.optim.muon:BatchedMuon",
-    defaults={"matrix_lr": 2e-2, "momentum": 0.95},
+    defaults={"matrix_lr": 4e-2, "momentum": 0.95},
     state_tensors=1,
+    weight_decay=0.3,
 )
 
 OPTIMIZERS: dict[str, OptimizerEntry] = {
@@ -69,7 +72,9 @@ OPTIMIZERS: dict[str, OptimizerEntry] = {
         defaults={"lr": 3e-4, "beta1": 0.9, "beta2": 0.99},
         state_tensors=1,
     ),
-    "muon": replace(_ADAMW, matrices=_MUON),
+    "muon": replace(
+        _ADAMW, defaults={**_ADAMW.defaults, "lr": 1e-2}, matrices=_MUON, weight_decay=0.3
+    ),
 }
 """Every optimizer by the name that settings call it."""
 

@@ -20,10 +20,11 @@ from tqdm import tqdm
 from llmcourse.data.documents import MEGABYTE, Document, is_held_out
 from llmcourse.data.packing import document_ids
 from llmcourse.data.prepared import SPLITS, text_path, tokens_path
+from llmcourse.data.reading import Say
 from llmcourse.data.windows import write_tokens
 from llmcourse.prepare.parallel import ordered_map
 from llmcourse.prepare.report import Report
-from llmcourse.tokenizers.base import Tokenizer, to_bytes
+from llmcourse.tokenizers.base import Tokenizer, VocabularyTooLarge, to_bytes
 from llmcourse.tokenizers.registry import TOKENIZERS, load_tokenizer, train_tokenizer
 
 TOKENIZER_SAMPLE = 1
@@ -83,13 +84,26 @@ def saved_tokenizer(name: str) -> Tokenizer | None:
 
 
 def tokenizer_from_text(
-    folder: Path, kind: str, vocab_size: int, megabytes: float, report: Report
+    folder: Path, kind: str, vocab_size: int, megabytes: float, report: Report, say: Say
 ) -> Tokenizer:
     """Train a tokenizer on a sample of about so many megabytes of the training text.
 
+    A vocabulary larger than the text allows becomes the largest that it does, and `say` hears.
+
     Raises:
-        UserError: the text does not allow the vocabulary's size.
+        UserError: the text does not allow so small a vocabulary.
     """
+    try:
+        return _trained(folder, kind, vocab_size, megabytes, report)
+    except VocabularyTooLarge as error:
+        largest = error.largest
+    say("vocabulary", f"{largest:,} tokens in place of {vocab_size:,}: so little text has no more")
+    return _trained(folder, kind, largest, megabytes, report)
+
+
+def _trained(
+    folder: Path, kind: str, vocab_size: int, megabytes: float, report: Report
+) -> Tokenizer:
     wanted, available = megabytes * MEGABYTE, report.kept["train"]["bytes"]
     with (
         bytes_bar(f"train {kind}", total=min(wanted, available)) as bar,

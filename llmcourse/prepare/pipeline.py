@@ -25,20 +25,21 @@ from llmcourse.data.prepared import (
     is_prepared,
     write_description,
 )
+from llmcourse.data.reading import Reading, Say
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_directory
 from llmcourse.prepare.cleaner import Cleaned, Cleaner, Copies, Dropped, cut
 from llmcourse.prepare.corpus import (
     Put,
-    by_hash,
     bytes_bar,
     read_text,
     rows,
     saved_tokenizer,
     tokenize,
     tokenizer_from_text,
-    write_text,
 )
+from llmcourse.prepare.held_out import split_text
+from llmcourse.prepare.notes import Notes
 from llmcourse.prepare.parallel import ordered_map
 from llmcourse.prepare.report import Report, page, peak_megabytes
 from llmcourse.prepare.settings import Settings
@@ -55,14 +56,15 @@ def prepare(settings: Settings) -> Report:
         OSError: the disk is full or may not be written.
     """
     check_out(settings)
-    tokenizer = saved_tokenizer(settings.tokenizer)
+    tokenizer, notes = saved_tokenizer(settings.tokenizer), Notes()
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     began, report = time.perf_counter(), Report()
     with atomic_directory(settings.out) as folder:
-        cleaned = _cleaned(settings, folder, report)
-        write_text(by_hash(cleaned, settings.held_out), folder, report)
+        cleaned = _cleaned(settings, folder, report, notes)
+        split_text(cleaned, settings.held_out, folder, report, notes)
+        notes.close()
         _check_kept(report)
-        tokenizer = tokenizer or _train(settings, folder, report)
+        tokenizer = tokenizer or _train(settings, folder, report, notes)
         save_tokenizer(tokenizer, folder)
         report.tokenizer |= {"kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size}
         for split in SPLITS:
@@ -75,16 +77,19 @@ def prepare(settings: Settings) -> Report:
 
 
 def _check_kept(report: Report) -> None:
-    if not report.kept["train"]["documents"]:
+    if not report.n_kept:
         reasons = ", ".join(f"{name} {drop.documents}" for name, drop in report.dropped.items())
-        raise UserError(f"no text is left to learn from (dropped: {reasons or 'nothing'})")
-
-
-def _train(settings: Settings, folder: Path, report: Report) -> Tokenizer:
-    try:
-        return tokenizer_from_text(
-            folder, settings.tokenizer, settings.vocab_size, settings.tokenizer_megabytes, report
+        raise UserError(
+            f"no text is left to learn from: all {report.n_dropped:,} documents were dropped "
+            f"({reasons}); --no-filter keeps what breaks a rule of quality, and the options "
+            "--quality.* move the rules"
         )
+
+
+def _train(settings: Settings, folder: Path, report: Report, say: Say) -> Tokenizer:
+    kind, size, megabytes = settings.tokenizer, settings.vocab_size, settings.tokenizer_megabytes
+    try:
+        return tokenizer_from_text(folder, kind, size, megabytes, report, say)
     except UserError as error:
         raise UserError(f"{error} (--vocab-size)") from None
 
@@ -111,7 +116,7 @@ def check_out(settings: Settings) -> None:
 # --- clean, de-duplicate --------------------------------------------------------------------------
 
 
-def _cleaned(settings: Settings, folder: Path, report: Report) -> Iterator[Document]:
+def _cleaned(settings: Settings, folder: Path, report: Report, say: Say) -> Iterator[Document]:
     """The documents that are kept, cleaned. What is dropped is listed in a file of `folder`."""
     with (
         disk_index(folder / "index.sqlite") as index,
@@ -119,7 +124,7 @@ def _cleaned(settings: Settings, folder: Path, report: Report) -> Iterator[Docum
         bytes_bar("clean") as bar,
     ):
         copies = Copies(settings.similarity, index)
-        documents = _documents(settings, report, put_dropped)
+        documents = _documents(settings, report, put_dropped, say)
         clean = Cleaner(settings).clean
         for document, (result, steps) in ordered_map(clean, documents, settings.workers):
             size = len(to_bytes(document.text))
@@ -137,7 +142,9 @@ def _cleaned(settings: Settings, folder: Path, report: Report) -> Iterator[Docum
             bar.update(size)
 
 
-def _documents(settings: Settings, report: Report, put_dropped: Put) -> Iterator[Document]:
+def _documents(
+    settings: Settings, report: Report, put_dropped: Put, say: Say
+) -> Iterator[Document]:
     """The documents of all sources. What cannot be read is counted and listed, and passed by.
 
     Raises:
@@ -151,8 +158,15 @@ def _documents(settings: Settings, report: Report, put_dropped: Put) -> Iterator
             reason = "no text" if isinstance(error, SkippedInput) else "unreadable"
             put_dropped(report.drop(str(error), reason, "", "", 0))
 
+        reading = Reading(
+            encoding=settings.encoding,
+            column=settings.column,
+            option="--",
+            on_error=on_error,
+            say=say,
+        )
         try:
-            for document in _timed(sources.read(source, on_error), report):
+            for document in _timed(sources.read(source, reading), report):
                 report.read["documents"] += 1
                 report.read["bytes"] += len(to_bytes(document.text))
                 pieces = 0

@@ -28,6 +28,10 @@ class Settings:
     ]
     out: Path
     """The folder to write; it appears when everything is done, and not before."""
+    encoding: str | None = None
+    """How the sources' bytes are text: utf-8, cp1252, gb18030, ...; found out unless given."""
+    column: str | None = None
+    """The column of tables that is read; found out unless given."""
     overwrite: bool = False
     """Replace a folder that an earlier run of this command has written."""
     languages: tuple[Language, ...] = ("en", "zh", "other")
@@ -44,8 +48,7 @@ class Settings:
     vocab_size: int = 8192
     """How many tokens a trained tokenizer has, V."""
     tokenizer_megabytes: float = 20.0
-    """How much of the text a tokenizer is trained on, drawn from all over it; of Chinese, bpe takes
-    up to a hundred times as much memory."""
+    """How much of the text a tokenizer is trained on; of Chinese, bpe takes 100 times the room."""
     workers: int = 1
     """How many processes clean and tokenise; the results are the same, byte for byte."""
     quality: QualityRules = field(default_factory=QualityRules)

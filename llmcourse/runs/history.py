@@ -135,11 +135,11 @@ class RunHistory:
 
     @cached_property
     def baselines(self) -> dict[str, float]:
-        """Bits per byte of guessing, the weaker guess first, as far as they are known."""
+        """Bits per byte of guessing, the weaker guess first, and the entropy, as far as known."""
         values = {
             name: finite(getattr(record, f"{name}_bits_per_byte"))
             for record in self.of(Baseline)
-            for name in ("uniform", "unigram")
+            for name in ("uniform", "unigram", "entropy")
         }
         return {name: value for name, value in values.items() if value is not None}
 

@@ -65,11 +65,12 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline(Record):
-    """What guessing costs, and how large all is; written before the first step."""
+    """What guessing costs, what nobody can beat, and how large all is; before the first step."""
 
     kind: ClassVar[str] = "baseline"
     uniform_bits_per_byte: float | None = None
     unigram_bits_per_byte: float | None = None
+    entropy_bits_per_byte: float | None = None
     parameters: int | None = None
     vocab_size: int | None = None
     train_tokens: int | None = None
@@ -164,7 +165,7 @@ class MetricsLog:
         atomic_write_text(run.metrics, "".join(json.dumps(values) + "\n" for values, _ in kept))
         sections = [_section(r.step, r.text) for _, r in kept if isinstance(r, Sample)]
         atomic_write_text(run.samples, "".join(["# What the model wrote\n", *sections]))
-        self._writer = _summary_writer(run.tensorboard, keep_until_step) if tensorboard else None
+        self._writer = _summary_writer(run, keep_until_step) if tensorboard else None
 
     def write(self, record: Record) -> None:
         """Append a record; it is in the file when this returns.
@@ -292,21 +293,41 @@ def _append(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def _summary_writer(folder: Path, keep_until_step: int | None) -> Any:
+def _summary_writer(run: RunDirectory, keep_until_step: int | None) -> Any:
     """TensorBoard's writer, told to hide what a resumed run will repeat."""
     from torch.utils.tensorboard import SummaryWriter  # slow to import, and not always wanted
 
     purge = None if keep_until_step is None else keep_until_step + 1
+    # In a folder of its own, whose name is the curve's: else TensorBoard calls it ".".
+    folder = run.tensorboard / run.path.resolve().name
     with naming(folder):
         return SummaryWriter(str(folder), purge_step=purge, flush_secs=10)
+
+
+def _tag(kind: str, name: str) -> str | None:
+    """What TensorBoard calls a number; None where it would draw no curve that says anything new.
+
+    It shows groups in the order of their names: the losses share the first one.
+    """
+    side = {Training.kind: "training", Evaluation.kind: "held_out"}.get(kind)
+    if side is None or (side == "held_out" and name in ("tokens", "seconds")):
+        return None
+    if name in ("loss", "bits_per_byte", "perplexity") or name.endswith("_loss"):
+        return f"loss/{side}" if name == "loss" else f"loss/{side}_{name}"
+    return f"train/{name}" if side == "training" else f"metric/{side}_{name}"
 
 
 def _mirror(writer: Any, values: dict[str, Any]) -> None:
     """Show a record's numbers, and a sample's text, in TensorBoard."""
     kind, step = values["kind"], values["step"]
+    if kind == Baseline.kind:  # a chart of one point each would stand before all others
+        rows = [f"| {name} | {value} |" for name, value in values.items() if name != "kind"]
+        writer.add_text(kind, "\n".join(["| baseline | value |", "| --- | --- |", *rows]), step)
+        return
     for name, value in values.items():
-        if name != "step" and isinstance(value, int | float) and not isinstance(value, bool):
-            writer.add_scalar(f"{kind}/{name}", value, step)
+        tag = _tag(kind, name)
+        if tag and name != "step" and isinstance(value, int | float):
+            writer.add_scalar(tag, value, step)
     if kind == "sample":
         indented = "".join(
             f"    {line}\n" for line in whole_characters(values["text"]).splitlines()

@@ -109,12 +109,15 @@ def _result(history: RunHistory) -> str:
 
 
 def _comparison(bits: float | None, history: RunHistory) -> str:
-    """How bits per byte stand to the harder of the two guesses."""
+    """How bits per byte stand to the harder of the two guesses, and to what nobody can beat."""
     if bits is None or "unigram" not in history.baselines:
         return ""
     change = bits / history.baselines["unigram"] - 1
     side = "more" if change > 0 else "fewer"
-    return f"{abs(change):.0%} {side} than guessing by frequency (unigram) needs."
+    said = f"{abs(change):.0%} {side} than guessing by frequency (unigram) needs."
+    if "entropy" in history.baselines:
+        said += f" No model can get below this text's entropy, {history.baselines['entropy']:.3f}."
+    return said
 
 
 def _metrics(history: RunHistory) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,9 @@ def result_bars(history: RunHistory) -> str:
     if history.best is not None:
         if history.best.bits_per_byte is None:
             return ""
-        bars.append(Bar(label="this model", value=history.best.bits_per_byte, style="accent"))
+        model = Bar(label="this model", value=history.best.bits_per_byte, style="accent")
+        # Between the guesses and the entropy, which is the last where it is known.
+        bars.insert(len(bars) - ("entropy" in history.baselines), model)
     if len(bars) < 2:
         return ""
     return bar_chart(

@@ -16,6 +16,18 @@ from typing import Any, Protocol, runtime_checkable
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_write_text
 
+
+class VocabularyTooLarge(UserError):
+    """The text has not enough pieces for a vocabulary; `largest` is the size that it allows."""
+
+    def __init__(self, wanted: int, largest: int):
+        super().__init__(
+            f"vocab_size={wanted} is more than this text has pieces for: "
+            f"give more text, or at most {largest}"
+        )
+        self.largest = largest
+
+
 END_OF_TEXT = "<|endoftext|>"
 """The name of the special token that follows every document. Text that spells it is only text."""
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from itertools import pairwise, repeat
 
 from llmcourse.errors import UserError
-from llmcourse.tokenizers.base import N_BYTES, read_json, to_bytes, write_json
+from llmcourse.tokenizers.base import N_BYTES, VocabularyTooLarge, read_json, to_bytes, write_json
 from llmcourse.tokenizers.pretokenize import pre_tokens
 from llmcourse.tokenizers.word_cache import WordwisePieces
 
@@ -68,7 +68,8 @@ class BPETokenizer(WordwisePieces):
             vocab_size: ids in all: 256 bytes, the learned pieces and END_OF_TEXT.
 
         Raises:
-            UserError: the size is below 257, or beyond what the text has pairs for.
+            UserError: the size is below 257.
+            VocabularyTooLarge: the size is beyond what the text has pairs for.
         """
         n_learned = vocab_size - N_BYTES - 1
         if n_learned < 0:
@@ -177,10 +178,7 @@ class _Corpus:
         while len(merges) < n_learned:
             pair = self._most_frequent(heap)
             if pair is None:
-                raise UserError(
-                    f"vocab_size={N_BYTES + n_learned + 1} is more than this text has pieces for: "
-                    f"give more text, or at most {N_BYTES + len(merges) + 1}"
-                )
+                raise VocabularyTooLarge(N_BYTES + n_learned + 1, N_BYTES + len(merges) + 1)
             for changed in self._merge(pair, N_BYTES + len(merges)):
                 if changed in self.counts:  # a merge right beside may have taken it away again
                     heapq.heappush(heap, (-self.counts[changed], changed))

@@ -42,7 +42,8 @@ def train_tokenizer(kind: str, texts: Iterable[str], vocab_size: int) -> Tokeniz
     use, and `byte`, which learns nothing, takes the 257 it needs.
 
     Raises:
-        UserError: the kind is unknown, or the size is one that this text does not allow.
+        UserError: the kind is unknown, or the size is less than this text allows.
+        VocabularyTooLarge: the size is more than this text allows.
     """
     if kind not in TOKENIZERS:
         raise UserError(f"tokenizer {kind!r} is unknown{nearest(kind, TOKENIZERS)}")

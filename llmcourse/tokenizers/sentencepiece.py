@@ -20,7 +20,7 @@ import sentencepiece
 
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_write_bytes
-from llmcourse.tokenizers.base import END_OF_TEXT, N_BYTES, from_bytes, to_bytes
+from llmcourse.tokenizers.base import END_OF_TEXT, N_BYTES, VocabularyTooLarge, from_bytes, to_bytes
 
 UNKNOWN = "<unk>"
 BLANK = "▁"  # U+2581
@@ -93,7 +93,8 @@ class SentencePieceTokenizer:
             model_type: which of the library's models.
 
         Raises:
-            UserError: the size is less or more than this text allows.
+            UserError: the size is less than this text allows, or there is no text.
+            VocabularyTooLarge: the size is more than this text allows.
         """
         lines = _lines(texts)
         model = io.BytesIO()
@@ -106,7 +107,7 @@ class SentencePieceTokenizer:
                 **_SETTINGS,
             )
         except RuntimeError as error:
-            raise UserError(_explain(str(error), vocab_size)) from error
+            raise _explained(str(error), vocab_size) from error
         return cls(model.getvalue())
 
     @property
@@ -175,15 +176,14 @@ def _lines(texts: Iterable[str]) -> list[str]:
     return [line for text in texts for line in _TRAINABLE.findall(text)]
 
 
-def _explain(message: str, vocab_size: int) -> str:
+def _explained(message: str, vocab_size: int) -> UserError:
     """The library's complaint in one line that says what to do."""
     if largest := re.search(r"set it to a value <= (\d+)", message):
-        return (
-            f"vocab_size={vocab_size} is more than this text has pieces for: "
-            f"give more text, or at most {largest[1]}"
-        )
+        return VocabularyTooLarge(vocab_size, int(largest[1]))
     if smallest := re.search(r"required_chars\. \d+ vs (\d+)", message):
-        return f"vocab_size={vocab_size} is too small for this text: give at least {smallest[1]}"
+        return UserError(
+            f"vocab_size={vocab_size} is too small for this text: give at least {smallest[1]}"
+        )
     if "sentences_.empty()" in message:
-        return "there is no text to train a tokenizer on"
-    return f"SentencePiece cannot train on this text: {message.splitlines()[0]}"
+        return UserError("there is no text to train a tokenizer on")
+    return UserError(f"SentencePiece cannot train on this text: {message.splitlines()[0]}")

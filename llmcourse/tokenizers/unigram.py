@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from llmcourse.errors import UserError
-from llmcourse.tokenizers.base import N_BYTES, read_json, to_bytes, write_json
+from llmcourse.tokenizers.base import N_BYTES, VocabularyTooLarge, read_json, to_bytes, write_json
 from llmcourse.tokenizers.lattice import UnigramModel
 from llmcourse.tokenizers.pretokenize import pre_tokens
 from llmcourse.tokenizers.word_cache import WordwisePieces
@@ -65,7 +65,8 @@ class UnigramTokenizer(WordwisePieces):
             vocab_size: ids in all: 256 bytes, the learned pieces and END_OF_TEXT.
 
         Raises:
-            UserError: the size is below 257, or beyond what the text has pieces for.
+            UserError: the size is below 257.
+            VocabularyTooLarge: the size is beyond what the text has pieces for.
         """
         n_learned = vocab_size - N_BYTES - 1
         if n_learned < 0:
@@ -76,10 +77,7 @@ class UnigramTokenizer(WordwisePieces):
         seeds = seed_counts(words, SEEDS_PER_PIECE * n_learned)
         largest = sum(map(_is_learned, seeds))
         if largest < n_learned:
-            raise UserError(
-                f"vocab_size={vocab_size} is more than this text has pieces for: "
-                f"give more text, or at most {N_BYTES + largest + 1}"
-            )
+            raise VocabularyTooLarge(vocab_size, N_BYTES + largest + 1)
         model = fit(UnigramModel(maximised(seeds)), words, n_learned)
         return cls(
             dict(sorted(model.scores.items(), key=lambda item: (-_steady(item[1]), item[0])))

@@ -14,13 +14,15 @@ $ torchrun --nproc-per-node 8 -m llmcourse.train --preset gpt2-124m      and on 
 import json
 import os
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmcourse import command_line
 from llmcourse.errors import UserError, exit_on_user_error, nearest
 from llmcourse.train.presets import PRESETS
-from llmcourse.train.settings import Settings, check_resumable, from_dict
+from llmcourse.train.saved_settings import check_resumable, from_dict
+from llmcourse.train.settings import Settings
 
 if TYPE_CHECKING:
     from llmcourse.train.loop import Result
@@ -41,12 +43,21 @@ def parse(arguments: list[str]) -> Settings:
         Settings,
         arguments,
         prog="python -m llmcourse.train",
-        about=str(__doc__),
+        about=f"{__doc__}\n{_presets()}",
         default=saved or PRESETS[name](),
     )
     if saved is not None:
         check_resumable(saved, wanted)
     return wanted
+
+
+def _presets() -> str:
+    """The presets, each with the first line of what it says of itself."""
+    lines = ["--preset is one of:"]
+    for name, preset in PRESETS.items():
+        phrase = str(preset.__doc__).splitlines()[0].removesuffix(".")
+        lines += textwrap.wrap(f"  {name:<12} {phrase}", 80, subsequent_indent=" " * 15)
+    return "\n".join(lines)
 
 
 def _value_of(option: str, arguments: list[str]) -> str | None:
@@ -105,11 +116,14 @@ def _conclude(result: "Result") -> None:
         )
         return
     if result.sample:
-        print(f"\n{result.sample}\n")
+        heading = "what it writes now:" if result.writes else "what it makes of a held-out text:"
+        print(f"\n{heading}", file=sys.stderr)
+        print(f"\n{result.sample}\n", flush=True)
     score = result.score
     if score is None or score.bytes:
         rows = {"uniform guess": result.uniform, "unigram": result.unigram}
         rows |= {} if score is None else {"this model": score.bits_per_byte}
+        rows |= {} if result.entropy is None else {"entropy": result.entropy}
         unit = "bits per byte"
     else:
         rows, unit = {"this model": score.loss}, "nats per answer"

@@ -19,6 +19,9 @@ from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.train.presets import PRESETS
 from llmcourse.train.settings import Settings
 
+SHORTEST_CONTEXT = 8
+"""Tokens: what sees less at once learns nothing worth the name."""
+
 
 def build_objective(settings: Settings, tokenizer: Tokenizer) -> Objective:
     """The objective that the settings name, over a tokenizer's tokens.
@@ -34,6 +37,28 @@ def build_objective(settings: Settings, tokenizer: Tokenizer) -> Objective:
     return _build(
         OBJECTIVES[settings.objective.name], context, dataclasses.asdict(settings.objective)
     )
+
+
+def fit_context(settings: Settings, tokenizer: Tokenizer, n_tokens: int) -> Settings:
+    """The settings, their context halved until a window fits into so many tokens.
+
+    Raises:
+        UserError: not even a context of `SHORTEST_CONTEXT` does.
+    """
+    context = settings.model.context_length
+    fitted = settings
+    while build_objective(fitted, tokenizer).window(context) > n_tokens:
+        context //= 2
+        if context < SHORTEST_CONTEXT:
+            raise UserError(
+                f"there is too little text: {n_tokens} tokens on one side of the split are less "
+                f"than a window of context_length={SHORTEST_CONTEXT}; give more text, hold out "
+                "more or less (--data.held-out, or as you prepare), or name a --data.valid"
+            )
+        fitted = dataclasses.replace(
+            settings, model=dataclasses.replace(settings.model, context_length=context)
+        )
+    return fitted
 
 
 def _build(entry: ObjectiveEntry, context: dict[str, Any], task: dict[str, Any]) -> Any:

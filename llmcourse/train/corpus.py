@@ -6,6 +6,7 @@ has all of it already. Documents, never windows, are held out. Not here: where d
 (`data/sources.py`), and how both files are made (`prepare/corpus.py`).
 """
 
+import dataclasses
 import json
 import os
 import shutil
@@ -18,14 +19,14 @@ import numpy as np
 from tqdm import tqdm
 
 from llmcourse.data import sources
-from llmcourse.data.documents import MEGABYTE, Document
+from llmcourse.data.documents import MEGABYTE, Document, SkippedInput, size_in_words
 from llmcourse.data.prepared import SPLITS, is_prepared, read_description, text_path, tokens_path
+from llmcourse.data.reading import Reading
 from llmcourse.data.windows import Windows, sidecar
 from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import uniform_bits_per_byte, unigram_bits_per_byte
 from llmcourse.files import atomic_file, atomic_write_text
 from llmcourse.prepare.corpus import (
-    by_hash,
     bytes_bar,
     read_text,
     saved_tokenizer,
@@ -33,11 +34,14 @@ from llmcourse.prepare.corpus import (
     tokenizer_from_text,
     write_text,
 )
+from llmcourse.prepare.held_out import split_text
+from llmcourse.prepare.notes import Notes
 from llmcourse.prepare.report import Report
 from llmcourse.tokenizers.base import Tokenizer, byte_lengths, to_bytes
 from llmcourse.tokenizers.registry import load_tokenizer, save_tokenizer
+from llmcourse.train.data_settings import DataSettings
 from llmcourse.train.presets import PRESETS
-from llmcourse.train.settings import DataSettings, Settings
+from llmcourse.train.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Corpus:
         lengths: how many bytes of text each id stands for.
         uniform: bits per byte of guessing every token alike, on `valid`.
         unigram: bits per byte of guessing by how often each token occurs in `train`, on `valid`.
+        entropy: bits per byte of the text itself, which no model can beat; None where, as for all
+            real text, nobody knows.
     """
 
     tokenizer: Tokenizer
@@ -59,6 +65,7 @@ class Corpus:
     lengths: np.ndarray
     uniform: float
     unigram: float
+    entropy: float | None = None
 
 
 def prepare_corpus(settings: Settings, folder: Path, *, fresh: bool) -> None:
@@ -74,11 +81,11 @@ def prepare_corpus(settings: Settings, folder: Path, *, fresh: bool) -> None:
     if done.exists() and not fresh:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    data = settings.data
+    data, notes = settings.data, Notes()
     if is_prepared(data.source):
-        counts = _adopt_prepared(settings, folder)
+        counts = _adopt_prepared(settings, folder, notes)
     else:
-        counts = _from_raw_text(data, folder)
+        counts = _from_raw_text(data, folder, notes)
     # Written last: the mark that both files of tokens are whole.
     atomic_write_text(done, json.dumps({"source": data.source, "tokens": counts}))
 
@@ -112,16 +119,41 @@ def open_corpus(tokenizer: Tokenizer, folder: Path, *, length: int, overlap: int
     )
 
 
-def _from_raw_text(data: DataSettings, folder: Path) -> dict[str, int]:
+def known_entropy(settings: Settings) -> float | None:
+    """The entropy of the held-out text in bits per byte, for a causal model on tinytown; or None.
+
+    What fills gaps reads both sides of them, and may well need fewer bits.
+    """
+    if (settings.data.valid or settings.data.source) != "tinytown":
+        return None
+    if settings.objective.name != "clm":
+        return None
+    from llmcourse.tinytown.stories import entropy_bits_per_byte  # a second, and seldom needed
+
+    return entropy_bits_per_byte()
+
+
+def fewest_tokens(folder: Path) -> int:
+    """How many tokens the smaller side of what `prepare_corpus` wrote has.
+
+    Raises:
+        UserError: there is nothing on it.
+    """
+    return min(len(Windows(tokens_path(folder, split), 1).tokens) for split in SPLITS)
+
+
+def _from_raw_text(data: DataSettings, folder: Path, notes: Notes) -> dict[str, int]:
     """Do what `prepare` does, but clean nothing; returns how many tokens there are."""
     # A path that names no tokenizer is refused before the source is read.
     tokenizer = saved_tokenizer(data.tokenizer)
     report = Report()
     try:
-        _write_documents(data, folder, report)
-        tokenizer = tokenizer or tokenizer_from_text(
-            folder, data.tokenizer, data.vocab_size, data.tokenizer_megabytes, report
-        )
+        _write_documents(data, folder, report, notes)
+        if tokenizer is None:
+            kind, size, megabytes = data.tokenizer, data.vocab_size, data.tokenizer_megabytes
+            text = sum(kept["bytes"] for kept in report.kept.values())
+            notes("tokenizer", f"{kind} is trained; then {size_in_words(text)} are tokenised")
+            tokenizer = tokenizer_from_text(folder, kind, size, megabytes, report, notes)
         save_tokenizer(tokenizer, folder.parent)
         for split in SPLITS:
             tokenize(read_text(folder, split), tokenizer, folder, split, report)
@@ -132,21 +164,22 @@ def _from_raw_text(data: DataSettings, folder: Path) -> dict[str, int]:
     return {split: report.kept[split]["tokens"] for split in SPLITS}
 
 
-def _write_documents(data: DataSettings, folder: Path, report: Report) -> None:
+def _write_documents(data: DataSettings, folder: Path, report: Report, notes: Notes) -> None:
     """Write both sides' text; the held-out side is a source of its own where one is named."""
     with bytes_bar("read") as bar:
+        documents = _documents(data, notes, bar)
         if data.valid is None:
-            sides = by_hash(_documents(data.source, data.max_megabytes, bar), data.held_out)
+            split_text(documents, data.held_out, folder, report, notes)
         else:
-            train = _documents(data.source, data.max_megabytes, bar)
             sides = chain(
-                (("train", document) for document in train),
-                (("valid", document) for document in _documents(data.valid, None, bar)),
+                (("train", document) for document in documents),
+                (("valid", document) for document in _held_out_documents(data, notes, bar)),
             )
-        write_text(sides, folder, report)
+            write_text(sides, folder, report)
+    notes.close()
 
 
-def _adopt_prepared(settings: Settings, folder: Path) -> dict[str, int]:
+def _adopt_prepared(settings: Settings, folder: Path, notes: Notes) -> dict[str, int]:
     """Take a prepared folder's tokenizer and tokens; returns how many tokens there are."""
     data = settings.data
     prepared = read_description(data.source)
@@ -164,7 +197,7 @@ def _adopt_prepared(settings: Settings, folder: Path) -> dict[str, int]:
         if split == "valid" and data.valid is not None:
             report = Report()
             with bytes_bar("read") as bar:
-                documents = _documents(data.valid, None, bar)
+                documents = _held_out_documents(data, notes, bar)
                 tokenize(documents, tokenizer, folder, split, report)
             counts[split] = report.kept[split]["tokens"]
         else:
@@ -181,7 +214,9 @@ def _check_agreement(settings: Settings, known: dict[str, str | int | float]) ->
         UserError: names the first such setting.
     """
     data, preset = settings.data, PRESETS.get(settings.preset, Settings)().data
-    for name in (*known, "max_megabytes", "tokenizer_megabytes"):
+    # With a text to validate on, these say how that one is read.
+    reading = ("encoding", "column") if data.valid is None else ()
+    for name in (*known, "max_megabytes", "tokenizer_megabytes", *reading):
         wanted = getattr(data, name)
         if wanted not in (getattr(preset, name), known.get(name)):
             given = f"with {known[name]}" if name in known else "as it is"
@@ -211,10 +246,23 @@ def link_or_copy(source: Path, target: Path) -> None:
                 shutil.copyfileobj(file, copy)
 
 
-def _documents(source: str, megabytes: float | None, bar: tqdm) -> Iterator[Document]:
+def _held_out_documents(data: DataSettings, notes: Notes, bar: tqdm) -> Iterator[Document]:
+    """All documents of the source to validate on."""
+    assert data.valid is not None
+    return _documents(dataclasses.replace(data, source=data.valid, max_megabytes=None), notes, bar)
+
+
+def _documents(data: DataSettings, notes: Notes, bar: tqdm) -> Iterator[Document]:
     """A source's documents, up to so many megabytes of text."""
-    left = float("inf") if megabytes is None else megabytes * MEGABYTE
-    for document in sources.read(source):
+
+    def on_error(error: UserError) -> None:
+        if not isinstance(error, SkippedInput):
+            raise error
+        notes("left out", str(error))
+
+    reading = Reading(encoding=data.encoding, column=data.column, on_error=on_error, say=notes)
+    left = float("inf") if data.max_megabytes is None else data.max_megabytes * MEGABYTE
+    for document in sources.read(data.source, reading):
         if left <= 0:
             return
         size = len(to_bytes(document.text))

@@ -61,6 +61,7 @@ class Result:
         score: the last evaluation, if there was one.
         uniform: bits per byte of guessing every token alike.
         unigram: bits per byte of guessing by frequency.
+        entropy: bits per byte that no model can beat; None where nobody knows.
         sample: the last sample.
         seconds: wall-clock time of the loop.
         stopped_by: the number of the signal that ended the run, or None.
@@ -72,6 +73,7 @@ class Result:
     score: Score | None
     uniform: float
     unigram: float
+    entropy: float | None
     sample: str
     seconds: float
     stopped_by: int | None
@@ -271,6 +273,7 @@ def conclude(
         score=score,
         uniform=parts.corpus.uniform,
         unigram=parts.corpus.unigram,
+        entropy=parts.corpus.entropy,
         sample=sample,
         seconds=state.seconds,
         stopped_by=signal,

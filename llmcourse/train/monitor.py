@@ -66,9 +66,10 @@ class Monitor:
             f"text            {len(corpus.train.tokens):,} tokens to learn from, "
             f"{len(corpus.valid.tokens):,} held out"
         )
+        known = "" if corpus.entropy is None else f", entropy {corpus.entropy:.3f}"
         say(
             f"baselines       uniform {corpus.uniform:.3f}, "
-            f"unigram {corpus.unigram:.3f} bits per byte"
+            f"unigram {corpus.unigram:.3f}{known} bits per byte"
         )
         if resumed_at is not None:
             say(f"resumed         at step {resumed_at} of {self.settings.steps}")
@@ -78,6 +79,7 @@ class Monitor:
                     step=0,
                     uniform_bits_per_byte=corpus.uniform,
                     unigram_bits_per_byte=corpus.unigram,
+                    entropy_bits_per_byte=corpus.entropy,
                     parameters=model.n_parameters,
                     vocab_size=model.config.vocab_size,
                     train_tokens=len(corpus.train.tokens),

@@ -51,7 +51,9 @@ def _build(
     if "matrix_lr" in options:
         options["lr"] = options.pop("matrix_lr")
     kind = resolve_name(entry.kind)
-    return kind(decay_groups(parameters, settings.weight_decay), **options, **entry.fixed)
+    given = settings.weight_decay
+    groups = decay_groups(parameters, entry.weight_decay if given is None else given)
+    return kind(groups, **options, **entry.fixed)
 
 
 def build_schedule(settings: OptimizerSettings) -> Callable[[float], float]:

@@ -3,6 +3,7 @@
 Not here: what is done with them (`loop.py`), and where a run stands (`checkpoint.TrainState`).
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +16,17 @@ from llmcourse.data.loader import Sampler
 from llmcourse.errors import UserError
 from llmcourse.models.base import Model
 from llmcourse.objectives.base import Objective
+from llmcourse.prepare.notes import Notes
 from llmcourse.randomness import seed_all, stream_seed
 from llmcourse.runs.directory import RunDirectory
 from llmcourse.tokenizers.registry import load_tokenizer
-from llmcourse.train.assemble import build_model, build_objective, check_model
-from llmcourse.train.corpus import Corpus, open_corpus, prepare_corpus
+from llmcourse.train.assemble import build_model, build_objective, check_model, fit_context
+from llmcourse.train.corpus import Corpus, fewest_tokens, known_entropy, open_corpus, prepare_corpus
 from llmcourse.train.distributed import SINGLE, Ranks
 from llmcourse.train.optimizers import build_optimizers, build_schedule
 from llmcourse.train.precision import choose_precision, compiled, gradient_scaler
-from llmcourse.train.settings import Settings, to_dict
+from llmcourse.train.saved_settings import to_dict
+from llmcourse.train.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +104,16 @@ def build_parts(settings: Settings, ranks: Ranks, run: RunDirectory) -> Parts:
     # The others wait until the first process has written the files that all of them map.
     ranks.barrier()
     tokenizer = load_tokenizer(run.path)
+    wanted, fewest = settings.model.context_length, fewest_tokens(run.data)
+    settings = fit_context(settings, tokenizer, fewest)
     objective = build_objective(settings, tokenizer)
     context = settings.model.context_length
+    if context < wanted and ranks.is_main:
+        reason = f"a side of the split has {fewest}"
+        Notes()("context", f"{context} tokens in place of {wanted}: {reason}")
     window = objective.window(context)
     corpus = open_corpus(tokenizer, run.data, length=window, overlap=max(0, window - context))
+    corpus = dataclasses.replace(corpus, entropy=known_entropy(settings))
 
     # Model: the same parameters in every process, then each its own chance in dropout.
     seed_all(settings.seed)

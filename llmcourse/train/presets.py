@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from llmcourse.train.settings import DataSettings, ModelSettings, OptimizerSettings, Settings
+from llmcourse.train.data_settings import DataSettings
+from llmcourse.train.settings import ModelSettings, OptimizerSettings, Settings
 
 
 def laptop() -> Settings:
@@ -55,7 +56,7 @@ def modern_124m() -> Settings:
         model=ModelSettings(
             mlp="swiglu", n_kv_heads=4, tie_embeddings=True, zero_init_outputs=False, **_SMALL
         ),
-        optimizer=OptimizerSettings(weight_decay=0.01, schedule="wsd"),
+        optimizer=OptimizerSettings(lr=3e-3, matrix_lr=2e-2, weight_decay=0.01, schedule="wsd"),
     )
 
 

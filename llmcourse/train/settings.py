@@ -2,7 +2,9 @@
 
 The command line shows and overrides every leaf (`--model.n-layers 6`); a preset is a function that
 returns a whole tree (`train/presets.py`); a variant is `dataclasses.replace(laptop(), steps=100)`.
-Imports no torch, so that `--help` answers at once. Not here: what the settings do (`loop.py`).
+Imports no torch, so that `--help` answers at once. Not here: the settings of the text
+(`data_settings.py`), settings as JSON and on resume (`saved_settings.py`), what the settings do
+(`loop.py`).
 """
 
 import dataclasses
@@ -14,8 +16,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from llmcourse.data.sources import KNOWN_SOURCES
-from llmcourse.errors import UserError, nearest
+from llmcourse.errors import UserError, nearest, require
 from llmcourse.models.registry import FAMILIES, KNOWN_FAMILIES, FamilyName, families_that_learn
 from llmcourse.objectives.registry import (
     KNOWN_OBJECTIVES,
@@ -25,8 +26,7 @@ from llmcourse.objectives.registry import (
 )
 from llmcourse.optim.registry import OPTIMIZERS, OptimizerEntry, OptimizerName, users_of
 from llmcourse.optim.schedules import ScheduleName
-from llmcourse.plain import from_plain
-from llmcourse.tokenizers.registry import KNOWN_TOKENIZERS
+from llmcourse.train.data_settings import DataSettings
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -46,11 +46,6 @@ def parse_duration(text: str) -> float:
     if seconds <= 0:
         raise UserError(f"budget {text!r} leaves no time: write 90s, 10m, 24h or 1h30m")
     return seconds
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise UserError(message)
 
 
 def _help(setting: str, says: str) -> Any:
@@ -123,62 +118,28 @@ class ObjectiveSettings:
     temperature: Annotated[float, _help("temperature", "what similarities are divided by.")] = 0.05
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.name in OBJECTIVES,
             f"unknown objective {self.name!r}{nearest(self.name, OBJECTIVES)}",
         )
-        _require(
+        require(
             self.mask_rate is None or 0 < self.mask_rate < 1,
             f"objective.mask_rate={self.mask_rate} must lie between 0 and 1: try 0.15",
         )
         for name, suggestion in (("mean_span", 3), ("predict_one_in", 6)):
             value = getattr(self, name)
-            _require(value >= 1, f"objective.{name}={value} must be at least 1: try {suggestion}")
-        _require(
+            require(value >= 1, f"objective.{name}={value} must be at least 1: try {suggestion}")
+        require(
             self.temperature > 0,
             f"objective.temperature={self.temperature} must be above 0: try 0.05",
         )
         for name, value in dataclasses.asdict(self).items():
             users = objectives_that_use(name)
-            _require(
+            require(
                 name == "name" or self.name in users or value == getattr(ObjectiveSettings, name),
                 f"objective.{name}={value} does nothing with objective.name={self.name}: leave it "
                 f"out, or choose one of {', '.join(users)}",
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSettings:
-    """The text, and how it is cut into tokens."""
-
-    source: Annotated[
-        str,
-        tyro.conf.arg(
-            help=f"{KNOWN_SOURCES}, or a folder that python -m llmcourse.prepare has written."
-        ),
-    ] = "pydocs"
-    valid: str | None = None
-    """Another source to validate on; unless given, documents of `source` are held out."""
-    held_out: float = 0.05
-    """The share of documents held out for validation."""
-    max_megabytes: float | None = None
-    """Stop reading the source after so many megabytes of text."""
-    tokenizer: Annotated[str, tyro.conf.arg(help=KNOWN_TOKENIZERS)] = "bpe"
-    vocab_size: int = 2048
-    """How many tokens a trained tokenizer has, V."""
-    tokenizer_megabytes: float = 50.0
-    """How much of the text a tokenizer is trained on, drawn from all over it."""
-    separate_documents: bool = False
-    """Keep documents that share a window from seeing each other (clm)."""
-
-    def __post_init__(self) -> None:
-        _require(
-            0 < self.held_out < 1,
-            f"data.held_out={self.held_out} must lie between 0 and 1: try 0.05",
-        )
-        for name in ("max_megabytes", "tokenizer_megabytes"):
-            value = getattr(self, name)
-            _require(value is None or value > 0, f"data.{name}={value} must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,22 +149,19 @@ class OptimizerSettings:
     name: OptimizerName = "muon"
     """muon (for the hidden matrices, with AdamW for the rest), or another one for all."""
     lr: float | None = None
-    """The peak learning rate, with muon AdamW's; what suits the optimizer unless given: 3e-3 with
-    muon, adam and adamw."""
+    """The peak learning rate, with muon AdamW's; unless given 1e-2, or what suits the optimizer."""
     matrix_lr: float = OPTIMIZERS["muon"].all_defaults["matrix_lr"]
     """Muon's peak learning rate."""
-    weight_decay: float = 0.0
-    """Weight decay, on matrices alone; decoupled with muon, adamw and lion, else an L2 penalty."""
+    weight_decay: float | None = None
+    """Weight decay, on matrices alone; for sgd and adam an L2 penalty; 0 unless given, muon 0.3."""
     momentum: float | None = None
-    """momentum, nesterov, muon: the decay rate of the velocity; 0.9 unless given, with muon
-    0.95."""
+    """momentum, nesterov, muon: the velocity's decay rate; 0.9 unless given, with muon 0.95."""
     alpha: float | None = None
     """rmsprop: the decay rate of the mean squared gradient; 0.99 unless given."""
     beta1: float | None = None
     """adam, adamw, muon's AdamW, lion: the decay rate of the mean gradient; 0.9 unless given."""
     beta2: float | None = None
-    """The decay rate of the mean squared gradient, with lion of the mean; 0.95 unless given, with
-    lion 0.99."""
+    """The decay rate of the mean squared gradient, 0.95 unless given; for lion the mean's, 0.99."""
     schedule: ScheduleName = "linear"
     """How the learning rate moves over the run."""
     warmup: float = 0.02
@@ -214,27 +172,27 @@ class OptimizerSettings:
     """The largest norm of the gradient; 0 turns clipping off."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.name in OPTIMIZERS,
             f"unknown optimizer {self.name!r}{nearest(self.name, OPTIMIZERS)}",
         )
         for name in ("lr", "matrix_lr"):
             value = getattr(self, name)
-            _require(
+            require(
                 value is None or value > 0, f"optimizer.{name}={value} must be above 0: try 3e-3"
             )
         for name in ("weight_decay", "clip", "final"):
             value = getattr(self, name)
-            _require(value >= 0, f"optimizer.{name}={value} must not be negative")
+            require(value is None or value >= 0, f"optimizer.{name}={value} must not be negative")
         for name in ("momentum", "alpha", "beta1", "beta2", "warmup"):
             value = getattr(self, name)
-            _require(
+            require(
                 value is None or 0 <= value < 1,
                 f"optimizer.{name}={value} must be at least 0 and below 1",
             )
         for name in ("matrix_lr", "momentum", "alpha", "beta1", "beta2"):
             users, value = users_of(name), getattr(self, name)
-            _require(
+            require(
                 self.name in users or value == getattr(OptimizerSettings, name),
                 f"optimizer.{name}={value} does nothing with optimizer.name={self.name}: leave it "
                 f"out, or choose one of {', '.join(users)}",
@@ -258,7 +216,7 @@ class Settings:
     """Go on with the run in `out` from its last checkpoint, with its settings."""
     seed: int = 0
     """The seed of everything that is left to chance."""
-    steps: int = 640
+    steps: int = 1000
     """How many optimizer steps (with a budget: the most there can be)."""
     budget: str | None = None
     """A wall-clock budget such as 10m or 24h: ties the schedule to the clock, not to the steps."""
@@ -274,11 +232,11 @@ class Settings:
     """Compile the model; auto compiles on CUDA."""
     log_every: int = 10
     """Steps between two records of the training loss."""
-    evaluate_every: int = 160
+    evaluate_every: int = 200
     """Steps between two evaluations, each with a sample."""
     evaluate_windows: int = 256
     """The most validation windows an evaluation looks at; 0 means all."""
-    save_every: int = 160
+    save_every: int = 200
     """Steps between two checkpoints."""
     keep_last: int = 2
     """How many checkpoints are kept; the best model is kept besides."""
@@ -299,26 +257,26 @@ class Settings:
         every = ("log_every", "evaluate_every", "save_every")
         for name in ("steps", "batch_size", *every, "keep_last"):
             value = getattr(self, name)
-            _require(value >= 1, f"{name}={value} must be at least 1")
+            require(value >= 1, f"{name}={value} must be at least 1")
         for name in ("evaluate_windows", "sample_tokens", "patience"):
             value = getattr(self, name)
-            _require(value >= 0, f"{name}={value} must not be negative")
+            require(value >= 0, f"{name}={value} must not be negative")
         micro = self.micro_batch_size
-        _require(micro is None or micro >= 1, f"micro_batch_size={micro} must be at least 1")
+        require(micro is None or micro >= 1, f"micro_batch_size={micro} must be at least 1")
         if self.budget is not None:
             parse_duration(self.budget)
-        _require(
+        require(
             self.objective.views != "dropout" or self.model.dropout > 0,
             "objective.views=dropout with model.dropout=0.0 makes both views the same: "
             "add --model.dropout 0.1, or choose --objective.views crop",
         )
         name = self.objective.name
-        _require(
+        require(
             OBJECTIVES[name].separates_documents or not self.data.separate_documents,
             f"data.separate_documents does nothing with objective.name={name}: leave it out",
         )
         able = families_that_learn(name)
-        _require(
+        require(
             self.family in able,
             f"model.family={self.family} does not learn by objective.name={name}: choose "
             f"{' or '.join(able)}, or one of its own objectives "
@@ -334,64 +292,3 @@ class Settings:
     def seconds_allowed(self) -> float:
         """The budget in seconds; infinite where the steps alone decide."""
         return math.inf if self.budget is None else parse_duration(self.budget)
-
-
-# What may differ between a run and its continuation. Everything else would make the checkpoint
-# meaningless (the shape, the data) or its curve a different run's (the batch, the seed).
-RESUMABLE = {
-    *("out", "resume", "steps", "budget", "micro_batch_size", "device", "precision", "compile"),
-    *("log_every", "evaluate_every", "evaluate_windows", "save_every", "keep_last"),
-    *("patience", "sample_tokens", "prompt", "tensorboard"),
-    *("optimizer.lr", "optimizer.matrix_lr", "optimizer.weight_decay", "optimizer.clip"),
-    *("optimizer.schedule", "optimizer.warmup", "optimizer.final"),
-}
-
-
-def leaves(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """Every setting by its dotted name, such as `model.n_layers`."""
-    found: dict[str, Any] = {}
-    for item in dataclasses.fields(settings):
-        value, name = getattr(settings, item.name), prefix + item.name
-        found |= leaves(value, name + ".") if dataclasses.is_dataclass(value) else {name: value}
-    return found
-
-
-def check_resumable(saved: Settings, wanted: Settings) -> None:
-    """Refuse a continuation under settings that would make it another run.
-
-    Raises:
-        UserError: names the first such setting, with both values.
-    """
-    before, after = leaves(saved), leaves(wanted)
-    for name, value in before.items():
-        if name not in RESUMABLE and after[name] != value:
-            raise UserError(
-                f"cannot resume with {name}={after[name]!r}: the run was started with {value!r}; "
-                "leave it out, or start a new run"
-            )
-
-
-def to_dict(settings: Settings) -> dict[str, Any]:
-    """The settings as plain values, for `config.json`."""
-    return dataclasses.asdict(settings)
-
-
-def from_dict(values: Any) -> Settings:
-    """The settings that `to_dict` wrote. Names that a later version added take their defaults.
-
-    Raises:
-        UserError: an unknown name, or a value of the wrong type.
-    """
-    return from_plain(Settings, _from_older(values), "setting")
-
-
-def _from_older(values: Any) -> Any:
-    """The settings of a run that was started when `objective` was a name beside a `task`."""
-    if not isinstance(values, dict) or not isinstance(values.get("objective"), str):
-        return values
-    task = values.get("task", {})
-    renamed = {"rate": "mask_rate", "predict": "predict_one_in"}
-    objective = {renamed.get(name, name): value for name, value in task.items()}
-    # Everything else has kept its name.
-    rest = {name: value for name, value in values.items() if name != "task"}
-    return {**rest, "objective": {"name": values["objective"], **objective}}

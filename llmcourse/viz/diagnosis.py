@@ -34,11 +34,11 @@ def chart(
     left.plot(sick.steps, sick.losses, color=style.ACCENT, linewidth=1.2, label="training")
     steps, losses = zip(*sick.held_out, strict=True)
     left.plot(steps, losses, "o-", color=style.CONTRAST, markersize=3.5, label="held-out")
-    if sick.unigram is not None:
+    top = min(2 * sick.first_loss, max(sick.losses.max(), *losses)) * 1.3  # room for the legend
+    if sick.unigram is not None and sick.unigram < top:
         left.axhline(sick.unigram, color=style.GREYS[2], linewidth=1, linestyle="--")
         beside = {"transform": left.get_yaxis_transform(), "va": "center", "fontsize": 8}
         left.text(1.01, sick.unigram, "frequencies", **beside)
-    top = min(2 * sick.first_loss, max(sick.losses.max(), *losses)) * 1.3  # room for the legend
     left.set(ylim=(0, top), xlabel="step", ylabel="loss (nats)", title=title)
     left.legend(ncols=3, fontsize=8, loc="upper right")
     right.plot(sick.steps, sick.norms, color=style.ACCENT, linewidth=1.2)

@@ -16,17 +16,8 @@ from llmcourse.viz.imports import PACKAGE, Graph, deferred_graph, module_graph
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     (
-        "errors",
-        "shapes",
-        "randomness",
-        "device",
-        "files",
-        "plain",
-        "command_line",
-        "syllabus",
-        "learner",
-        "notebook",
-        "saved_notebooks",
+        *("errors", "shapes", "randomness", "device", "files", "plain", "command_line"),
+        *("syllabus", "learner", "notebook", "saved_notebooks"),
     ),
     ("cleaning", "tokenizers", "gradients"),
     ("tinytown", "nn", "optim"),

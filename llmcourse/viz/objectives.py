@@ -115,7 +115,7 @@ def similarity(cosines: Float[Tensor, "B N"], *, temperature: float) -> Figure:
     matrix.color_bar(shades, [left], "cosine")
     shades = matrix.cells(right, guesses.numpy(), style.SEQUENTIAL)
     matrix.color_bar(shades, [right], "probability")
-    loss = -guesses.diagonal().log().mean().item()
+    loss = max(0.0, -guesses.diagonal().log().mean().item())  # 0.00, not -0.00
     left.set(title="Cosines", xlabel="second views", ylabel="first views")
     right.set(title=f"Divided by {temperature:g}: loss {loss:.2f}", xlabel="second views")
     for ax in (left, right):

@@ -20,8 +20,32 @@ def test_else_the_only_column_of_text(label):
 
 
 def test_several_columns_of_text_are_listed():
-    with pytest.raises(UserError, match="t has no column 'text' but en, zh, n: rename the one"):
+    with pytest.raises(
+        UserError, match=r"t has no column 'text' but en, zh, n: name .*--data\.column"
+    ):
         documents_of({"en": "Hi.", "zh": "嗨。", "n": 3})
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ({"label": "positive or not", "Content ": "once"}, "once"),
+        ({"title": "A long title, much longer than what follows", "body": "once"}, "once"),
+        ({"id": "a1", "was": "once upon a time there was a king who had a daughter"}, "once upon"),
+        ({"question": "Why?", "answer": "So."}, "Why?\n\nSo."),
+        ({"prompt": "Why?", "chosen": "x", "completion": "So."}, "Why?\n\nSo."),
+        ({"messages": [{"role": "user", "content": [{"text": "Hi"}, {"image": 1}]}]}, "user: Hi"),
+        ({"messages": "Hi.", "n": 1}, "Hi."),
+    ],
+)
+def test_columns_by_name_by_shape_and_by_prose(row, text):
+    (document,) = documents_of(row)
+    assert document.text.startswith(text)
+
+
+def test_the_choice_is_made_from_more_than_the_first_row():
+    rows = [{"a": "x", "b": None}, *({"a": "x", "b": "a whole sentence of words"} for _ in "123")]
+    assert [document.text for document in documents_of(*rows)] == ["a whole sentence of words"] * 3
 
 
 def test_no_column_of_text_is_listed():

@@ -87,9 +87,8 @@ def refused(capsys):
         with pytest.raises(SystemExit) as caught:
             main([*map(str, arguments)])
         assert caught.value.code == 2
-        said = capsys.readouterr().err.strip().splitlines()
+        said = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
         assert len(said) == 1
-        assert said[0].startswith("error: ")
         assert set(Path(arguments[-1]).parent.rglob("*")) == before
         return said[0]
 
@@ -328,7 +327,7 @@ def test_one_bad_file_among_good_ones_is_named_and_passed_by(tmp_path):
     folder.mkdir()
     for n in range(99):
         (folder / f"{n:03}.txt").write_text(story(n))
-    (folder / "latin.txt").write_bytes("un café".encode("latin-1"))
+    (folder / "spoilt.txt").write_bytes("un café, ".encode() + b"caf\xe9")
     (folder / "binary.txt").write_bytes(bytes(range(256)) * 50)
     (folder / "empty.txt").write_bytes(b"")
     (folder / "picture.png").write_bytes(b"\x89PNG")
@@ -338,12 +337,28 @@ def test_one_bad_file_among_good_ones_is_named_and_passed_by(tmp_path):
         Path(row["name"].split()[0]).name: row for row in rows(tmp_path / "out/dropped.jsonl.gz")
     }
     assert {name: row["reason"] for name, row in dropped.items()} == {
-        "latin.txt": "unreadable",
+        "spoilt.txt": "unreadable",
         "binary.txt": "unreadable",
         "empty.txt": "no text",
         "picture.png": "no text",
     }
-    assert "byte 6 does not fit" in dropped["latin.txt"]["name"]
+    assert "byte 13 does not fit" in dropped["spoilt.txt"]["name"]
+
+
+def test_files_of_another_encoding_and_a_column_that_is_named(refused, tmp_path, capsys):
+    stories = [story(n) + " The café’s open." for n in range(60)]
+    table = "text;story\n" + "".join(f"no;{one}\n" for one in stories)
+    (tmp_path / "t.csv").write_bytes(table.encode("cp1252"))
+    run(tmp_path / "t.csv", "--out", tmp_path / "out", "--column", "story")
+    assert sorted(kept(tmp_path / "out").values()) == sorted(stories)
+    said = capsys.readouterr().err
+    assert "is read as cp1252, guessed from its letters; --encoding overrules" in said
+    run(tmp_path / "t.csv", "--out", tmp_path / "b", "--column", "story", "--encoding", "cp1250")
+    assert "guessed" not in capsys.readouterr().err
+    message = refused(tmp_path / "t.csv", "--column", "stories", "--out", tmp_path / "c")
+    assert "has no column 'stories' but text, story" in message
+    message = refused(tmp_path / "t.csv", "--encoding", "utf-9", "--out", tmp_path / "c")
+    assert "--encoding utf-9 is no encoding" in message
 
 
 def test_broken_lines_are_named_and_passed_by(tmp_path):
@@ -374,15 +389,16 @@ def test_halves_of_characters_do_no_harm(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("latin.txt", "un café".encode("latin-1"), "byte 6 does not fit"),
-        ("binary.txt", b"\x89PNG\r\n\x1a\n\0\0", "byte 0 does not fit"),
+        ("spoilt.txt", "un café, ".encode() + b"caf\xe9", "byte 13 does not fit"),
+        ("binary.txt", b"\x89PNG\r\n\x1a\n\0\0", "is a picture"),
         ("broken.jsonl", b"{\n{\n", "line 1: this is not JSON"),
         ("columns.csv", b"a,b\nx,y\n", "no column 'text'"),
         ("t.txt.gz", b"no gzip", "does not unpack as gzip"),
         ("empty.txt", b"", "holds no text"),
-        ("odd.docx", b"PK", "unknown suffix"),
-        ("short.txt", b"Too short.", "no text is left to learn from (dropped: too short 1)"),
-        ("zeros.txt", b"\0" * 5000, "no text is left to learn from (dropped: garbage 1)"),
+        ("odd.docx", b"PK", "an office document: save it as plain text"),
+        ("short.txt", b"Too short.", "all 1 documents were dropped (too short 1)"),
+        ("zeros.txt", b"\0" * 5000, "is no text: it looks like a binary file"),
+        ("marks.txt", "\ufffd?".encode() * 500, "all 1 documents were dropped (garbage 1)"),
     ],
 )
 def test_a_source_of_which_nothing_can_be_read(refused, tmp_path, name, content, message):
@@ -390,12 +406,26 @@ def test_a_source_of_which_nothing_can_be_read(refused, tmp_path, name, content,
     assert message in refused(tmp_path / name, "--out", tmp_path / "out")
 
 
-def test_a_vocabulary_larger_than_the_text_allows(refused, tmp_path):
+def test_what_cleaning_drops_to_the_last_is_counted_by_its_rule(refused, tmp_path):
+    texts = ["Short.", "Shorter.", "\0\1\2\3 binary " * 20]
+    said = refused(write_rows(tmp_path / "t.jsonl", texts), "--out", tmp_path / "out")
+    assert "all 3 documents were dropped (too short 2, garbage 1)" in said
+    assert "--no-filter" in said
+
+
+def test_a_vocabulary_larger_than_the_text_allows_is_as_large_as_can_be(tmp_path, capsys):
     source = write_rows(tmp_path / "t.jsonl", [story(n) for n in range(5)])
-    said = refused(source, "--vocab-size", 50_000, "--out", tmp_path / "out")
-    assert "vocab_size=50000 is more than this text has pieces for" in said
-    assert "at most" in said
-    assert "--vocab-size" in said
+    run(source, "--out", tmp_path / "out", vocab_size=50_000)
+    size = read_description(tmp_path / "out").vocab_size
+    assert 300 < size < 2_000
+    assert f"{size:,} tokens in place of 50,000" in capsys.readouterr().err
+
+
+def test_a_vocabulary_without_room_for_the_bytes(refused, stories, tmp_path):
+    source = stories.parent / "stories.jsonl"
+    said = refused(source, "--vocab-size", 100, "--out", tmp_path / "out")
+    assert "vocab_size=100 is too small" in said
+    assert "(--vocab-size)" in said
 
 
 def test_wrong_settings(refused, tmp_path):
@@ -441,7 +471,7 @@ def test_the_output_is_not_read_as_a_source(refused, tmp_path):
 
 def test_an_endless_document_is_cut(tmp_path, monkeypatch):
     monkeypatch.setattr(cleaning, "LONGEST_DOCUMENT", 20_000)
-    texts = ["\n".join(story(n) for n in range(100)), story(101)]
+    texts = ["\n".join(story(n) for n in range(100)), *(story(n) for n in range(101, 150))]
     source = write_rows(tmp_path / "t.jsonl", texts)
     run(source, "--out", tmp_path / "out", "--no-filter")  # the tales repeat themselves
     names = set(kept(tmp_path / "out"))
@@ -508,7 +538,7 @@ def test_interrupted_it_leaves_nothing(tmp_path, number):
     finally:
         process.kill()
     assert process.returncode == 130
-    assert said.decode().strip() == "stopped: nothing was kept"
+    assert said.decode().splitlines()[-1] == "stopped: nothing was kept"
     assert os.listdir(tmp_path) == ["t.jsonl"]
 
 

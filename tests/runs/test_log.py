@@ -198,7 +198,7 @@ def test_a_full_disk_names_the_log(run: RunDirectory, monkeypatch):
 def read_tensorboard(run: RunDirectory) -> dict[str, list[tuple[int, float]]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(run.tensorboard))
+    events = EventAccumulator(str(run.tensorboard / run.path.name))
     events.Reload()
     tags = events.Tags()["scalars"]
     return {tag: [(e.step, round(e.value, 6)) for e in events.Scalars(tag)] for tag in tags}
@@ -208,10 +208,28 @@ def test_tensorboard_shows_the_numbers(run: RunDirectory):
     with open_log(run, tensorboard=True) as log:
         go(log, 0, 4)
     shown = read_tensorboard(run)
-    assert shown["train/loss"] == [(2, 0.5), (4, 0.25)]
-    assert shown["evaluate/bits_per_byte"] == [(4, 0.5)]
-    assert shown["baseline/uniform_bits_per_byte"] == [(0, 8.0)]
+    assert shown["loss/training"] == [(2, 0.5), (4, 0.25)]
+    assert shown["loss/held_out_bits_per_byte"] == [(4, 0.5)]
     assert not any(tag.endswith(("/step", "/kind", "/text")) for tag in shown)
+
+
+def test_tensorboard_opens_on_the_losses(run: RunDirectory):
+    """It shows charts in the order of their names; what is one number, and no curve, is a text."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with open_log(run, tensorboard=True) as log:
+        log.write(Baseline(step=0, uniform_bits_per_byte=8.0, entropy_bits_per_byte=0.5))
+        log.write(Training(step=1, loss=2.0, lr=0.1))
+        log.write(Evaluation(step=1, loss=2.0, metrics={"pair_loss": 0.5, "pair_accuracy": 0.75}))
+        log.write(End(step=1, seconds=3.0, ending=Ending.FINISHED))
+    events = EventAccumulator(str(run.tensorboard / run.path.name)).Reload()
+    tags = sorted(events.Tags()["scalars"])
+    assert tags == [
+        *("loss/held_out", "loss/held_out_pair_loss", "loss/training"),
+        *("metric/held_out_pair_accuracy", "train/lr"),
+    ]
+    (baseline,) = events.Tensors("baseline/text_summary")
+    assert b"| entropy_bits_per_byte | 0.5 |" in baseline.tensor_proto.string_val[0]
 
 
 def test_tensorboard_of_a_resumed_run_repeats_nothing(tmp_path: Path):

@@ -116,6 +116,20 @@ def test_the_page_says_what_matters(run: RunDirectory):
     assert "To go on with it" not in page.text
 
 
+def test_the_entropy_stands_beside_the_guesses_where_it_is_known(run: RunDirectory):
+    fill(run)
+    assert "entropy, " not in report(run)[0].text
+    log = run.metrics.read_text()
+    run.metrics.write_text(
+        log.replace('"parameters"', '"entropy_bits_per_byte": 0.17, "parameters"', 1)
+    )
+    page, source = report(run)
+    assert "No model can get below this text's entropy, 0.170." in page.text
+    bars = re.search(r"uniform 4.000, unigram 2.500, this model [\d.]+, entropy 0.170", source)
+    assert bars is not None
+    assert "entropy 0.170" in source.split('<div class="wide">')[1]
+
+
 def test_training_and_validation_share_a_unit(run: RunDirectory):
     """Where both losses were the same number, they stand at the same height."""
     fill(run)

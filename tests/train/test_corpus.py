@@ -9,7 +9,6 @@ from small_runs import opened, small
 from llmcourse.data import sources
 from llmcourse.data.documents import Document, is_held_out
 from llmcourse.data.packing import pack
-from llmcourse.errors import UserError
 from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.corpus import prepare_corpus
@@ -92,9 +91,11 @@ def test_a_saved_tokenizer_is_used_as_it_is(tmp_path):
     assert load_tokenizer(tmp_path / "b" / "run").encode(text) == first.tokenizer.encode(text)
 
 
-def test_too_little_held_out_says_what_to_do(tmp_path):
-    with pytest.raises(UserError, match=r"valid text: .*--data\.held-out"):
-        prepared(tmp_path, data__held_out=1e-9)
+def test_something_is_held_out_however_small_the_share(tmp_path):
+    _, corpus = prepared(tmp_path, data__held_out=1e-9)
+    last = numbers(corpus.tokenizer, corpus.valid.tokens)
+    assert last == {str(n) for n in range(200 - len(last), 200)}
+    assert not last & numbers(corpus.tokenizer, corpus.train.tokens)
 
 
 def test_a_resumed_run_does_not_read_its_source_again(tmp_path):
@@ -108,7 +109,7 @@ def test_a_resumed_run_does_not_read_its_source_again(tmp_path):
 
 def test_the_source_is_read_once(tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(sources, "read", lambda name: read.append(name) or iter(NUMBERED))
+    monkeypatch.setattr(sources, "read", lambda name, _: read.append(name) or iter(NUMBERED))
     settings = small(tmp_path / "run", data__source="anything")
     prepare_corpus(settings, tmp_path / "run" / "data", fresh=True)
     assert read == ["anything"]
@@ -138,8 +139,8 @@ def test_the_tokenizer_sees_text_from_all_over(tmp_path, seen):
 
 @pytest.mark.parametrize("text", ["one \ud83d half", "a\r\nb\u2028c\x00", " spaces "])
 def test_texts_come_back_as_they_were(tmp_path, monkeypatch, text):
-    documents = [Document(text + "." * n, f"n{n}") for n in range(40)]
-    monkeypatch.setattr(sources, "read", lambda name: iter(documents))
+    documents = [Document((text + "." * n) * 9, f"n{n}") for n in range(40)]
+    monkeypatch.setattr(sources, "read", lambda name, _: iter(documents))
     settings = small(tmp_path / "run", data__source="any", data__tokenizer="byte")
     prepare_corpus(settings, tmp_path / "run" / "data", fresh=True)
     train = [one for one in documents if not is_held_out(one, settings.data.held_out)]

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,10 +17,14 @@ from llmcourse.errors import UserError
 from llmcourse.models.files import load_model
 from llmcourse.runs.history import RunHistory
 from llmcourse.runs.log import Diverged, Ending
+from llmcourse.tinytown.stories import entropy_bits_per_byte
 from llmcourse.train import loop, monitor
+from llmcourse.train.__main__ import main
+from llmcourse.train.corpus import known_entropy
 from llmcourse.train.loop import divide_and_clip
 from llmcourse.train.monitor import Monitor
 from llmcourse.train.progress_bar import StopSignals, signal_name
+from llmcourse.train.settings import ObjectiveSettings
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +47,23 @@ def test_a_run_directory_holds_all_that_repeats_and_explains_it(finished):
     }
     environment = json.loads((finished.run / "environment.json").read_text())
     assert environment["torch"] == torch.__version__
-    assert list((finished.run / "tensorboard").glob("events.*"))
+    assert list((finished.run / "tensorboard" / finished.run.name).glob("events.*"))
     assert finished.sample in (finished.run / "samples.md").read_text()
+
+
+def test_on_tinytown_the_entropy_is_known_and_said(tmp_path, capsys):
+    assert main(flags(small(tmp_path / "run", steps=2))) == 0
+    captured = capsys.readouterr()
+    known = entropy_bits_per_byte()
+    assert f"entropy {known:.3f} bits per byte" in captured.err
+    assert re.search(rf"this model +[\d.]+\n +entropy +{known:.3f}", captured.err)
+    assert "what it writes now:" in captured.err
+    history = RunHistory.read(tmp_path / "run")
+    assert history.baselines["entropy"] == known
+    assert list(history.baselines) == ["uniform", "unigram", "entropy"]
+    other = small(tmp_path / "mlm", objective=ObjectiveSettings(name="mlm"))
+    assert known_entropy(other) is None
+    assert known_entropy(small(tmp_path, data__source="pydocs")) is None
 
 
 def test_the_first_loss_is_that_of_knowing_nothing(finished):
@@ -199,7 +219,8 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(tmp_path):
     command = [sys.executable, "-c", code, *flags(small(out))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 130
-    assert done.stderr.strip() == "stopped before the first checkpoint: nothing was kept"
+    said = done.stderr.splitlines()[-1]
+    assert said == "stopped before the first checkpoint: nothing was kept"
     assert not out.exists()
 
 

@@ -1,4 +1,6 @@
 import dataclasses
+import itertools
+import re
 import subprocess
 import sys
 from typing import get_args
@@ -14,17 +16,19 @@ from llmcourse.tokenizers.registry import TOKENIZERS
 from llmcourse.train.__main__ import parse
 from llmcourse.train.assemble import build_config
 from llmcourse.train.presets import PRESETS, laptop, tiny
-from llmcourse.train.settings import (
+from llmcourse.train.saved_settings import (
     RESUMABLE,
+    check_resumable,
+    from_dict,
+    leaves,
+    to_dict,
+)
+from llmcourse.train.settings import (
     ModelSettings,
     ObjectiveSettings,
     OptimizerSettings,
     Settings,
-    check_resumable,
-    from_dict,
-    leaves,
     parse_duration,
-    to_dict,
 )
 
 
@@ -87,6 +91,15 @@ def test_a_run_from_before_there_was_a_choice_of_families_can_be_resumed():
     assert from_dict(old).family == "gpt"
 
 
+def test_a_run_from_before_encodings_and_columns_were_found_out_can_be_resumed():
+    old = to_dict(tiny())
+    del old["data"]["encoding"], old["data"]["column"]
+    check_resumable(from_dict(old), tiny())
+    changed = dataclasses.replace(tiny().data, column="story")
+    with pytest.raises(UserError, match=r"data\.column='story': the run was started with None"):
+        check_resumable(from_dict(old), dataclasses.replace(tiny(), data=changed))
+
+
 def test_resumable_names_exist():
     assert set(leaves(Settings())) > RESUMABLE
 
@@ -113,6 +126,18 @@ def test_resume_refuses_another_run():
 def test_damaged_configs(values, message):
     with pytest.raises(UserError, match=message):
         from_dict(values)
+
+
+def test_a_run_from_before_muons_rates_were_raised_goes_on_at_its_own():
+    old = to_dict(tiny())
+    del old["data"]["encoding"], old["optimizer"]["matrix_lr"]
+    optimizer = from_dict(old).optimizer
+    assert (optimizer.lr, optimizer.matrix_lr) == (3e-3, 2e-2)
+    given = from_dict({**old, "optimizer": {**old["optimizer"], "lr": 1e-3}}).optimizer
+    assert given.lr == 1e-3
+    other = from_dict({**old, "optimizer": {**old["optimizer"], "name": "lion"}}).optimizer
+    assert other.lr is None
+    assert from_dict(to_dict(tiny())).optimizer.lr is None
 
 
 def test_settings_of_older_runs_are_read():
@@ -205,6 +230,24 @@ def test_bad_command_lines_take_one_line(arguments, message):
     with pytest.raises(UserError, match=message) as caught:
         parse(arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_help_names_the_presets_and_wraps_evenly(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for name, preset in PRESETS.items():
+        (place,) = (n for n, line in enumerate(lines) if line.startswith(f"  {name:<12} "))
+        assert " ".join(preset.__doc__.splitlines()[0].split()[:4]) in lines[place]
+    assert max(map(len, lines)) <= 100
+    # A line of an option's help has no room for the first word of the next one.
+    texts = [re.sub(r"^[│|]? {7,}(?=\S)", "\t", line).rstrip("│| ") for line in lines]
+    room = max(len(text) for text in texts if text.startswith("\t"))
+    assert room > 60
+    for text, following in itertools.pairwise(texts):
+        if text.startswith("\t") and following.startswith("\t"):
+            assert len(text) + 1 + len(following.split()[0]) > room, text
 
 
 def test_help_is_fast_because_it_brings_no_torch():

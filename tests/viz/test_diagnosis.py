@@ -7,7 +7,7 @@ from llmcourse.viz import diagnosis as clinic
 
 
 def log(end: float, norm: float = 1.0) -> RunHistory:
-    records = [Baseline(step=0, unigram_bits_per_byte=4.5)]
+    records = [Baseline(step=0, unigram_bits_per_byte=2.5)]
     for step in range(1, 31):
         loss = end + (6 - end) / step
         records.append(Training(step=step, loss=loss, grad_norm=norm * (1 + step)))
@@ -21,9 +21,16 @@ def test_a_chart_shows_both_losses_the_level_and_the_norm():
     training, held_out, level = left.lines
     assert training.get_ydata()[0] == 6
     assert list(held_out.get_xdata()) == [10, 20, 30]
-    assert level.get_ydata()[0] == 9  # 4.5 bits at two nats a bit
+    assert level.get_ydata()[0] == 5  # 2.5 bits at two nats a bit
     assert right.lines[0].get_ydata()[-1] == 31
     assert right.get_yscale() == "log"
+
+
+def test_a_level_beyond_the_losses_is_left_out():
+    records = [Baseline(step=0, unigram_bits_per_byte=9.0), *log(2.0).records[1:]]
+    left, _ = clinic.chart(RunHistory(records)).axes
+    assert len(left.lines) == 2
+    assert not left.texts
 
 
 def test_a_cured_run_lies_behind():

@@ -16,8 +16,9 @@ made, a container with one module in it. */
 
   function nameSliders(node) {
     const said = [];
-    for (const control of node.querySelectorAll(".jupyter-widgets:has(> .widget-label)")) {
-      const label = control.querySelector(".widget-label")?.textContent.trim() ?? "";
+    for (const title of node.querySelectorAll(".widget-label")) {
+      const control = title.parentElement;
+      const label = title.textContent.trim();
       const handle = control.querySelector('[role="slider"]');
       const readout = control.querySelector(".widget-readout");
       const field = control.querySelector("select, input:not([type='hidden'])");
@@ -26,6 +27,7 @@ made, a container with one module in it. */
       if (handle) {
         handle.setAttribute("aria-label", label);
         if (value) handle.setAttribute("aria-valuetext", value);
+        handle.setAttribute("aria-disabled", Boolean(handle.closest("[disabled]")));
         if (readout) readout.tabIndex = -1;
       }
     }

@@ -1,0 +1,227 @@
+"""Tables in files: JSON lines, JSON, CSV and Parquet, as rows or at once as documents.
+
+They are read directly and not through the `datasets` library, for the reader's sake: no copy nine
+times the size in a cache, no type guessed from the first rows, and an error that names the line. No
+file is held whole, but for one JSON list. Not here: which column is the text (`rows`), plain text
+and folders (`local`).
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llmcourse.data.documents import Document
+from llmcourse.data.encoding import open_text
+from llmcourse.data.reading import Reading
+from llmcourse.data.rows import LOOKED_AT, Row, is_chat, to_documents
+from llmcourse.errors import UserError
+
+CSV_SAMPLE = 1 << 18
+"""Characters that the form of a CSV file is told from."""
+LONGEST_NAME = 60
+"""Characters: what is longer is no name of a column."""
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def read_json_lines(path: Path, reading: Reading) -> Iterator[Document]:
+    """A document a line of JSON.
+
+    Raises:
+        UserError: no column could be the text, or what `reading.on_error` raises.
+    """
+    with open_text(path, reading) as file:
+        yield from to_documents(_json_rows(file, path, reading), str(path), reading)
+
+
+def _json_rows(file: io.TextIOWrapper, path: Path, reading: Reading) -> Iterator[Row]:
+    for number, line in enumerate(file, start=1):
+        if line.isspace():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            reading.on_error(UserError(f"{path}, line {number}: this is not JSON"))
+            continue
+        if isinstance(row, dict):
+            yield f"{path.name}:{number}", row
+        else:
+            what = "this is no JSON object with named columns"
+            reading.on_error(UserError(f"{path}, line {number}: {what}"))
+
+
+def read_json(path: Path, reading: Reading) -> Iterator[Document]:
+    """The rows or the texts of a list, which stands alone or in a table; or lines of JSON.
+
+    Raises:
+        UserError: the file holds neither, or as `read_json_lines`.
+    """
+    with open_text(path, reading) as file:
+        first = next((line for line in file if not line.isspace()), "")
+        rest = file.read(1)
+    if rest and _is_object(first):
+        yield from read_json_lines(path, reading)
+        return
+    with open_text(path, Reading(encoding=reading.encoding)) as file:
+        try:
+            content = json.load(file)
+        except (ValueError, RecursionError):
+            raise UserError(f"{path} is no JSON: neither one list nor a row a line") from None
+    if isinstance(content, dict):  # {"version": 1, "data": [...]}
+        inside = [value for value in content.values() if isinstance(value, list) and value]
+        lists = [value for value in inside if not is_chat(value)]
+        content = lists[0] if len(lists) == 1 else [content]
+    rows = content if isinstance(content, list) else [content]
+    # A list of texts is a table of one column.
+    tables = [{"text": row} if isinstance(row, str) else row for row in rows]
+    if not all(isinstance(row, dict) for row in tables):
+        raise UserError(f"{path} holds no list of rows or texts: write a row a line, as .jsonl")
+    placed = ((f"{path.name}:{number}", row) for number, row in enumerate(tables, start=1))
+    yield from to_documents(placed, str(path), reading)
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+# --- CSV ------------------------------------------------------------------------------------------
+
+
+class Form(NamedTuple):
+    """How a CSV file is written.
+
+    Attributes:
+        delimiter: what stands between two cells; a character that none holds where there is one
+            column.
+        quoting: whether quotes go around cells, as `csv` names it.
+        names: the columns', if the file does not begin with them.
+    """
+
+    delimiter: str
+    quoting: Any
+    names: list[str] | None
+
+
+def read_csv(path: Path, reading: Reading) -> Iterator[Document]:
+    """A document a row; delimiter, quotes and header are told from the first rows.
+
+    Raises:
+        UserError: no column could be the text, or what `reading.on_error` raises.
+    """
+    csv.field_size_limit(2**31 - 1)  # an article may be longer than the module's usual 128 kB
+    with open_text(path, reading) as file:
+        sample = file.read(CSV_SAMPLE)
+        form = csv_form(sample, whole=not file.read(1))
+    if form.names is not None:
+        shown = f"{form.names[0]} to {form.names[-1]}" if len(form.names) > 1 else form.names[0]
+        reading.say("column", f"{path} names no columns in its first line: call them {shown}")
+    with open_text(path, Reading(encoding=reading.encoding)) as file:
+        rows = csv.DictReader(
+            file, form.names, restkey="", delimiter=form.delimiter, quoting=form.quoting
+        )
+        placed = ((f"{path.name}:{rows.line_num}", _named(row)) for row in rows)
+        yield from to_documents(placed, str(path), reading)
+
+
+def _named(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without the cells beyond its last column."""
+    return {name: value for name, value in row.items() if not isinstance(value, list)}
+
+
+def csv_form(sample: str, *, whole: bool) -> Form:
+    """The form in which most rows of a sample have as many cells as the first.
+
+    The standard library's sniffer counts signs, also those in prose. The sample's last row is cut
+    short unless it is `whole`.
+    """
+    forms = []
+    for delimiter in ",;\t|":
+        plain = _rows(sample, delimiter, csv.QUOTE_NONE, whole)
+        quoted = _rows(sample, delimiter, csv.QUOTE_MINIMAL, whole)
+        # Where cells begin with quotes that nothing ends, quotes are not what they go by.
+        begun = sum(cell.startswith('"') for row in plain for cell in row)
+        ended = sum(cell.endswith('"') for row in plain for cell in row)
+        by_quotes = begun <= 2 * ended or _agree(plain) < 1
+        rows = quoted if by_quotes else plain
+        if rows and len(rows[0]) > 1:
+            form = (delimiter, csv.QUOTE_MINIMAL if by_quotes else csv.QUOTE_NONE)
+            forms.append(((_agree(rows), by_quotes, len(rows[0])), rows[0], form))
+    if forms:
+        # Of equals the first: commas before semicolons.
+        _, first, (delimiter, quoting) = max(forms, key=lambda form: form[0])
+    else:  # the header has no delimiter, so those in the text are the text's
+        delimiter, quoting = "\x1f", csv.QUOTE_MINIMAL
+        first = next(iter(_rows(sample, delimiter, quoting, whole)), ["text"])
+    names = None if _is_header(first) else [str(n) for n in range(1, len(first) + 1)]
+    return Form(delimiter, quoting, names)
+
+
+def _rows(sample: str, delimiter: str, quoting: Any, whole: bool) -> list[list[str]]:
+    lines: Iterable[str] = io.StringIO(sample)
+    try:
+        rows = [row for row in csv.reader(lines, delimiter=delimiter, quoting=quoting) if row]
+    except csv.Error:
+        return []
+    return rows[: LOOKED_AT if whole or len(rows) == 1 else min(LOOKED_AT, len(rows) - 1)]
+
+
+def _agree(rows: list[list[str]]) -> float:
+    """How many of the rows have as many cells as the first."""
+    return sum(len(row) == len(rows[0]) for row in rows) / len(rows) if rows else 0.0
+
+
+def _is_header(row: list[str]) -> bool:
+    """Whether cells may be names of columns: neither numbers nor prose."""
+    return not any(_is_number(cell) or len(cell) > LONGEST_NAME for cell in row)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+# --- Parquet --------------------------------------------------------------------------------------
+
+
+def read_parquet(path: Path, reading: Reading) -> Iterator[Document]:
+    """A document a row, of the columns that may hold text; no other one is read.
+
+    Raises:
+        UserError: the file is damaged, no column could be the text, or what `reading.on_error`
+            raises.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            columns = [field.name for field in schema if _may_hold_text(str(field.type))]
+            if reading.column in schema.names:
+                columns = [reading.column]
+            values = (
+                row
+                for batch in file.iter_batches(batch_size=256, columns=columns)
+                for row in batch.to_pylist()
+            )
+            placed = ((f"{path.name}:{n}", row) for n, row in enumerate(values, start=1))
+            yield from to_documents(placed, str(path), reading, schema.names)
+    except pyarrow.ArrowInvalid as error:
+        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+
+
+def _may_hold_text(kind: str) -> bool:
+    """Whether a column's type is text, or turns of a chat."""
+    return kind in ("string", "large_string", "string_view") or (
+        kind.startswith(("list<", "large_list<")) and "struct<" in kind
+    )
