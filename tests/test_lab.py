@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,30 @@ def test_the_lab_starts_quietly_with_its_programs_at_hand(root):
     lab.command(root)
     assert space.read_text() == "{}"
     assert lab.environment()["PATH"].split(":")[0] == str(Path(lab.sys.executable).parent)
+
+
+def test_the_lab_finds_what_the_course_adds_to_it(monkeypatch):
+    """An editable install, which `make lab` makes, puts no files where Jupyter looks."""
+    monkeypatch.setenv("JUPYTER_PATH", "mine")
+    monkeypatch.delenv("JUPYTER_CONFIG_PATH", raising=False)
+    asked = (
+        "from jupyter_core.paths import jupyter_config_path, jupyter_path\n"
+        "from jupyter_server.config_manager import BaseJSONConfigManager, recursive_update\n"
+        "found = {}\n"
+        "for folder in reversed(jupyter_config_path()):\n"
+        "    known = BaseJSONConfigManager(config_dir=folder).get('jupyter_server_config')\n"
+        "    recursive_update(found, known)\n"
+        "print(found['ServerApp']['jpserver_extensions']['llmcourse.saved_notebooks'])\n"
+        "print(*jupyter_path('labextensions'), sep='\\n')"
+    )
+    command = [sys.executable, "-c", asked]
+    told = subprocess.run(
+        command, env=lab.environment(), check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert told[0] == "True"
+    assert str(ROOT / "jupyter-data" / "labextensions") in told
+    assert str(Path("mine") / "labextensions") in told
+    assert (ROOT / "jupyter-data" / "labextensions" / "llmcourse" / "package.json").exists()
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh"])
