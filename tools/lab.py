@@ -131,7 +131,11 @@ def environment() -> dict[str, str]:
     """This environment with its own programs first, so that a terminal in the lab finds them."""
     programs = Path(sys.executable).parent
     path = os.pathsep.join([str(programs), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "VIRTUAL_ENV": sys.prefix}
+    found = {**os.environ, "PATH": path, "VIRTUAL_ENV": sys.prefix}
+    # An editable install leaves out what a wheel puts where Jupyter looks for its extensions.
+    for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH"):
+        found[name] = os.pathsep.join(filter(None, [str(ROOT / "jupyter-data"), found.get(name)]))
+    return found
 
 
 def write_shell(folder: Path) -> list[str]:
