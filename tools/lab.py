@@ -24,7 +24,6 @@ FOLDERS = ("chapters", "exercises", "solutions")
 WORK = "work"
 FIRST = f"{WORK}/chapters/00_welcome.ipynb"
 RECORD = ".copies.json"
-JUPYTER_DATA = ROOT / "jupyter-data"
 OUTSIDE = re.compile(rf"(?<=\]\()\.\./(?!\.\./|(?:{'|'.join(FOLDERS)})/)")
 """The beginning of a link to what is not copied: from a copy it is one folder further up."""
 
@@ -129,20 +128,14 @@ def write_workspace(folder: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """This environment with its own programs first, so that a terminal in the lab finds them.
-
-    And with what the course adds to JupyterLab: an editable install leaves that where it is.
-    """
-    first = {
-        "PATH": Path(sys.executable).parent,
-        "JUPYTER_PATH": JUPYTER_DATA,  # alternative texts of figures, names of sliders
-        "JUPYTER_CONFIG_PATH": JUPYTER_DATA,  # saved notebooks without what needs their kernel
-    }
-    paths = {
-        name: os.pathsep.join(filter(None, [str(folder), os.environ.get(name)]))
-        for name, folder in first.items()
-    }
-    return {**os.environ, **paths, "VIRTUAL_ENV": sys.prefix}
+    """This environment with its own programs first, so that a terminal in the lab finds them."""
+    programs = Path(sys.executable).parent
+    path = os.pathsep.join([str(programs), os.environ.get("PATH", "")])
+    found = {**os.environ, "PATH": path, "VIRTUAL_ENV": sys.prefix}
+    # An editable install leaves out what a wheel puts where Jupyter looks for its extensions.
+    for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH"):
+        found[name] = os.pathsep.join(filter(None, [str(ROOT / "jupyter-data"), found.get(name)]))
+    return found
 
 
 def write_shell(folder: Path) -> list[str]:
