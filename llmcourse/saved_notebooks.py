@@ -2,8 +2,8 @@
 
 A widget lives in its kernel. In the saved file it would be an error message the next day, below the
 words or the picture that stand in its place (`notebook.py`), so it is left out there; the open page
-keeps it. `jupyter-data/jupyter_server_config.d/` enables it: an install puts that file where Jupyter
-looks, and `make lab` points there for an editable one. Only the course's own outputs are touched.
+keeps it. A file in `jupyter-data/` enables it: an install puts that where Jupyter looks, and for an
+editable one `make lab` points there. Only the course's own outputs are touched.
 """
 
 from typing import Any
