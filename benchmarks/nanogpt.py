@@ -1,6 +1,6 @@
 """The capstone beside nanoGPT, on tiny Shakespeare, in nanoGPT's own configuration for a CPU.
 
-    python benchmarks/nanogpt.py PATH/TO/nanoGPT PATH/TO/input.txt              a quarter of an hour
+    python benchmarks/nanogpt.py PATH/TO/nanoGPT PATH/TO/input.txt              many minutes
     python benchmarks/nanogpt.py PATH/TO/nanoGPT PATH/TO/input.txt --steps 40   a look
 
 First a step of training: nanoGPT's model and ours by the same recipe, in turns. Then whole runs, as

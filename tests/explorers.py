@@ -14,8 +14,6 @@ from matplotlib.figure import Figure
 from llmcourse.errors import UserError
 from llmcourse.models.gpt import GPT, gpt2_recipe
 from llmcourse.models.ngram_counts import count_ngrams
-from llmcourse.runs.history import RunHistory
-from llmcourse.runs.log import Baseline, Evaluation, Training
 from llmcourse.tinytown import stories as tinytown
 from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.tokenizers.bpe import BPETokenizer
@@ -33,6 +31,7 @@ from llmcourse.viz import (
     style,
 )
 from llmcourse.viz.widgets import Explorer, slider
+from tests.small_runs import history_of
 
 SENTENCE = "Mia lost her bell"
 UNKNOWN = "Mia lost her zebra"
@@ -76,7 +75,9 @@ def of_masks() -> Explorer:
 
 
 def of_runs() -> Explorer:
-    return diagnosis.explorer({"well": run(2.0), "slow": run(5.8), "numb": run(3.0, norm=0.0)})
+    return diagnosis.explorer(
+        {"well": history_of(2.0), "slow": history_of(5.8), "numb": history_of(3.0, norm=0.0)}
+    )
 
 
 def of_a_reader() -> Explorer:
@@ -95,16 +96,6 @@ def of_a_reader() -> Explorer:
 def town() -> tuple[Tokenizer, list[str]]:
     texts = [story.text for story in tinytown.stories(30)]
     return BPETokenizer.train(texts, 500), texts
-
-
-def run(end: float, norm: float = 1.0) -> RunHistory:
-    records = [Baseline(step=0, unigram_bits_per_byte=2.5)]
-    for step in range(1, 31):
-        loss = end + (6 - end) / step
-        records.append(Training(step=step, loss=loss, grad_norm=norm * (1 + step)))
-        if step % 10 == 0:
-            records.append(Evaluation(step=step, loss=loss, bits_per_byte=loss / 2))
-    return RunHistory(records)
 
 
 EXPLORERS: dict[str, Callable[[], Explorer]] = {

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
+from llmcourse.runs.history import RunHistory
+from llmcourse.runs.log import Baseline, Evaluation, Training
 from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.checkpoint import list_checkpoints
 from llmcourse.train.corpus import Corpus, open_corpus
@@ -95,3 +97,14 @@ def state_of(out: Path) -> dict:
     for generators in values["rng"]:
         del generators["python"]
     return {name: value for name, value in values.items() if name not in TIMES}
+
+
+def history_of(end: float, norm: float = 1.0) -> RunHistory:
+    """A made-up run of thirty steps, whose loss falls towards `end`."""
+    records = [Baseline(step=0, unigram_bits_per_byte=2.5)]
+    for step in range(1, 31):
+        loss = end + (6 - end) / step
+        records.append(Training(step=step, loss=loss, grad_norm=norm * (1 + step)))
+        if step % 10 == 0:
+            records.append(Evaluation(step=step, loss=loss, bits_per_byte=loss / 2))
+    return RunHistory(records)

@@ -9,12 +9,6 @@ from llmcourse.notebook import COLORS, LIVE, WIDGET_VIEW, Card, Still, markup, u
 
 
 @pytest.fixture
-def live(monkeypatch):
-    """As if a notebook's kernel were running."""
-    monkeypatch.setattr(notebook, "has_kernel", lambda: True)
-
-
-@pytest.fixture
 def shown(monkeypatch):
     """What is displayed, and what takes its place later."""
     found = []

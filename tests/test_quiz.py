@@ -21,12 +21,6 @@ def _home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def live(monkeypatch):
-    """As if a notebook's kernel were running."""
-    monkeypatch.setattr(notebook, "has_kernel", lambda: True)
-
-
-@pytest.fixture
 def shown(monkeypatch):
     """What is displayed, with its options."""
     found = []
