@@ -95,6 +95,7 @@ class Explorer(ipywidgets.VBox):
         self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
         self.message = ipywidgets.HTML()
         self._shown: dict[str, Any] = {}
+        _wait_for_drawings()
         self._redraw()  # an error in the default state is the author's: it is raised, not shown
         super().__init__([*controls.values(), self.message, self.picture])
         follow(controls.values(), self._redraw, self.message)
@@ -190,6 +191,26 @@ def alert(error: Exception) -> str:
         '<div role="alert" style="background:#fdecea;color:#8c1d18;border-left:3px solid #b3261e;'
         f'border-radius:3px;line-height:1.5;padding:2px 8px">{html.escape(kind + said)}</div>'
     )
+
+
+def _wait_for_drawings() -> None:
+    """Have what a notebook does after every message wait until no explorer draws.
+
+    pyplot then draws all its open figures again, and the notebook shows them, in whichever thread
+    the message came: also one that an explorer's `draw` is still making by pyplot in another.
+    """
+    if not notebook.has_kernel():
+        return
+    from IPython import get_ipython
+
+    afterwards = get_ipython().events.callbacks["post_execute"]
+    for turn in (_ONE_AT_A_TIME.acquire, _ONE_AT_A_TIME.release):
+        if turn in afterwards:
+            afterwards.remove(turn)
+    # Around all of them, those that came since the last explorer was made included. The others stay
+    # registered: `plt.ioff()` and a change of the backend take them out by name.
+    afterwards.insert(0, _ONE_AT_A_TIME.acquire)
+    afterwards.append(_ONE_AT_A_TIME.release)
 
 
 def _dress(name: str, control: Any) -> None:

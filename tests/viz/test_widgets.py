@@ -1,8 +1,10 @@
 import base64
 import threading
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
+from IPython.core.events import EventManager, available_events
 
 from llmcourse.errors import UserError
 from llmcourse.viz import style, widgets
@@ -228,3 +230,32 @@ def test_a_mistake_of_the_reader_is_told_without_pythons_words(explorer, monkeyp
     monkeypatch.setattr(explorer, "_draw", asks)
     explorer.controls["slope"].value = 3
     assert ">type a word</div>" in explorer.message.value
+
+
+def test_what_a_notebook_does_after_a_message_waits_for_a_drawing(live, monkeypatch):
+    events = EventManager(None, available_events)
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(events=events))
+    order: list[str] = []
+    drawing, go_on = threading.Event(), threading.Event()
+
+    def draw(level):
+        if level:
+            drawing.set()
+            assert go_on.wait(60)
+            order.append("drawn")
+        return style.figure()[0]
+
+    explorer = Explorer(draw, level=widgets.slider(0, 0, 1))
+    events.register("post_execute", lambda: order.append("shown"))
+    Explorer(draw, level=widgets.slider(0, 0, 1))  # takes in what was registered since
+    hand = threading.Thread(target=lambda: setattr(explorer.controls["level"], "value", 1))
+    other = threading.Thread(target=lambda: events.trigger("post_execute"))
+    hand.start()
+    assert drawing.wait(60)
+    other.start()
+    other.join(0.2)
+    assert order == []
+    go_on.set()
+    for thread in (hand, other):
+        thread.join(60)
+    assert order == ["drawn", "shown"]
