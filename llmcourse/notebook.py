@@ -39,6 +39,9 @@ _CARD = (
 )
 _BADGE = "background:{color};color:#ffffff;border-radius:3px;padding:1px 7px"
 _LINE = "margin:5px 0 0 0;white-space:pre-wrap;overflow-wrap:break-word"
+_TABLE = "border-collapse:collapse;margin:6px 0 0 0"
+_CELL = "padding:1px 14px 1px 0;vertical-align:top;border:0"
+_MARK = "color:{color};text-decoration:underline"
 _STRESSED = re.compile(r"(?<![\w*])\*([^*\s](?:[^*]*[^*\s])?)\*(?![\w*])")
 """Words between two stars, not the stars of a product."""
 
@@ -53,6 +56,37 @@ body:not(:has(.jp-OutputArea)) .llmcourse-still {display: none}
 
 
 @dataclass(frozen=True)
+class Part:
+    """A piece of what a table's row shows, marked if it is what the reader is to look at."""
+
+    text: str
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a card's table: a label, and what stands beside it."""
+
+    label: str
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """What stands beside the label, in plain text, with its marks: `>0.5<`."""
+        return "".join(f">{part.text}<" if part.marked else part.text for part in self.parts)
+
+
+def plain_table(rows: tuple[Row, ...], indent: str = "") -> str:
+    """A card's table in plain text, its columns aligned."""
+    width = max((len(row.label) for row in rows), default=0)
+    return "\n".join(
+        f"{indent}{row.label:<{width}}  "
+        + row.text.replace("\n", "\n" + " " * (len(indent) + width + 2))
+        for row in rows
+    )
+
+
+@dataclass(frozen=True)
 class Card:
     """A framed reply: a bold word, what it is about, a title in bold, and lines below.
 
@@ -63,6 +97,8 @@ class Card:
         name: what is judged, drawn as code; empty for nothing.
         title: what was found, such as the name of a mistake; empty for nothing.
         lines: what explains it.
+        table: a small table below the lines.
+        link: what the last line says and where it leads; empty for none.
     """
 
     tone: Tone
@@ -71,6 +107,8 @@ class Card:
     name: str = ""
     title: str = ""
     lines: tuple[str, ...] = ()
+    table: tuple[Row, ...] = ()
+    link: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -81,7 +119,30 @@ class Card:
         title = f" <strong>{markup(self.title, stars=False)}</strong>" if self.title else ""
         head = f"<div>{badge(self.tone, self.word)}{name}{title}</div>"
         lines = (f'<div style="{_LINE}">{markup(line, stars=False)}</div>' for line in self.lines)
-        return framed(head + "".join(lines), self.tone)
+        return framed(head + "".join(lines) + self._table() + self._link(), self.tone)
+
+    def _table(self) -> str:
+        """The table in HTML; what is marked is bold, underlined and coloured."""
+        if not self.table:
+            return ""
+        mark = f'<b style="{_MARK.format(color=COLORS[self.tone])}">{{}}</b>'
+        rows = (
+            f'<tr><th style="{_CELL};text-align:left">{html.escape(row.label)}</th>'
+            f'<td style="{_CELL};text-align:left;font-family:monospace;white-space:pre-wrap">'
+            + "".join(
+                mark.format(html.escape(part.text)) if part.marked else html.escape(part.text)
+                for part in row.parts
+            )
+            + "</td></tr>"
+            for row in self.table
+        )
+        return f'<table style="{_TABLE}">{"".join(rows)}</table>'
+
+    def _link(self) -> str:
+        if self.link is None:
+            return ""
+        words, target = (html.escape(part) for part in self.link)
+        return f'<div style="{_LINE}"><a href="{target}">{words}</a></div>'
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
         return {"text/plain": self.text, "text/html": self.to_html()}

@@ -13,7 +13,8 @@ becomes `raise NotImplementedError` within a function, and at the margin, where 
 solution assigns the answer, `answer = None  # your answer`. A cell that is tagged "solution" is
 left out. Outputs stay behind: a student's notebook begins unrun. Markers are those of nbgrader.
 The list of all exercises, `llmcourse/exercises.json`, is read from the same notebooks: a heading
-`## 3. Title`, a line with `8 minutes`, and the checks that are called until the next heading.
+`## 3. Title`, a line with `8 minutes`, and the checks that are called until the next heading; and
+so are the references that the checks are built on (`references.py`).
 """
 
 import argparse
@@ -30,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # as a script, it would see its own folder alone
 
 from llmcourse import syllabus  # noqa: E402
-from tools import navigation  # noqa: E402
+from tools import navigation, references  # noqa: E402
 
 BEGIN = re.compile(r"(?P<indent>[ \t]*)### BEGIN SOLUTION\s*")
 END = re.compile(r"[ \t]*### END SOLUTION\s*")
@@ -246,6 +247,7 @@ def drifted(root: Path = ROOT) -> dict[Path, bytes | None]:
         for path in sorted((root / "solutions").glob("*.ipynb"))
     }
     made[root / INDEX] = generate_index(root)
+    made[root / references.FILE] = references.generate(root)
     for path in sorted((root / "exercises").glob("*.ipynb")):
         made.setdefault(path, None)
     return {path: new for path, new in made.items() if _content(path) != new}

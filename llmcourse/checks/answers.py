@@ -25,7 +25,8 @@ import numpy as np
 
 from llmcourse.checks import sandbox
 from llmcourse.checks.compare import NUMBER_TOLERANCE, a_kind, difference, single
-from llmcourse.checks.harness import Check, Mistake, Verdict
+from llmcourse.checks.harness import Check
+from llmcourse.checks.verdict import Mistake, Verdict
 
 _SAME_MISTAKE = 0.01
 """How near, relatively, a number must be to a mistake's: people round what they hand in."""
@@ -79,7 +80,7 @@ class ValueCheck(Check):
         for mistake in self.mistakes:
             tolerance = _SAME_MISTAKE if _is_number(truth) else None
             if difference(self._made(mistake.answer), answer, tolerance=tolerance) is None:
-                return self._wrong(mistake.name, mistake.hint, mistake=mistake)
+                return self._wrong(mistake.hint, mistake=mistake)
         return self._wrong(f"your answer {problem}")
 
     def _problem(self, truth: Any, answer: Any) -> str | None:
@@ -134,7 +135,7 @@ class ChoiceCheck(Check):
             return self._passed(f"{self.right} is right. {self._reason}")
         for mistake in self.mistakes:
             if isinstance(chosen, str) and chosen == mistake.answer.lower():
-                return self._wrong(mistake.name, mistake.hint, mistake=mistake)
+                return self._wrong(mistake.hint, mistake=mistake)
         options = ", ".join(
             repr(o) for o in sorted([self.right, *(m.answer for m in self.mistakes)])
         )

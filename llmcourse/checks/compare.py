@@ -6,6 +6,7 @@ Not here: running a learner's code (`sandbox.py`), and what a check makes of a d
 
 import math
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from numbers import Number
 from typing import Any
 
@@ -30,15 +31,36 @@ NUMBER_TOLERANCE = 1e-6
 """For plain Python numbers, which have often been a float32 tensor's `item()`."""
 
 
+@dataclass(frozen=True)
+class _How:
+    """How near values have to be, and whether any format will do."""
+
+    tolerance: float | None = None
+    loose: bool = False
+
+
 def difference(
-    expected: Any, actual: Any, *, axes: Axes = None, tolerance: float | None = None
+    expected: Any,
+    actual: Any,
+    *,
+    axes: Axes = None,
+    tolerance: float | None = None,
+    loose: bool = False,
 ) -> str | None:
     """What is wrong with `actual`, as the rest of a sentence; None if nothing is.
 
     Looks at type, shape, dtype, NaN and values, in that order, and into tuples, lists and dicts.
+    A single number may be a tensor of shape `[]` or `[1]`, or a plain one.
+
+    Args:
+        expected: what it should be.
+        actual: what it is.
+        axes: the letters of a tensor's axes, for the words.
+        tolerance: absolute and relative; by default what the format allows.
+        loose: take any format of numbers for another of its kind, and yes and no for 1 and 0.
     """
     try:
-        return _difference(expected, actual, axes, tolerance)
+        return _difference(expected, actual, axes, _How(tolerance, loose))
     except Exception as error:  # a learner's object may do anything when it is looked at
         return f"is {a_kind(actual)} that cannot be compared ({type(error).__name__})"
 
@@ -62,27 +84,29 @@ def show_shape(shape: tuple[int, ...]) -> str:
     return str(tuple(shape)) if len(shape) else "() (a single number)"
 
 
-def _difference(expected: Any, actual: Any, axes: Axes, tolerance: float | None) -> str | None:
+def _difference(expected: Any, actual: Any, axes: Axes, how: _How) -> str | None:
     if isinstance(expected, Tensor):
-        return _tensors(expected, actual, axes, tolerance)
+        return _tensors(expected, actual, axes, how)
     if isinstance(expected, np.ndarray):
-        return _arrays(expected, actual, axes, tolerance)
+        return _arrays(expected, actual, axes, how)
     if isinstance(expected, bool | np.bool_):
-        return _booleans(bool(expected), actual)
+        return _booleans(bool(expected), actual, how)
     if isinstance(expected, Number):
-        return _numbers(expected, actual, tolerance)
+        return _numbers(expected, actual, how)
     if isinstance(expected, str | bytes):
         return _texts(expected, actual)
     if isinstance(expected, Mapping):
-        return _mappings(expected, actual, axes, tolerance)
+        return _mappings(expected, actual, axes, how)
     if isinstance(expected, tuple | list):
-        return _sequences(expected, actual, axes, tolerance)
+        return _sequences(expected, actual, axes, how)
     if isinstance(expected, Set):
         return _sets(expected, actual)
     return None if actual == expected else f"is {actual!r:.80}; expected {expected!r:.80}"
 
 
-def _tensors(expected: Tensor, actual: Any, axes: Axes, tolerance: float | None) -> str | None:
+def _tensors(expected: Tensor, actual: Any, axes: Axes, how: _How) -> str | None:
+    if expected.ndim == 0:
+        actual = _scalar(actual, expected)
     if not isinstance(actual, Tensor):
         hint = {np.ndarray: ": torch.from_numpy makes it one", tuple: " (one value, not several)"}
         return f"is {a_kind(actual)} where a tensor is expected{hint.get(type(actual), '')}"
@@ -90,18 +114,41 @@ def _tensors(expected: Tensor, actual: Any, axes: Axes, tolerance: float | None)
     if actual.shape != expected.shape:
         named = f" = {letters}" if letters and len(letters.split()) == expected.ndim else ""
         return f"has shape {show_shape(actual.shape)}; expected {show_shape(expected.shape)}{named}"
-    if actual.dtype != expected.dtype:
-        return f"has dtype {actual.dtype}; expected {expected.dtype}"
     expected, actual = expected.detach().cpu(), actual.detach().cpu().to_dense()
+    format_of_both = _common_format(expected.dtype, actual.dtype, how)
+    if format_of_both is None:
+        return f"has dtype {actual.dtype}; expected {expected.dtype}"
     if not (expected.dtype.is_floating_point or expected.dtype.is_complex):
         return _values(expected, actual, expected != actual, letters)
-    if tolerance is None:
-        tolerance = TOLERANCES[expected.dtype]
+    tolerance = TOLERANCES[format_of_both] if how.tolerance is None else how.tolerance
     wide = torch.complex128 if expected.dtype.is_complex else torch.float64
     close = torch.isclose(
         actual.to(wide), expected.to(wide), rtol=tolerance, atol=tolerance, equal_nan=True
     )
     return _values(expected, actual, ~close, letters)
+
+
+def _scalar(actual: Any, expected: Tensor) -> Any:
+    """A single number as a tensor of shape `[]`, however it was handed over."""
+    if isinstance(actual, Tensor) and actual.numel() == 1:
+        return actual.reshape(())
+    plain = isinstance(actual, int | float | np.number) and not isinstance(actual, bool)
+    if plain and expected.dtype.is_floating_point:
+        return torch.tensor(float(actual), dtype=expected.dtype)
+    return actual
+
+
+def _common_format(expected: torch.dtype, actual: torch.dtype, how: _How) -> torch.dtype | None:
+    """The format in which both may be compared; None if the actual one will not do."""
+    if expected == actual:
+        return expected
+    if not how.loose or expected.is_complex or actual.is_complex:
+        return None
+    if expected.is_floating_point != actual.is_floating_point:
+        return None
+    if not expected.is_floating_point:
+        return expected
+    return max(expected, actual, key=lambda dtype: torch.finfo(dtype).eps)
 
 
 def _values(expected: Tensor, actual: Tensor, wrong: Tensor, letters: str | None) -> str | None:
@@ -141,30 +188,31 @@ def _largest(expected: Tensor, actual: Tensor) -> str:
     return f", by up to {_number(gaps.nan_to_num(posinf=math.inf).max().item())}"
 
 
-def _arrays(expected: np.ndarray, actual: Any, axes: Axes, tolerance: float | None) -> str | None:
+def _arrays(expected: np.ndarray, actual: Any, axes: Axes, how: _How) -> str | None:
     if not isinstance(actual, np.ndarray):
         hint = ": .numpy() makes it one" if isinstance(actual, Tensor) else ""
         return f"is {a_kind(actual)} where a numpy array is expected{hint}"
     if expected.dtype.kind not in "biuf" or actual.dtype.kind not in "biuf":
-        return _difference(expected.tolist(), actual.tolist(), axes, tolerance)
-    return _tensors(torch.from_numpy(expected), torch.from_numpy(actual), axes, tolerance)
+        return _difference(expected.tolist(), actual.tolist(), axes, how)
+    return _tensors(torch.from_numpy(expected), torch.from_numpy(actual), axes, how)
 
 
-def _booleans(expected: bool, actual: Any) -> str | None:
+def _booleans(expected: bool, actual: Any, how: _How) -> str | None:
     actual = single(actual)
-    if not isinstance(actual, bool | np.bool_):
+    yes_or_no = isinstance(actual, bool | np.bool_) or (how.loose and actual in (0, 1))
+    if not yes_or_no:
         return f"is {a_kind(actual)} where True or False is expected"
     return None if bool(actual) == expected else f"is {actual}; expected {expected}"
 
 
-def _numbers(expected: Any, actual: Any, tolerance: float | None) -> str | None:
+def _numbers(expected: Any, actual: Any, how: _How) -> str | None:
     actual = single(actual)
-    if isinstance(actual, bool) or not isinstance(actual, Number):
+    if (isinstance(actual, bool) and not how.loose) or not isinstance(actual, Number):
         return f"is {a_kind(actual)} where a number is expected"
     if expected == actual or (expected != expected and actual != actual):  # equal, or both NaN
         return None
-    allowed = NUMBER_TOLERANCE if tolerance is None else tolerance
-    exact = isinstance(expected, int) and tolerance is None
+    allowed = NUMBER_TOLERANCE if how.tolerance is None else how.tolerance
+    exact = isinstance(expected, int) and how.tolerance is None
     gap = abs(actual - expected)
     if not exact and gap < math.inf and gap <= allowed * (1 + abs(expected)):
         return None
@@ -183,7 +231,7 @@ def _texts(expected: str | bytes, actual: Any) -> str | None:
     return f"is {got}; expected {wanted} (the same up to position {same})"
 
 
-def _mappings(expected: Mapping, actual: Any, axes: Axes, tolerance: float | None) -> str | None:
+def _mappings(expected: Mapping, actual: Any, axes: Axes, how: _How) -> str | None:
     if not isinstance(actual, Mapping):
         return f"is {a_kind(actual)} where a dict is expected"
     for word, keys in (("lacks", expected.keys() - actual.keys()),
@@ -191,14 +239,12 @@ def _mappings(expected: Mapping, actual: Any, axes: Axes, tolerance: float | Non
         if keys:
             return f"{word} {_list(keys)}"
     for key, value in expected.items():
-        if found := _difference(value, actual[key], axes, tolerance):
+        if found := _difference(value, actual[key], axes, how):
             return _inside(f"[{key!r}]", found)
     return None
 
 
-def _sequences(
-    expected: tuple | list, actual: Any, axes: Axes, tolerance: float | None
-) -> str | None:
+def _sequences(expected: tuple | list, actual: Any, axes: Axes, how: _How) -> str | None:
     kind = tuple if isinstance(expected, tuple) else list
     if not isinstance(actual, kind):
         return f"is {a_kind(actual)} where a {kind.__name__} of {len(expected)} is expected"
@@ -207,7 +253,9 @@ def _sequences(
     names = getattr(expected, "_fields", [f"[{i}]" for i in range(len(expected))])
     letters = axes if isinstance(axes, tuple) else (axes,) * len(expected)
     for name, value, other, own in zip(names, expected, actual, letters, strict=True):
-        if found := _difference(value, other, own, tolerance):
+        if isinstance(value, int) and isinstance(other, Tensor) and not how.loose:
+            return _inside(name, f"is a tensor where {a_kind(value)} is expected: int(...)")
+        if found := _difference(value, other, own, how):
             return _inside(name, found)
     return None
 

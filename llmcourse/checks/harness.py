@@ -17,73 +17,37 @@ module a concept holds the checks themselves (`attention.py`, ...):
         return weights.mT @ values
 
 Not here: exercises that are no function, such as a number or a choice (`answers.py`); one call
-(`cases.py`); running it safely (`sandbox.py`); comparing (`compare.py`). No chapter teaches this.
+(`cases.py`); running it safely (`sandbox.py`, `probe.py`, `patches.py`); comparing (`compare.py`);
+telling what a wrong answer is (`recognise.py`). No chapter teaches this.
 """
 
 import contextlib
+import dataclasses
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
+
+import torch
 
 from llmcourse import learner
-from llmcourse.checks import cases, sandbox
+from llmcourse.checks import cases, feedback, patches, probe, references, sandbox
 from llmcourse.checks.cases import Call, Case, Gradients
 from llmcourse.checks.compare import Axes, a_kind, difference
+from llmcourse.checks.mutants import Mutant, mutants_of
+from llmcourse.checks.recognise import Evidence, Finding, recognise
 from llmcourse.checks.sandbox import Outcome
-from llmcourse.notebook import Card, Tone, show
+from llmcourse.checks.verdict import Mistake, Verdict, section_link
+from llmcourse.notebook import Card, show
 
 Cases = Callable[[], Iterator[Case]]
 
+SEARCH_SECONDS = 0.5
+"""How long a mistake may take in a case in which the answer came back."""
+
 DEFAULT_VARIANTS = ("float64", "non-contiguous")
 """How each case is run again, where its arguments allow it; `"gradients"` is the third way."""
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong answer that people really give: its name, what helps, and the answer itself."""
-
-    name: str
-    hint: str
-    answer: Any
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a check says of an answer: whether it is right, in words, and the mistake it knew.
-
-    Attributes:
-        status: whether the answer passed, is wrong, or was not attempted.
-        name: the exercise's.
-        lines: the verdict in words, most important first.
-        mistake: the catalogued mistake that it is, if any.
-    """
-
-    status: Literal["passed", "wrong", "open"]
-    name: str
-    lines: tuple[str, ...]
-    mistake: Mistake | None = None
-
-    @property
-    def text(self) -> str:
-        """The verdict in plain text."""
-        return f"{_SIGNS[self.status]} {self.name}: " + "\n  ".join(self.lines)
-
-    def card(self) -> Card:
-        """The verdict as a notebook shows it."""
-        tone, word = _TONES[self.status]
-        title = self.mistake.name if self.mistake else ""
-        lines = () if self.status == "open" else self.lines[bool(title) :]  # the rest repeats it
-        return Card(tone, f"{_SIGNS[self.status]} {word}", self.text, self.name, title, lines)
-
-
-_SIGNS = {"passed": "✓", "wrong": "✗", "open": "·"}
-_TONES: dict[str, tuple[Tone, str]] = {
-    "passed": ("right", "Passed"),
-    "wrong": ("wrong", "Not yet"),
-    "open": ("open", "Not attempted yet"),
-}
 
 
 class Check:
@@ -93,13 +57,15 @@ class Check:
         chapter: the number of the chapter whose exercise this is, as in "03".
         name: the exercise's name.
         right: a right answer.
+        read: the heading of the chapter's section to read again; empty for none.
         mistakes: the catalogued wrong ones.
     """
 
-    def __init__(self, chapter: str, name: str, right: Any) -> None:
+    def __init__(self, chapter: str, name: str, right: Any, read: str = "") -> None:
         self.chapter = chapter
         self.name = name
         self.right = right
+        self.read = read
         self.mistakes: list[Mistake] = []
 
     def __call__(self, answer: Any) -> None:
@@ -132,8 +98,11 @@ class Check:
     def _passed(self, text: str) -> Verdict:
         return Verdict("passed", self.name, (text,))
 
-    def _wrong(self, *lines: str, mistake: Mistake | None = None) -> Verdict:
-        return Verdict("wrong", self.name, lines, mistake)
+    def _wrong(self, *lines: str, mistake: Mistake | None = None, title: str = "") -> Verdict:
+        title = title or (mistake.name if mistake else "")
+        lines = (title, *lines) if title else lines
+        link = section_link(self.chapter, self.read) if self.read else None
+        return Verdict("wrong", self.name, lines, mistake, title=title, link=link)
 
     def _open(self) -> Verdict:
         return Verdict("open", self.name, ("not attempted yet",))
@@ -143,22 +112,13 @@ class FunctionCheck(Check):
     """The check of a function, or of whatever `call` can call. Made by `exercise`."""
 
     def __init__(
-        self,
-        chapter: str,
-        oracle: Callable[..., Any],
-        *,
-        axes: Axes,
-        tolerance: float | None,
-        variants: tuple[str, ...],
-        call: Call | None,
-        seconds: float,
+        self, chapter: str, oracle: Callable[..., Any], settings: "_Settings", read: str
     ) -> None:
-        super().__init__(chapter, inspect.unwrap(oracle).__name__, oracle)
+        super().__init__(chapter, inspect.unwrap(oracle).__name__, oracle, read)
         self.__doc__ = oracle.__doc__
-        self._axes, self._tolerance, self._seconds = axes, tolerance, seconds
-        self._variants = variants
-        self._call = call or cases.plainly
-        self._signature, self._skip = (call, 1) if call else (oracle, 0)
+        self._settings = settings
+        self._call = settings.call or cases.plainly
+        self._signature, self._skip = (settings.call, 1) if settings.call else (oracle, 0)
         self._generate: Cases | None = None
 
     def cases(self, generate: Cases) -> Cases:
@@ -168,10 +128,9 @@ class FunctionCheck(Check):
 
     def trials(self) -> list[Case]:
         """Every call that the check makes, with fresh arguments: the plain cases, then variants."""
-        assert self._generate is not None, f"{self.name} has no cases"
-        sandbox.seed()
-        plain = list(self._generate())
-        return plain + [v for kind in self._variants for case in plain for v in case.variants(kind)]
+        plain = self._plain()
+        kinds = self._settings.variants
+        return plain + [v for kind in kinds for case in plain for v in case.variants(kind)]
 
     def inputs(self, name: str) -> tuple[Any, ...]:
         """The arguments of the case of this name, to look at and to play with.
@@ -183,38 +142,88 @@ class FunctionCheck(Check):
             found = {trial.name: trial for trial in self.trials()}[name]
         return (*found.args, *found.kwargs.values())
 
+    def mutants(self) -> list[Mutant]:
+        """The wrong answers that are made from the exercise's reference by program."""
+        reference = references.find(self.chapter, self.name)
+        if reference is None:
+            return []
+        return mutants_of(reference, self._named(self.trials()[0]))
+
+    def problems(self, answer: Any) -> list[str | None]:
+        """What is wrong with an answer in each trial, in words; None where nothing is.
+
+        For answers that are known to come back: there is no rehearsal, and nothing is shown.
+        """
+        with sandbox.steady(), sandbox.quiet():
+            truths = self._outcomes(self.right, self._settings.seconds)
+            outcomes = self._outcomes(answer, self._settings.seconds)
+            return self._problems(truths, outcomes)
+
     def verdict(self, answer: Any) -> Verdict:
         """What the check thinks of `answer`, without showing or recording it."""
         if not callable(answer):
             what = f"expected the function itself, got {a_kind(answer)}"
             return self._wrong(what, f"Hand it over without calling it: check.{self.name}(name)")
-        with sandbox.steady():
-            return self._judge(answer)
+        with sandbox.steady(), patches.unpatched() as patched:
+            with sandbox.quiet():
+                truths = self._outcomes(self.right, self._settings.seconds)
+            with sandbox.capped(), probe.memory_limit():
+                outcomes = self._tried(answer)
+        if patched:
+            what = f"it replaced {' and '.join(patched[:3])} for everybody: write it anew instead"
+            return self._wrong(f"in the case {self.trials()[0].name!r} {what}")
+        with sandbox.steady(), sandbox.quiet():
+            return self._judge(truths, outcomes)
 
-    def _judge(self, answer: Any) -> Verdict:
-        outcomes = self._outcomes(answer)
+    def _plain(self) -> list[Case]:
+        assert self._generate is not None, f"{self.name} has no cases"
+        sandbox.seed()
+        return list(self._generate())
+
+    def _tried(self, answer: Any) -> list[Outcome]:
+        """What an unknown answer does: in a copy of the process first, then here, if it ends."""
+        trials = self.trials()
+        seconds = self._settings.seconds
+        calls = (functools.partial(self._outcome, trial, answer, seconds) for trial in trials)
+        stop = probe.rehearse(calls, seconds)
+        if stop is None:
+            return self._outcomes(answer, seconds)
+        before = self._outcomes(answer, seconds, stop.number)
+        crashed = "" if stop.endless else stop.why
+        return [*before, Outcome(timed_out=stop.endless, line=stop.line, crashed=crashed)]
+
+    def _judge(self, truths: list[Outcome], outcomes: list[Outcome]) -> Verdict:
         if outcomes[0].open:
             return self._open()
-        truths = self._outcomes(self.right)
-        problems = [self._problem(*pair) for pair in zip(truths, outcomes, strict=False)]
+        problems = self._problems(truths, outcomes)
         if not any(problems):
             return self._passed(f"all {len(truths)} cases right" if truths[1:] else "right")
-        first = next(number for number, problem in enumerate(problems) if problem)
-        score = f"Right in {problems.count(None)} of {len(truths)} cases."
-        return self._explain(
-            first, problems[first], score, self._recognise(truths, outcomes, first)
+        trials = self.trials()
+        named = [self._named(trial) for trial in trials]
+        plain = len(self._plain())
+        evidence = Evidence(
+            trials, named, truths, outcomes, problems, plain, self._settings.tolerance
         )
+        shown = min(evidence.wrong, key=lambda n: (n >= plain, feedback.size(trials[n].args), n))
+        finding = recognise(evidence, shown, self.mistakes, self.mutants, self._ask)
+        return self._explain(evidence, shown, finding)
 
-    def _explain(
-        self, first: int, problem: str | None, score: str, mistake: Mistake | None
-    ) -> Verdict:
-        name = self.trials()[first].name
+    def _explain(self, evidence: Evidence, shown: int, finding: Finding | None) -> Verdict:
+        name, problem = evidence.trials[shown].name, evidence.problems[shown]
         what = f"in the case {name!r} {problem}"
+        score = f"Right in {evidence.problems.count(None)} of {len(evidence.truths)} cases."
         look = f"{score} To look at this one: {self._called()}.inputs({name!r})"
-        if mistake is None:
-            return self._wrong(what, look)
-        what = what[0].upper() + what[1:]
-        return self._wrong(mistake.name, mistake.hint, what, look, mistake=mistake)
+        if finding is None:
+            verdict = self._wrong(what, look)
+        else:
+            said = [finding.hint] if finding.hint else []
+            what = what[0].upper() + what[1:]
+            verdict = self._wrong(*said, what, look, mistake=finding.mistake, title=finding.title)
+        outcome, truth = evidence.outcomes[shown], evidence.truths[shown]
+        if outcome.value is None or isinstance(truth.value, Gradients):
+            return verdict
+        table = feedback.table(evidence.inputs[shown], truth.value, outcome.value)
+        return dataclasses.replace(verdict, table=table)
 
     def _called(self) -> str:
         """This check as the learner's notebook calls it, whose name for our module may be any."""
@@ -222,26 +231,43 @@ class FunctionCheck(Check):
         known = vars(sys.modules["__main__"]).items()
         return next((f"{name}.{self.name}" for name, v in known if v is module), self.name)
 
-    def _outcomes(self, answer: Any) -> list[Outcome]:
+    def _ask(self, number: int, answer: Any) -> Outcome:
+        """What a mistake does in one trial."""
+        return self._outcome(self.trials()[number], answer, SEARCH_SECONDS)
+
+    def _outcomes(self, answer: Any, seconds: float, end: int | None = None) -> list[Outcome]:
         """What `answer` does in every trial; an open or endless one is not asked again."""
         outcomes: list[Outcome] = []
-        for trial in self.trials():
-            outcomes.append(self._outcome(trial, answer))
+        for trial in self.trials()[:end]:
+            outcomes.append(self._outcome(trial, answer, seconds))
             if outcomes[-1].timed_out or outcomes[0].open:
                 break
         return outcomes
 
-    def _outcome(self, trial: Case, answer: Any) -> Outcome:
-        named = trial.named(self._signature, self._skip)
+    def _outcome(self, trial: Case, answer: Any, seconds: float) -> Outcome:
         sandbox.seed()
-        return cases.run(trial, answer, self._call, named, self._seconds)
+        return cases.run(trial, answer, self._call, self._named(trial), seconds)
 
-    def _problem(self, truth: Outcome, outcome: Outcome) -> str | None:
+    def _named(self, trial: Case) -> dict[str, Any]:
+        return trial.named(self._signature, self._skip)
+
+    def _problems(self, truths: list[Outcome], outcomes: list[Outcome]) -> list[str | None]:
+        # Where no argument is a floating tensor, nothing says in which format the answer is.
+        given = [any(map(_is_floating, self._named(trial).values())) for trial in self.trials()]
+        return [
+            self._problem(truth, outcome, loose=not floating)
+            for truth, outcome, floating in zip(truths, outcomes, given, strict=False)
+        ]
+
+    def _problem(self, truth: Outcome, outcome: Outcome, *, loose: bool) -> str | None:
         """What is wrong with one outcome, in words; None if nothing is."""
         assert not truth.error, f"the oracle of {self.name} fails: {truth.error}"
         where = f" ({outcome.line})" if outcome.line else ""
         if outcome.timed_out:
-            return f"it was still running after {self._seconds:g} s{where}: does every loop end?"
+            seconds = self._settings.seconds
+            return f"it was still running after {seconds:g} s{where}: does every loop end?"
+        if outcome.crashed:
+            return f"it {outcome.crashed}"
         if outcome.error:
             return f"it raised {outcome.error}{where}"
         if outcome.changed:
@@ -249,41 +275,38 @@ class FunctionCheck(Check):
             return f"it changed its argument {names} in place: make a new value instead"
         if outcome.value is None and truth.value is not None:
             return "it returned None: did you forget `return`?"
+        tolerance = self._settings.tolerance
         if isinstance(truth.value, Gradients):
-            return truth.value.difference(outcome.value, self._tolerance)
-        found = difference(truth.value, outcome.value, axes=self._axes, tolerance=self._tolerance)
+            return truth.value.difference(outcome.value, tolerance)
+        found = difference(
+            truth.value,
+            outcome.value,
+            axes=self._settings.axes,
+            tolerance=tolerance,
+            loose=loose and not self._settings.strict,
+        )
         return f"the result {found}" if found else None
 
-    def _recognise(
-        self, truths: list[Outcome], outcomes: list[Outcome], first: int
-    ) -> Mistake | None:
-        """The catalogued mistake that explains the first wrong case, or None.
 
-        It must do what the answer does wherever it differs from the truth, and the answer comes to
-        a result at all: it is seen, not guessed.
-        Of several, the one that also agrees everywhere else wins, then the one that differs from
-        the truth most often.
-        """
-        best, best_rank = None, (False, 0)
-        for mistake in self.mistakes:
-            at_first = self._outcome(self.trials()[first], mistake.answer)
-            if not at_first.same(outcomes[first], self._tolerance):
-                continue
-            wrongs = self._outcomes(mistake.answer)
-            if len(wrongs) != len(outcomes):
-                continue
-            pairs = list(zip(truths, wrongs, strict=False))
-            differs = [self._problem(truth, wrong) is not None for truth, wrong in pairs]
-            agrees = [w.same(o, self._tolerance) for w, o in zip(wrongs, outcomes, strict=True)]
-            explains = all(
-                agree or outcome.error  # the same idea, written so that it cannot finish here
-                for agree, differ, outcome in zip(agrees, differs, outcomes, strict=True)
-                if differ
-            )
-            rank = (all(agrees), sum(differs))
-            if explains and rank > best_rank:
-                best, best_rank = mistake, rank
-        return best
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """How a check calls and compares: see `exercise`."""
+
+    axes: Axes
+    tolerance: float | None
+    variants: tuple[str, ...]
+    call: Call | None
+    seconds: float
+    strict: bool
+
+
+def _is_floating(value: Any) -> bool:
+    """Whether there is a floating tensor in a value."""
+    if isinstance(value, torch.Tensor):
+        return value.is_floating_point()
+    if isinstance(value, list | tuple):
+        return any(map(_is_floating, value))
+    return isinstance(value, dict) and any(map(_is_floating, value.values()))
 
 
 def exercise(
@@ -294,6 +317,8 @@ def exercise(
     variants: tuple[str, ...] = DEFAULT_VARIANTS,
     call: Call | None = None,
     seconds: float = 5.0,
+    strict: bool = False,
+    read: str = "",
 ) -> Callable[[Callable[..., Any]], FunctionCheck]:
     """Make the decorated oracle, a right answer with the package behind it, a check of its name.
 
@@ -305,21 +330,12 @@ def exercise(
         call: what to do with an answer that is not called with the case's arguments as it is: a
             class to build first, say, or `lambda answer, text: list(answer(text))`. The oracle and
             the mistakes are then called so, too.
-        seconds: how long one call may take.
+        seconds: how long one call may take, of the processor's time.
+        strict: the result's format is part of the exercise, even where no argument has one.
+        read: the heading of the chapter's section to read again.
     """
-
-    def decorate(oracle: Callable[..., Any]) -> FunctionCheck:
-        return FunctionCheck(
-            chapter,
-            oracle,
-            axes=axes,
-            tolerance=tolerance,
-            variants=variants,
-            call=call,
-            seconds=seconds,
-        )
-
-    return decorate
+    settings = _Settings(axes, tolerance, variants, call, seconds, strict)
+    return lambda oracle: FunctionCheck(chapter, oracle, settings, read)
 
 
 def case(name: str, *args: Any, **kwargs: Any) -> Case:

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -258,7 +259,7 @@ def test_changed_lists_dicts_and_modules_are_seen():
 
 
 def test_what_never_ends_is_stopped_once(check, monkeypatch):
-    monkeypatch.setattr(check, "_seconds", SECONDS)
+    monkeypatch.setattr(check, "_settings", replace(check._settings, seconds=SECONDS))
 
     called = []
 
@@ -475,7 +476,7 @@ def test_the_message_calls_the_check_as_the_notebook_does(monkeypatch, alias):
     """A notebook with two modules of checks cannot call both of them `check`."""
     monkeypatch.setattr(sys.modules["__main__"], alias, counting, raising=False)
     text = counting.perplexity.verdict(lambda *arguments: None).text
-    assert f"To look at this one: {alias}.perplexity.inputs('by hand')" in text
+    assert f"To look at this one: {alias}.perplexity.inputs('one word')" in text
 
 
 def test_without_such_a_name_the_message_calls_it_by_its_own():

@@ -1,0 +1,194 @@
+"""What a wrong answer is: a catalogued mistake, one made by program, or what it has to do with the
+truth.
+
+    evidence = Evidence(name, trials, truths, outcomes, problems, tolerance)
+    finding = recognise(evidence, mistakes, run, mutants)
+
+A mistake is named only if it explains the answer in every case; if it explains the case that is
+shown and others not, it is "looks like". Not here: running answers (`harness.py`), the mutants
+(`mutants.py`), the relations (`relations.py`). No chapter teaches this.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from llmcourse.checks.cases import Case
+from llmcourse.checks.mutants import Mutant
+from llmcourse.checks.relations import Pair, relation
+from llmcourse.checks.sandbox import Outcome
+from llmcourse.checks.verdict import Mistake
+
+SECONDS = 4.0
+"""Of computing that the search among the mutants may take."""
+
+ALIKE = 1e-4
+"""How near an answer must be to a mistake's, where the check itself asks for no more."""
+
+VAGUE = ("one step were", "a term were", "a number were", "a place were", "a piece were",
+         "two things were", "a yes stood", "you looked", "a loop", "what comes from")  # fmt: skip
+"""How clauses begin that say little: anything better is said first."""
+
+Run = Callable[[int, Any], Outcome]
+"""Asks an answer in the trial of this number."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an answer did in every trial, beside the truth.
+
+    Attributes:
+        trials: the calls.
+        inputs: their arguments by name.
+        truths: what is right.
+        outcomes: what the answer did; fewer, if it did not come back.
+        problems: what is wrong with each, in words; None where nothing is.
+        plain: how many of the trials are the cases as they are written; the rest are variants.
+        tolerance: how near values have to be; None for what their format allows.
+    """
+
+    trials: list[Case]
+    inputs: list[dict[str, Any]]
+    truths: list[Outcome]
+    outcomes: list[Outcome]
+    problems: list[str | None]
+    plain: int
+    tolerance: float | None
+
+    @property
+    def wrong(self) -> list[int]:
+        """The numbers of the trials that went wrong."""
+        return [number for number, problem in enumerate(self.problems) if problem]
+
+    @property
+    def nearness(self) -> float:
+        """How near an answer has to be to a mistake's to be taken for it."""
+        return max(self.tolerance or 0.0, ALIKE)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an answer is taken for.
+
+    Attributes:
+        title: in a line.
+        hint: what helps; empty for nothing.
+        mistake: the catalogued one, if it is one.
+        case: the number of the trial that it explains, if it explains that one alone.
+    """
+
+    title: str
+    hint: str = ""
+    mistake: Mistake | None = None
+    case: int | None = None
+
+
+def recognise(
+    evidence: Evidence,
+    shown: int,
+    mistakes: Iterable[Mistake],
+    mutants: Callable[[], list[Mutant]],
+    run: Run,
+) -> Finding | None:
+    """What the answer is, from the surest to the vaguest; None if nothing fits.
+
+    Args:
+        evidence: what it did.
+        shown: the number of the wrong trial that the learner is shown.
+        mistakes: the catalogued ones.
+        mutants: makes the ones made by program.
+        run: asks a mistake or a mutant in a trial.
+    """
+    near = [(m, _fit(evidence, shown, m.answer, run)) for m in mistakes]
+    sure = [(fit.rank, m) for m, fit in near if fit and fit.everywhere]
+    if sure:
+        best = max(sure, key=lambda pair: pair[0])[1]
+        return Finding(best.name, best.hint, best)
+    if not any(evidence.outcomes[n].timed_out for n in evidence.wrong):
+        causes = list(_causes(evidence, shown, mutants(), run))
+        if telling := [cause for cause in causes if not cause.startswith(VAGUE)]:
+            return _as_if(telling[0])
+    if said := relation(_pairs(evidence)):
+        return Finding(said)
+    if not any(evidence.outcomes[n].timed_out for n in evidence.wrong) and causes:
+        return _as_if(causes[0])
+    close = [(fit.rank, m) for m, fit in near if fit and fit.all_wrongs]
+    if close:
+        best = max(close, key=lambda pair: pair[0])[1]
+        title = f"It looks like “{best.name}”, at least in the case {_name(evidence, shown)}"
+        return Finding(title, best.hint, best, shown)
+    return None
+
+
+def _as_if(cause: str) -> Finding:
+    return Finding(f"It behaves as if {cause}", "That explains your result in every case.")
+
+
+def _name(evidence: Evidence, number: int) -> str:
+    return repr(evidence.trials[number].name)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How well a mistake explains an answer: everywhere, or wherever the mistake itself is wrong.
+
+    Of several, the one that agrees everywhere wins, then the one that is wrong most often.
+    """
+
+    everywhere: bool
+    all_wrongs: bool
+    rank: tuple[bool, int]
+
+
+def _fit(evidence: Evidence, shown: int, answer: Any, run: Run) -> _Fit | None:
+    """How well a mistake explains the answer; None if it does not in the case that is shown."""
+    outcomes, near = evidence.outcomes, evidence.nearness
+    if not run(shown, answer).same(outcomes[shown], near):
+        return None
+    agrees, differs = [], []
+    for number, outcome in enumerate(outcomes):
+        wrong = run(number, answer)
+        agrees.append(wrong.same(outcome, near))
+        differs.append(not wrong.same(evidence.truths[number], evidence.tolerance))
+        if wrong.timed_out and not outcome.timed_out:
+            return None
+    # An idea that is written so that it cannot finish in a case is the same idea.
+    explained = [a or bool(o.error) for a, o in zip(agrees, outcomes, strict=True)]
+    all_wrongs = all(e for e, d in zip(explained, differs, strict=True) if d)
+    return _Fit(all(explained) and all_wrongs, all_wrongs, (all(agrees), sum(differs)))
+
+
+def _causes(evidence: Evidence, shown: int, mutants: list[Mutant], run: Run) -> Iterator[str]:
+    """The clauses of all mutants that behave as the answer does, in every trial."""
+    began = time.thread_time()
+    if all(evidence.outcomes[n].error for n in evidence.wrong):
+        return  # nothing but errors: what one raises, another may raise for any reason
+    numbers = [shown, *(n for n in evidence.wrong if n != shown)]
+    numbers += [n for n in range(len(evidence.outcomes)) if n not in numbers]
+    for mutant in mutants:
+        if time.thread_time() - began > SECONDS:
+            return
+        try:
+            answer = mutant.answer()
+        except Exception:  # a changed definition may not even run
+            continue
+        if all(_agrees(evidence, n, run(n, answer)) for n in numbers):
+            yield mutant.cause
+
+
+def _agrees(evidence: Evidence, number: int, outcome: Outcome) -> bool:
+    given = evidence.outcomes[number]
+    return outcome.same(given, evidence.nearness) or bool(given.error and outcome.error)
+
+
+def _pairs(evidence: Evidence) -> list[Pair]:
+    """The wrong cases that came to a value; none if one did not."""
+    outcomes = [evidence.outcomes[n] for n in evidence.wrong]
+    if any(o.error or o.timed_out or o.changed or o.value is None for o in outcomes):
+        return []
+    plain = [n for n in evidence.wrong if n < evidence.plain] or evidence.wrong
+    return [
+        Pair(evidence.inputs[n], evidence.truths[n].value, evidence.outcomes[n].value)
+        for n in plain
+    ]

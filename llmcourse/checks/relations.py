@@ -1,0 +1,361 @@
+"""What an answer has to do with the truth when no known mistake explains it.
+
+    relation([(truth, got), ...])     # "Your result is always 1.443 times the right one: ..."
+
+Each relation is looked for in every pair that differs, and named only if it holds in all of them.
+Not here: the catalogued mistakes (`harness.py`) and the ones made by program (`mutants.py`). No
+chapter teaches this.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmcourse.checks.compare import difference
+
+CLOSE = 1e-4
+"""Relative; an answer in float32 that is wrong by a factor has lost some digits on its way."""
+
+_FACTORS: tuple[tuple[float, str], ...] = (
+    (-1.0, "the sign is the wrong way round"),
+    (1 / math.log(2), "it is in bits, where nats are meant"),
+    (math.log(2), "it is in nats, where bits are meant"),
+    (1 / math.log(10), "the logarithm has base 10"),
+    (math.log(2) / math.log(10), "the logarithm has base 10"),
+    (math.log(10), "the logarithm is the natural one, where base 10 is meant"),
+    (100.0, "it is in percent"),
+    (0.01, "it is a hundredth, as if percent had been turned into a share twice"),
+    (8.0, "bits and bytes are exchanged"),
+    (0.125, "bits and bytes are exchanged"),
+    (2.0, "everything is there twice"),
+    (0.5, "half of it is missing"),
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One case: the arguments by name, what is right, and what came."""
+
+    inputs: Mapping[str, Any]
+    truth: Any
+    got: Any
+
+
+def relation(pairs: list[Pair]) -> str | None:
+    """A sentence on what all answers have to do with the truths; None if there is nothing to say.
+
+    Args:
+        pairs: the cases whose answer is wrong, with a value to compare.
+    """
+    if not pairs:
+        return None
+    for look in (_unchanged, _exchanged, _numeric, _listed, _constant):
+        if said := look(pairs):
+            return said
+    return None
+
+
+def _unchanged(pairs: list[Pair]) -> str | None:
+    """An argument is given back as it came."""
+    names = set.intersection(*(set(pair.inputs) for pair in pairs))
+    for name in sorted(names):
+        if all(_equal(pair.inputs[name], pair.got) for pair in pairs):
+            return f"You give back `{name}` as it came."
+    return None
+
+
+def _exchanged(pairs: list[Pair]) -> str | None:
+    """Several results in another order."""
+    truths = [pair.truth for pair in pairs]
+    if not all(isinstance(t, tuple) and len(t) == len(truths[0]) > 1 for t in truths):
+        return None
+    if all(isinstance(pair.got, tuple) and _equal(pair.truth[::-1], pair.got) for pair in pairs):
+        return "The results are right, and in the reverse order."
+    return None
+
+
+def _constant(pairs: list[Pair]) -> str | None:
+    """The same whatever comes in."""
+    first = pairs[0]
+    same = all(_equal(first.got, pair.got) for pair in pairs[1:])
+    if same and any(not _equal(first.truth, pair.truth) for pair in pairs[1:]):
+        return f"Your result is the same whatever comes in: {_short(first.got)}."
+    return None
+
+
+# Numbers
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """The numbers of one pair, of one shape; `inputs` as in the pair."""
+
+    inputs: Mapping[str, Any]
+    truth: np.ndarray
+    got: np.ndarray
+
+
+def _numeric(pairs: list[Pair]) -> str | None:
+    found = [_numbers(pair) for pair in pairs]
+    cases = [case for case in found if case is not None]
+    if len(cases) < len(found):
+        return _of_another_shape(pairs)
+    looks: Iterable[Callable[[list[_Numbers]], str | None]] = (
+        _factor, _offset, _function, _turned, _sums, _partly,
+    )  # fmt: skip
+    return next((said for look in looks if (said := look(cases))), None)
+
+
+def _numbers(pair: Pair) -> _Numbers | None:
+    truth, got = _array(pair.truth), _array(pair.got)
+    if truth is None or got is None or truth.shape != got.shape or not truth.size:
+        return None
+    return _Numbers(pair.inputs, truth, got)
+
+
+def _array(value: Any) -> np.ndarray | None:
+    """A tensor, an array, a number, or a list of numbers, in float64; None of anything else."""
+    try:
+        if isinstance(value, Tensor):
+            return value.detach().to(torch.float64).numpy()
+        if isinstance(value, bool | int | float | np.ndarray | np.generic):
+            return np.asarray(value, dtype=np.float64)
+        if isinstance(value, list | tuple) and value:
+            if all(isinstance(item, bool | int | float) for item in value):
+                return np.asarray(value, dtype=np.float64)
+            parts = [_array(item) for item in value]
+            if all(part is not None for part in parts):
+                return np.concatenate([part.ravel() for part in parts if part is not None])
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    return None
+
+
+def _near(one: np.ndarray | float, other: np.ndarray | float) -> bool:
+    with np.errstate(all="ignore"):
+        return bool(np.allclose(one, other, rtol=CLOSE, atol=1e-6, equal_nan=True))
+
+
+def _factor(cases: list[_Numbers]) -> str | None:
+    """Everything is so many times too large: by one number, or by a size that each case has."""
+    factors = [_ratio(case) for case in cases]
+    if any(factor is None for factor in factors):
+        return None
+    first = factors[0]
+    if all(_near(factor, first) for factor in factors):
+        for known, said in _FACTORS:
+            if _near(first, known):
+                return f"Your result is always {first:.4g} times the right one: {said}."
+        if len(factors) > 1 or cases[0].truth.size > 1:
+            return f"Your result is always {first:.4g} times the right one."
+        return None
+    for what, sizes in _sizes(cases):
+        for power, said in ((1, "times"), (-1, "one part in"), (0.5, "the root of"),
+                            (-0.5, "one part in the root of")):  # fmt: skip
+            if all(_near(f, n**power) for f, n in zip(factors, sizes, strict=True)):
+                amount = f"{what} times" if said == "times" else f"{said} {what},"
+                return (
+                    f"Your result is {amount} the right one: look for a sum that should be a "
+                    "mean, or a division that is missing or one too many."
+                )
+    return None
+
+
+def _ratio(case: _Numbers) -> float | None:
+    """The one factor between the truth and what came; None if there is none, or it is 1."""
+    where = np.isfinite(case.truth) & (np.abs(case.truth) > 1e-9)
+    if not where.any() or not np.isfinite(case.got[where]).all():
+        return None
+    factor = float(np.median(case.got[where] / case.truth[where]))
+    if abs(factor) < 1e-9 or _near(factor, 1.0) or not _near(case.got, factor * case.truth):
+        return None
+    return factor
+
+
+def _sizes(cases: list[_Numbers]) -> Iterator[tuple[str, list[float]]]:
+    """What each case has a number of: entries of its arguments, their axes, their values."""
+    names = [name for name in cases[0].inputs if all(name in case.inputs for case in cases)]
+    for name in names:
+        values = [case.inputs[name] for case in cases]
+        if all(isinstance(v, Tensor) and v.ndim for v in values):
+            for axis in (-1, 0, -2):
+                if all(v.ndim >= abs(axis) + (axis == 0) for v in values):
+                    place = {-1: "the last", 0: "the first", -2: "the last but one"}[axis]
+                    yield f"`{name}`'s size along {place} axis", [v.shape[axis] for v in values]
+            yield f"the number of entries of `{name}`", [v.numel() for v in values]
+        elif all(isinstance(v, list | tuple | str | bytes) for v in values):
+            yield f"the length of `{name}`", [max(len(v), 1) for v in values]
+        elif all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in values):
+            yield f"`{name}`", [float(v) for v in values]
+
+
+def _offset(cases: list[_Numbers]) -> str | None:
+    """Everything is too large by one number."""
+    offsets = [case.got - case.truth for case in cases]
+    first = offsets[0].flat[0]
+    if not np.isfinite(first) or not all(_near(offset, first) for offset in offsets):
+        return None
+    if len(offsets) == 1 and offsets[0].size == 1 and abs(first) != 1:
+        return None
+    side = "large" if first > 0 else "small"
+    return f"Your result is always too {side} by {abs(first):.4g}."
+
+
+def _function(cases: list[_Numbers]) -> str | None:
+    """The truth, with one thing more done to it, or one thing less."""
+    functions: tuple[tuple[str, Callable[[np.ndarray], np.ndarray]], ...] = (
+        ("1 minus the right one", lambda x: 1 - x),
+        ("1 divided by the right one", lambda x: 1 / x),
+        ("the right one without its sign", np.abs),
+        ("the exponential of the right one", np.exp),
+        ("2 to the power of the right one", np.exp2),
+        ("the logarithm of the right one", np.log),
+        ("the logarithm to base 2 of the right one", np.log2),
+        ("the square of the right one", np.square),
+        ("the root of the right one", np.sqrt),
+        ("the right one, rounded", np.round),
+        ("the right one, rounded down", np.floor),
+        ("the right one, rounded up", np.ceil),
+        ("the right one, never below 0", lambda x: np.maximum(x, 0)),
+        ("the right one, never above 1", lambda x: np.minimum(x, 1)),
+    )
+    for what, function in functions:
+        with np.errstate(all="ignore"):
+            if all(_near(case.got, function(case.truth)) for case in cases):
+                return f"Your result is always {what}."
+    return None
+
+
+def _turned(cases: list[_Numbers]) -> str | None:
+    """The right numbers at other places."""
+    moves: tuple[tuple[str, Callable[[np.ndarray], np.ndarray]], ...] = (
+        ("with the last two axes exchanged", lambda x: x.swapaxes(-1, -2)),
+        ("backwards", lambda x: x[::-1]),
+        ("backwards along the last axis", lambda x: x[..., ::-1]),
+        ("one place too far on", lambda x: np.roll(x, 1, -1)),
+        ("one place too early", lambda x: np.roll(x, -1, -1)),
+        ("one row too far on", lambda x: np.roll(x, 1, 0)),
+        ("one row too early", lambda x: np.roll(x, -1, 0)),
+    )
+    for how, move in moves:
+        try:
+            pairs = [(case.got, move(case.truth)) for case in cases]
+        except (ValueError, IndexError):  # numpy's, for too few axes
+            continue
+        if all(got.shape == moved.shape and _near(got, moved) for got, moved in pairs):
+            return f"The right numbers are there, {how}."
+    if all(_near(np.sort(c.got, axis=None), np.sort(c.truth, axis=None)) for c in cases):
+        return "The right numbers are there, in another order."
+    return None
+
+
+def _sums(cases: list[_Numbers]) -> str | None:
+    """Rows that ought to sum to 1 and do not."""
+    if not all(case.truth.ndim and case.truth.shape[-1] > 1 for case in cases):
+        return None
+    if not all(_near(case.truth.sum(-1), 1.0) and (case.truth >= 0).all() for case in cases):
+        return None
+    sums = [case.got.sum(-1) for case in cases]
+    worst = max((float(s) for part in sums for s in np.ravel(part)), key=lambda s: abs(s - 1))
+    if _near(worst, 1.0):
+        return "Your rows sum to 1, as they should: only how it is shared out is wrong."
+    return f"A row should sum to 1; one of yours sums to {worst:.4g}."
+
+
+def _partly(cases: list[_Numbers]) -> str | None:
+    """Right but for the first or last entries along an axis."""
+    axes = (("entry", -1), ("row", 0))
+    for what, axis in axes:
+        if not all(case.truth.ndim and case.truth.shape[axis] > 1 for case in cases):
+            continue
+        for where, place in (("first", 0), ("last", -1)):
+            rest = slice(1, None) if place == 0 else slice(None, -1)
+            if all(
+                _near(np.moveaxis(c.got, axis, 0)[rest], np.moveaxis(c.truth, axis, 0)[rest])
+                for c in cases
+            ):
+                return f"All is right but the {where} {what}."
+    return None
+
+
+def _of_another_shape(pairs: list[Pair]) -> str | None:
+    """Tensors of other shapes: one entry more or less, an axis kept, dropped or moved."""
+    arrays = [(_array(pair.truth), _array(pair.got)) for pair in pairs]
+    if any(truth is None or got is None for truth, got in arrays):
+        return None
+    if not all(isinstance(pair.truth, Tensor | np.ndarray | float) for pair in pairs):
+        return None
+    looks: tuple[tuple[str, Callable[[Any, Any], bool]], ...] = (
+        ("The numbers are right; an axis of size 1 is there too much or too little.",
+         lambda t, g: t.size == g.size and _near(t.squeeze(), g.squeeze())
+         if t.squeeze().shape == g.squeeze().shape else False),
+        ("The right numbers are there, with the last two axes exchanged.",
+         lambda t, g: t.ndim > 1 and t.swapaxes(-1, -2).shape == g.shape
+         and _near(t.swapaxes(-1, -2), g)),
+        ("The right numbers are there, in one row after the other: their shape is missing.",
+         lambda t, g: t.size == g.size and _near(t.ravel(), g.ravel())),
+        ("Your result is not yet averaged: its mean is the right one.",
+         lambda t, g: t.size == 1 < g.size and _near(g.mean(), t.item())),
+        ("Your result is not yet added up: its sum is the right one.",
+         lambda t, g: t.size == 1 < g.size and _near(g.sum(), t.item())),
+    )  # fmt: skip
+    for said, holds in looks:
+        if all(holds(truth, got) for truth, got in arrays):
+            return said
+    return None
+
+
+# Lists and texts
+
+
+def _listed(pairs: list[Pair]) -> str | None:
+    kinds = (list, tuple, str, bytes)
+    if not all(isinstance(p.truth, kinds) and isinstance(p.got, type(p.truth)) for p in pairs):
+        return None
+    looks: tuple[tuple[str, Callable[[Any, Any], bool]], ...] = (
+        ("The right ones are there, backwards.", lambda t, g: g == t[::-1]),
+        ("The first is missing.", lambda t, g: len(t) > 0 and g == t[1:]),
+        ("The last is missing.", lambda t, g: len(t) > 0 and g == t[:-1]),
+        ("You stop too early: what comes is right, and the rest is missing.",
+         lambda t, g: len(g) < len(t) and g == t[: len(g)]),
+        ("The beginning is missing.", lambda t, g: len(g) < len(t) and g == t[len(t) - len(g) :]),
+        ("It begins as it should, and goes on too long.",
+         lambda t, g: len(g) > len(t) and g[: len(t)] == t),
+        ("It ends as it should, and something stands before it.",
+         lambda t, g: len(g) > len(t) and g[len(g) - len(t) :] == t),
+        ("The right ones are there, in another order.", lambda t, g: sorted(t) == sorted(g)),
+        ("Nothing is missing, and there is more than there should be.",
+         lambda t, g: len(g) > len(t) and _contains(g, t)),
+        ("All of it belongs there, and something is missing.",
+         lambda t, g: len(g) < len(t) and _contains(t, g)),
+    )  # fmt: skip
+    found = [(_entries(pair.truth), _entries(pair.got)) for pair in pairs]
+    for said, holds in looks:
+        if all(holds(truth, got) for truth, got in found):
+            return said
+    return None
+
+
+def _entries(values: Any) -> Any:
+    """A text as it is, and a list as its entries' texts: those can be compared, whatever it is."""
+    return values if isinstance(values, str | bytes) else [repr(value) for value in values]
+
+
+def _contains(large: Any, small: Any) -> bool:
+    """Whether all of `small` is found in `large`, in its order."""
+    rest = iter(large)
+    return all(any(item == other for other in rest) for item in small)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return difference(one, other, loose=True) is None
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
