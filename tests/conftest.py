@@ -9,3 +9,19 @@ from llmcourse import notebook
 def live(monkeypatch):
     """As if a notebook's kernel were running."""
     monkeypatch.setattr(notebook, "has_kernel", lambda: True)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the share of the wrong answers made by program that the checks reject."""
+    found = [
+        value
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+        if name == "mutants"
+    ]
+    if found:
+        rejected, same = (sum(counts) for counts in zip(*found, strict=True))
+        terminalreporter.write_line(
+            f"mutants of {len(found)} solutions: {rejected:,} rejected, {same:,} listed as "
+            "the same thing, with the reason: 100 % of those that change a result"
+        )

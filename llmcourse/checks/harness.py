@@ -149,15 +149,25 @@ class FunctionCheck(Check):
             return []
         return mutants_of(reference, self._named(self.trials()[0]))
 
-    def problems(self, answer: Any) -> list[str | None]:
+    def problems(self, answer: Any, *, until_wrong: bool = False) -> list[str | None]:
         """What is wrong with an answer in each trial, in words; None where nothing is.
 
         For answers that are known to come back: there is no rehearsal, and nothing is shown.
+
+        Args:
+            answer: the function.
+            until_wrong: ask it no more after the first trial that goes wrong.
         """
+        seconds = SEARCH_SECONDS if until_wrong else self._settings.seconds
+        found: list[str | None] = []
         with sandbox.steady(), sandbox.quiet():
             truths = self._outcomes(self.right, self._settings.seconds)
-            outcomes = self._outcomes(answer, self._settings.seconds)
-            return self._problems(truths, outcomes)
+            for truth, trial in zip(truths, self.trials(), strict=True):
+                outcome = self._outcome(trial, answer, seconds)
+                found.append("it is open" if outcome.open else self._problem(truth, outcome, trial))
+                if outcome.timed_out or (until_wrong and found[-1]):
+                    break
+        return found
 
     def verdict(self, answer: Any) -> Verdict:
         """What the check thinks of `answer`, without showing or recording it."""
@@ -252,14 +262,10 @@ class FunctionCheck(Check):
         return trial.named(self._signature, self._skip)
 
     def _problems(self, truths: list[Outcome], outcomes: list[Outcome]) -> list[str | None]:
-        # Where no argument is a floating tensor, nothing says in which format the answer is.
-        given = [any(map(_is_floating, self._named(trial).values())) for trial in self.trials()]
-        return [
-            self._problem(truth, outcome, loose=not floating)
-            for truth, outcome, floating in zip(truths, outcomes, given, strict=False)
-        ]
+        made = zip(truths, outcomes, self.trials(), strict=False)
+        return [self._problem(truth, outcome, trial) for truth, outcome, trial in made]
 
-    def _problem(self, truth: Outcome, outcome: Outcome, *, loose: bool) -> str | None:
+    def _problem(self, truth: Outcome, outcome: Outcome, trial: Case) -> str | None:
         """What is wrong with one outcome, in words; None if nothing is."""
         assert not truth.error, f"the oracle of {self.name} fails: {truth.error}"
         where = f" ({outcome.line})" if outcome.line else ""
@@ -283,7 +289,8 @@ class FunctionCheck(Check):
             outcome.value,
             axes=self._settings.axes,
             tolerance=tolerance,
-            loose=loose and not self._settings.strict,
+            # Where no argument is a floating tensor, nothing says in which format the answer is.
+            loose=not (self._settings.strict or _is_floating(self._named(trial))),
         )
         return f"the result {found}" if found else None
 

@@ -35,6 +35,15 @@ class Mutant:
     cause: str
     source: str
 
+    @property
+    def line(self) -> str:
+        """The first line that is not as it was, as it is now; it tells the mutant from others."""
+        before = ast.unparse(self.reference.tree()).split("\n")
+        after = self.source.split("\n")
+        same = (one == other for one, other in zip(before, after, strict=False))
+        first = next((n for n, equal in enumerate(same) if not equal), len(after) - 1)
+        return after[first].strip()
+
     def answer(self) -> Any:
         """The function (or class) that is wrong.
 

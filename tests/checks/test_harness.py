@@ -271,7 +271,7 @@ def test_what_never_ends_is_stopped_once(check, monkeypatch):
 
     text = check.verdict(loops).text
     assert f"still running after {SECONDS:g} s (line " in text
-    assert len(called) == 1
+    assert len(called) <= 1  # none where a copy of the process was asked first
 
 
 def test_deep_recursion_is_reported(check):
