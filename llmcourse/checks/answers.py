@@ -26,6 +26,7 @@ import numpy as np
 from llmcourse.checks import sandbox
 from llmcourse.checks.compare import NUMBER_TOLERANCE, a_kind, difference, single
 from llmcourse.checks.harness import Check
+from llmcourse.checks.relations import Pair, relation, value_relation
 from llmcourse.checks.verdict import Mistake, Verdict
 
 _SAME_MISTAKE = 0.01
@@ -46,12 +47,13 @@ class ValueCheck(Check):
         rel: float,
         abs: float,
         unit: str,
-        read: Callable[[Any], Any] | None,
+        taken: Callable[[Any], Any] | None,
+        read: str,
     ) -> None:
-        super().__init__(chapter, inspect.unwrap(right).__name__, right)
+        super().__init__(chapter, inspect.unwrap(right).__name__, right, read)
         self.__doc__ = right.__doc__
         self._band = {"rel_tol": rel, "abs_tol": abs}
-        self._unit, self._read = unit and f" {unit}", read or _as_it_is
+        self._unit, self._read = unit and f" {unit}", taken or _as_it_is
 
     def verdict(self, answer: Any) -> Verdict:
         """What the check thinks of `answer`, without showing or recording it."""
@@ -81,7 +83,12 @@ class ValueCheck(Check):
             tolerance = _SAME_MISTAKE if _is_number(truth) else None
             if difference(self._made(mistake.answer), answer, tolerance=tolerance) is None:
                 return self._wrong(mistake.hint, mistake=mistake)
-        return self._wrong(f"your answer {problem}")
+        said = (
+            value_relation(truth, single(answer))
+            if _is_number(truth)
+            else relation([Pair({}, truth, answer)])
+        )
+        return self._wrong(f"your answer {problem}", title=said or "")
 
     def _problem(self, truth: Any, answer: Any) -> str | None:
         """What is wrong; of a number only the direction, or there would be nothing left to find."""
@@ -100,7 +107,8 @@ def value(
     rel: float = NUMBER_TOLERANCE,
     abs: float = 0.0,
     unit: str = "",
-    read: Callable[[Any], Any] | None = None,
+    taken: Callable[[Any], Any] | None = None,
+    read: str = "",
 ) -> Callable[[Callable[[], Any]], ValueCheck]:
     """Make the decorated function, which makes the right answer, a check of its name.
 
@@ -109,12 +117,13 @@ def value(
         rel: how far off a number may be, relative to the larger of the two.
         abs: how far off a number may be, in its own unit.
         unit: what a number is counted in, for the messages.
-        read: takes what is compared from what is handed over, as `plot_data` does; the decorated
+        taken: takes what is compared from what is handed over, as `plot_data` does; the decorated
             function and the mistakes then make what a learner would hand over, such as `Axes`.
+        read: the heading of the chapter's section to read again.
     """
 
     def decorate(right: Callable[[], Any]) -> ValueCheck:
-        return ValueCheck(chapter, right, rel=rel, abs=abs, unit=unit, read=read)
+        return ValueCheck(chapter, right, rel=rel, abs=abs, unit=unit, taken=taken, read=read)
 
     return decorate
 
@@ -122,8 +131,8 @@ def value(
 class ChoiceCheck(Check):
     """The check of a choice between options, each with its reason. Made by `choice`."""
 
-    def __init__(self, chapter: str, name: str, right: str, reason: str) -> None:
-        super().__init__(chapter, name, right)
+    def __init__(self, chapter: str, name: str, right: str, reason: str, read: str) -> None:
+        super().__init__(chapter, name, right, read)
         self._reason = reason
 
     def verdict(self, answer: Any) -> Verdict:
@@ -143,13 +152,13 @@ class ChoiceCheck(Check):
 
 
 def choice(
-    chapter: str, name: str, *, right: tuple[str, str], wrong: dict[str, str]
+    chapter: str, name: str, *, right: tuple[str, str], wrong: dict[str, str], read: str = ""
 ) -> ChoiceCheck:
     """The check of a choice: the right option with its reason, and each wrong one with its own.
 
     A reason says why the option is right or wrong; a wrong one's is the hint that it earns.
     """
-    check = ChoiceCheck(chapter, name, *right)
+    check = ChoiceCheck(chapter, name, *right, read)
     for option, reason in wrong.items():
         check.mistakes.append(Mistake(f"it is not {option}", reason, option))
     return check
@@ -158,7 +167,7 @@ def choice(
 def plot_data(axes: Any) -> dict[str, list[np.ndarray]]:
     """What a matplotlib `Axes` shows: the points of its lines, heights of its bars, its images.
 
-    Give it to `value` as `read`, alone or within a function that picks what matters.
+    Give it to `value` as `taken`, alone or within a function that picks what matters.
 
     Raises:
         TypeError: it is no `Axes`.

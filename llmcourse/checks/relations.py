@@ -60,6 +60,29 @@ def relation(pairs: list[Pair]) -> str | None:
     return None
 
 
+def value_relation(truth: float, got: Any) -> str | None:
+    """A sentence on what a single number has to do with the right one; None if nothing is known.
+
+    One number alone is near many things: only what people really confuse is named.
+    """
+    if isinstance(got, bool) or not isinstance(got, int | float) or not got or not truth:
+        return None
+    for factor, said in _FACTORS:
+        if _near(got / truth, factor):
+            return f"Your number is {factor:.4g} times the right one: {said}."
+    known = (
+        ("1 minus the right one", 1 - truth),
+        ("1 divided by the right one", 1 / truth),
+        ("the right one's square", truth * truth),
+    )
+    for what, value in known:
+        if _near(got, value):
+            return f"Your number is {what}."
+    if isinstance(truth, int) and abs(got - truth) == 1:
+        return f"Your number is too {'large' if got > truth else 'small'} by exactly 1."
+    return None
+
+
 def _unchanged(pairs: list[Pair]) -> str | None:
     """An argument is given back as it came."""
     names = set.intersection(*(set(pair.inputs) for pair in pairs))

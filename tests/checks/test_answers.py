@@ -72,7 +72,7 @@ def test_values_that_are_no_numbers_are_compared_exactly():
 def test_a_plots_data_is_read():
     from matplotlib.figure import Figure
 
-    @value("00", read=lambda axes: plot_data(axes)["lines"])
+    @value("00", taken=lambda axes: plot_data(axes)["lines"])
     def line():
         axes = Figure().subplots()
         axes.plot([0, 1], [1, 3])
