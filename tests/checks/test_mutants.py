@@ -1,7 +1,7 @@
 """Every wrong answer that a program makes from a solution: rejected, or listed as the same thing.
 
-`equivalent.toml` lists, for each exercise, the mutants that no case can tell from the solution: the
-line that was changed, as it is then, and the reason.
+`equivalent/NN.toml` lists, for each exercise of a chapter, the mutants that no case can tell from
+the solution: the line that was changed, as it is then, and the reason.
 """
 
 import tomllib
@@ -16,7 +16,10 @@ from llmcourse.checks.harness import FunctionCheck
 from llmcourse.checks.mutants import Mutant, mutants_of
 from llmcourse.checks.references import Reference
 
-EQUIVALENT = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text("utf-8"))
+EQUIVALENT = {
+    path.stem: tomllib.loads(path.read_text("utf-8"))
+    for path in (Path(__file__).parent / "equivalent").glob("*.toml")
+}
 CHECKS = [check for check in all_checks() if isinstance(check, FunctionCheck)]
 
 each_check = pytest.mark.parametrize("check", CHECKS, ids=lambda c: f"{c.chapter}-{c.name}")
@@ -40,7 +43,7 @@ def test_every_mutant_of_every_solution_is_rejected(check, record_property):
     assert mutants
     alive = {mutant.line: mutant.cause for mutant in mutants if survives(check, mutant)}
     missing = {line: cause for line, cause in alive.items() if line not in listed}
-    assert missing == {}, "each needs a case that tells it apart, or a reason in equivalent.toml"
+    assert missing == {}, "each needs a case that tells it apart, or a reason in equivalent/"
     assert sorted(set(listed) - set(alive)) == [], "these are rejected: take them off the list"
     assert all(len(reason) > 10 for reason in listed.values())
     record_property("mutants", [len(mutants) - len(alive), len(alive)])
