@@ -1,7 +1,7 @@
 """Each sentence of an exercise that settles something has a case that tells its readings apart.
 
-`sentences/NN.toml` says which: for each check, the sentence as it stands in the exercise's text, and
-the names of the cases in which another reading gives another result. A sentence that settles
+`sentences/NN.toml` says which: for each check, the sentence as it stands in the exercise's text,
+and the names of the cases in which another reading gives another result. A sentence that settles
 nothing which a check could see has, instead of cases, a reason.
 """
 
