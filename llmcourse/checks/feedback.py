@@ -120,7 +120,8 @@ def _sequence(value: list[Any] | tuple[Any, ...], other: Any) -> tuple[Part, ...
             inner = _parts(item, other_item)
             if inner is None:
                 return None
-            found += inner
+            bare = isinstance(item, Tensor | np.ndarray) and item.ndim  # a list has its brackets
+            found += [Part("["), *inner, Part("]")] if bare else inner
         else:
             wrong = others is not None and (number >= len(others) or _differ(item, others[number]))
             found.append(Part(_plain(item), wrong))

@@ -181,7 +181,7 @@ class FunctionCheck(Check):
                 outcomes = self._tried(answer)
         if patched:
             what = f"it replaced {' and '.join(patched[:3])} for everybody: write it anew instead"
-            return self._wrong(f"in the case {self.trials()[0].name!r} {what}")
+            return self._wrong(f"In the case {self.trials()[0].name!r} {what}")
         with sandbox.steady(), sandbox.quiet():
             return self._judge(truths, outcomes)
 
@@ -223,11 +223,11 @@ class FunctionCheck(Check):
         what = f"in the case {name!r} {problem}"
         score = f"Right in {evidence.problems.count(None)} of {len(evidence.truths)} cases."
         look = f"{score} To look at this one: {self._called()}.inputs({name!r})"
+        what = what[0].upper() + what[1:]
         if finding is None:
             verdict = self._wrong(what, look)
         else:
             said = [finding.hint] if finding.hint else []
-            what = what[0].upper() + what[1:]
             verdict = self._wrong(*said, what, look, mistake=finding.mistake, title=finding.title)
         outcome, truth = evidence.outcomes[shown], evidence.truths[shown]
         if outcome.value is None or isinstance(truth.value, Gradients):

@@ -127,7 +127,7 @@ def test_no_mistake_is_named_that_does_not_explain_the_first_wrong_case(check):
 
     verdict = check.verdict(another)
     assert verdict.mistake is None
-    assert "in the case 'two tokens' the result is" in verdict.text
+    assert "In the case 'two tokens' the result is" in verdict.text
 
 
 @pytest.fixture
