@@ -345,7 +345,7 @@ def _of_statement(node: ast.stmt, known: Known) -> Iterator[Change]:
             yield "a loop did not run", _nothing
 
 
-def _once(node: ast.For) -> ast.For:
+def _once(node: ast.For) -> ast.AST:
     return _with(body=[*node.body, ast.Break()])(node)
 
 

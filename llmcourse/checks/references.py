@@ -71,7 +71,7 @@ def _compiled(source: str) -> CodeType:
 
 @functools.cache
 def _all() -> dict[str, Any]:
-    file = resources.files(__package__) / "references.json"
+    file = resources.files("llmcourse.checks") / "references.json"
     return json.loads(file.read_text(encoding="utf-8"))
 
 

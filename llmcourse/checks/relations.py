@@ -54,7 +54,7 @@ def relation(pairs: list[Pair]) -> str | None:
     """
     if not pairs:
         return None
-    for look in (_unchanged, _exchanged, _numeric, _listed, _constant):
+    for look in (_unchanged, _exchanged, _listed, _numeric, _constant):
         if said := look(pairs):
             return said
     return None
@@ -166,8 +166,8 @@ def _near(one: np.ndarray | float, other: np.ndarray | float) -> bool:
 
 def _factor(cases: list[_Numbers]) -> str | None:
     """Everything is so many times too large: by one number, or by a size that each case has."""
-    factors = [_ratio(case) for case in cases]
-    if any(factor is None for factor in factors):
+    factors = [factor for case in cases if (factor := _ratio(case)) is not None]
+    if len(factors) < len(cases):
         return None
     first = factors[0]
     if all(_near(factor, first) for factor in factors):
