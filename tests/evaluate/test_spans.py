@@ -1,6 +1,9 @@
 import random
 
 import pytest
+import seqeval.metrics
+from seqeval import scheme as schemes
+from seqeval.metrics import sequence_labeling
 
 from llmcourse.errors import UserError
 from llmcourse.evaluate.spans import (
@@ -55,24 +58,25 @@ def test_by_hand():
 
 @pytest.mark.parametrize("prefixes", ["BI", "BIES"])
 def test_the_same_spans_and_scores_as_seqeval(prefixes):
-    seqeval = pytest.importorskip("seqeval.metrics")
-    labelling = pytest.importorskip("seqeval.metrics.sequence_labeling")
     rng = random.Random(1)
     lengths = [rng.randint(1, 15) for _ in range(300)]
     gold, predicted = ([random_tags(rng, prefixes, n) for n in lengths] for _ in range(2))
     for tags in gold:
-        theirs = [(label, start, end + 1) for label, start, end in labelling.get_entities(tags)]
+        theirs = [
+            (label, start, end + 1) for label, start, end in sequence_labeling.get_entities(tags)
+        ]
         assert [tuple(span) for span in spans_of(tags)] == theirs
     scores = span_scores(*([spans_of(tags) for tags in side] for side in (gold, predicted)))
-    assert scores.micro.f1 == pytest.approx(seqeval.f1_score(gold, predicted))
-    assert scores.micro.precision == pytest.approx(seqeval.precision_score(gold, predicted))
-    assert scores.micro.recall == pytest.approx(seqeval.recall_score(gold, predicted))
-    assert scores.macro_f1 == pytest.approx(seqeval.f1_score(gold, predicted, average="macro"))
+    assert scores.micro.f1 == pytest.approx(seqeval.metrics.f1_score(gold, predicted))
+    assert scores.micro.precision == pytest.approx(seqeval.metrics.precision_score(gold, predicted))
+    assert scores.micro.recall == pytest.approx(seqeval.metrics.recall_score(gold, predicted))
+    assert scores.macro_f1 == pytest.approx(
+        seqeval.metrics.f1_score(gold, predicted, average="macro")
+    )
 
 
 @pytest.mark.parametrize("scheme", ["IOB2", "IOBES"])
 def test_the_same_valid_spans_as_seqeval_in_strict_mode(scheme):
-    schemes = pytest.importorskip("seqeval.scheme")
     rng = random.Random(2)
     for _ in range(500):
         tags = random_tags(rng, "".join(dict.fromkeys(SCHEMES[scheme])), rng.randint(1, 9))

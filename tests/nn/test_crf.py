@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 import torch
+import torchcrf
 
 from llmcourse.errors import UserError
 from llmcourse.nn.crf import LinearChainCRF
@@ -61,7 +62,6 @@ def test_everything_equals_the_sum_over_all_sequences(crf, emissions, mask):
 
 
 def test_the_same_as_pytorch_crf(crf, emissions, mask):
-    torchcrf = pytest.importorskip("torchcrf")
     other = torchcrf.CRF(C, batch_first=True).double()
     with torch.no_grad():
         other.start_transitions.copy_(crf.start)
