@@ -37,6 +37,8 @@ class LinearChainCRF(nn.Module):
         n_tags: how many tags there are, C.
     """
 
+    _barred: Tensor
+
     def __init__(self, n_tags: int, forbidden: Collection[tuple[int | None, int | None]] = ()):
         """Make all scores zero: every sequence is as likely as its emissions make it.
 
