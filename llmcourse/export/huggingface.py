@@ -48,6 +48,8 @@ def to_huggingface(model: Model, directory: str | os.PathLike) -> str:
         "bos_token_id": None,
         "eos_token_id": None,
         "pad_token_id": None,
+        # The library keeps what it does not know, and so this comes back.
+        "zero_init_outputs": ours.zero_init_outputs,
         **chosen.write_config(ours),
     }
     write_model(directory, chosen.to_theirs(unique_state(model), ours), config)
@@ -61,10 +63,16 @@ def from_huggingface(directory: str | os.PathLike) -> Model:
         UserError: no model there, a damaged one, or one of a family that ours do not span.
     """
     directory = Path(directory)
-    chosen, settings = _read_config(directory / CONFIG_FILE)
+    values = read_json(directory / CONFIG_FILE)
+    chosen, settings = _read_config(values, directory / CONFIG_FILE)
     theirs = _read_shards(directory)
     try:
         config = chosen.family.config(**chosen.parts, **settings, **chosen.read_weights(theirs))
+        # A model that was saved without a head can only say something if its embedding is the head.
+        if chosen.head not in theirs and not values.get(
+            "tie_word_embeddings", config.tie_embeddings
+        ):
+            raise UserError(f"there is no output head: save a {chosen.architecture}")
         tensors = chosen.to_ours(theirs, config)
     except UserError as error:
         raise UserError(f"{directory / CONFIG_FILE}: {error}") from None
@@ -72,7 +80,10 @@ def from_huggingface(directory: str | os.PathLike) -> Model:
         raise _damaged(directory, error) from None
     if config.tie_embeddings:
         tensors.pop("lm_head.weight", None)  # some files hold the same matrix twice
-    return model_of(chosen.family.model, config, tensors, directory)
+    try:
+        return model_of(chosen.family.model, config, tensors, directory)
+    except UserError as error:
+        raise UserError(f"{error}: the weights of a {chosen.architecture}") from None
 
 
 def choose_format(model: Model) -> str:
@@ -100,15 +111,16 @@ def choose_format(model: Model) -> str:
     return family
 
 
-def _read_config(path: Path) -> tuple[Format, dict[str, Any]]:
+def _read_config(values: dict[str, Any], path: Path) -> tuple[Format, dict[str, Any]]:
     """The family that a `config.json` names, and what it says in the words of our config."""
-    values = read_json(path)
     family = values.get("model_type")
     if family not in FORMATS:
         raise UserError(f"{path} is a {family!r}: this course's models read {', '.join(FORMATS)}")
     chosen = FORMATS[family]
     try:
-        return chosen, {"vocab_size": values["vocab_size"], **chosen.read_config(values)}
+        # How the weights began only our own files say; what others trained began otherwise.
+        began = {"zero_init_outputs": bool(values.get("zero_init_outputs", False))}
+        return chosen, {"vocab_size": values["vocab_size"], **began, **chosen.read_config(values)}
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (KeyError, TypeError) as error:

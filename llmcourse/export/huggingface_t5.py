@@ -155,7 +155,6 @@ def _read_config(values: dict[str, Any]) -> dict[str, Any]:
         "dropout": values.get("dropout_rate", 0.1),
         "tie_embeddings": tied,
         "scale_embeddings": True,
-        "zero_init_outputs": False,
     }
 
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from llmcourse.errors import UserError, nearest
+from llmcourse.errors import UserError
 from llmcourse.files import atomic_write_bytes, atomic_write_text
 from llmcourse.models.base import Model
 from llmcourse.models.registry import FAMILIES, family_of
@@ -106,7 +106,9 @@ def load_state(model: nn.Module, tensors: dict[str, Tensor], source: str | os.Pa
     foreign = f"{source} belongs to another model"
     for name in tensors:
         if name not in wanted:
-            raise UserError(f"{foreign}: this one has no {name}{nearest(name, wanted)}")
+            raise UserError(
+                f"{foreign}: this one has no {name}; load the file saved with this config"
+            )
     for name, place in wanted.items():
         if name not in tensors:
             raise UserError(f"{foreign}: {name} is missing; load the file saved with this config")
