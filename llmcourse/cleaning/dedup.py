@@ -19,7 +19,7 @@ from jaxtyping import UInt32
 
 from llmcourse.cleaning.words import bare_words, n_unspaced
 from llmcourse.errors import UserError
-from llmcourse.tokenizers.base import to_bytes
+from llmcourse.tokenizers.base import each_text, to_bytes
 
 LARGEST = np.uint32(2**32 - 1)
 """No hash is larger; what an empty set's signature is made of."""
@@ -79,7 +79,9 @@ class MinHasher:
 
     def signature(self, elements: Iterable[str]) -> UInt32[np.ndarray, " n_hashes"]:
         """The signature of a set of texts; that of the empty set is `LARGEST` throughout."""
-        digests = b"".join([hashlib.sha1(to_bytes(text)).digest()[:4] for text in elements])
+        digests = b"".join(
+            [hashlib.sha1(to_bytes(text)).digest()[:4] for text in each_text(elements)]
+        )
         hashes = _mix(np.frombuffer(digests, dtype="<u4").astype(np.uint32))
         least = np.full(self.n_hashes, LARGEST)
         for start in range(0, len(hashes), _BLOCK):

@@ -9,7 +9,7 @@ Held here: the contract (`Tokenizer`), the shared half of the tokenizers whose i
 import codecs
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -111,6 +111,23 @@ class BytePieces:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids. Special ids are silent; bytes that are no UTF-8 become U+FFFD."""
         return from_bytes(b"".join(map(self.token_bytes, ids)))
+
+
+def each_text(texts: Iterable[str]) -> Iterator[str]:
+    """The texts, each of which must be one: a string is a sequence of strings, its characters.
+
+    Raises:
+        UserError: this is a single text, or something in it is no text.
+    """
+    if isinstance(texts, str | bytes):
+        raise UserError("texts are wanted, and this is a single one: give [text]")
+    for text in texts:
+        if not isinstance(text, str):
+            raise UserError(
+                f"texts are wanted, and one is a {type(text).__name__}: give strings "
+                "(of a document, its `text`)"
+            )
+        yield text
 
 
 def to_bytes(text: str) -> bytes:

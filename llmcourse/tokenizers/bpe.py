@@ -16,7 +16,14 @@ from collections.abc import Iterable
 from itertools import pairwise, repeat
 
 from llmcourse.errors import UserError
-from llmcourse.tokenizers.base import N_BYTES, VocabularyTooLarge, read_json, to_bytes, write_json
+from llmcourse.tokenizers.base import (
+    N_BYTES,
+    VocabularyTooLarge,
+    each_text,
+    read_json,
+    to_bytes,
+    write_json,
+)
 from llmcourse.tokenizers.pretokenize import pre_tokens
 from llmcourse.tokenizers.word_cache import WordwisePieces
 
@@ -75,7 +82,7 @@ class BPETokenizer(WordwisePieces):
         if n_learned < 0:
             raise UserError(f"vocab_size={vocab_size} is too small: give at least {N_BYTES + 1}")
         words: Counter[str] = Counter()
-        for text in texts:
+        for text in each_text(texts):
             words.update(pre_tokens(text))
         corpus = _Corpus({to_bytes(word): count for word, count in words.items()})
         del words  # a large part of the memory, where words are seldom repeated

@@ -9,7 +9,14 @@ from collections import Counter
 from collections.abc import Iterable
 
 from llmcourse.errors import UserError
-from llmcourse.tokenizers.base import N_BYTES, BytePieces, read_json, to_bytes, write_json
+from llmcourse.tokenizers.base import (
+    N_BYTES,
+    BytePieces,
+    each_text,
+    read_json,
+    to_bytes,
+    write_json,
+)
 
 
 class ByteTokenizer(BytePieces):
@@ -71,7 +78,7 @@ class CharTokenizer(BytePieces):
         if room is not None and room < 0:
             raise UserError(f"vocab_size={vocab_size} is too small: give at least {N_BYTES + 1}")
         counts: Counter[str] = Counter()
-        for text in texts:
+        for text in each_text(texts):
             counts.update(text)
         learnable = [char for char in sorted(counts) if char >= "\x80"]
         kept = sorted(learnable, key=lambda char: -counts[char])[:room]

@@ -20,7 +20,14 @@ import sentencepiece
 
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_write_bytes
-from llmcourse.tokenizers.base import END_OF_TEXT, N_BYTES, VocabularyTooLarge, from_bytes, to_bytes
+from llmcourse.tokenizers.base import (
+    END_OF_TEXT,
+    N_BYTES,
+    VocabularyTooLarge,
+    each_text,
+    from_bytes,
+    to_bytes,
+)
 
 UNKNOWN = "<unk>"
 BLANK = "▁"  # U+2581
@@ -173,7 +180,7 @@ class SentencePieceTokenizer:
 
 def _lines(texts: Iterable[str]) -> list[str]:
     """What the trainer is to read. A list: the library would hide an error met on the way."""
-    return [line for text in texts for line in _TRAINABLE.findall(text)]
+    return [line for text in each_text(texts) for line in _TRAINABLE.findall(text)]
 
 
 def _explained(message: str, vocab_size: int) -> UserError:

@@ -16,7 +16,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from llmcourse.errors import UserError
-from llmcourse.tokenizers.base import N_BYTES, VocabularyTooLarge, read_json, to_bytes, write_json
+from llmcourse.tokenizers.base import (
+    N_BYTES,
+    VocabularyTooLarge,
+    each_text,
+    read_json,
+    to_bytes,
+    write_json,
+)
 from llmcourse.tokenizers.lattice import UnigramModel
 from llmcourse.tokenizers.pretokenize import pre_tokens
 from llmcourse.tokenizers.word_cache import WordwisePieces
@@ -72,7 +79,7 @@ class UnigramTokenizer(WordwisePieces):
         if n_learned < 0:
             raise UserError(f"vocab_size={vocab_size} is too small: give at least {N_BYTES + 1}")
         words: Counter[str] = Counter()
-        for text in texts:
+        for text in each_text(texts):
             words.update(_short(pre_tokens(text)))
         seeds = seed_counts(words, SEEDS_PER_PIECE * n_learned)
         largest = sum(map(_is_learned, seeds))

@@ -260,3 +260,8 @@ def test_a_full_disk_is_told_as_one(tmp_path):
         fill()
     assert caught.value.errno == errno.ENOSPC
     assert not list(tmp_path.iterdir())
+
+
+def test_the_signature_of_a_text_is_not_that_of_its_characters():
+    with pytest.raises(UserError, match="a single one"):
+        MinHasher().signature("a text where its shingles are wanted")
