@@ -218,7 +218,7 @@ GPT_FORMATS = {
         family=FAMILIES["gpt"],
         parts={
             "norm": "layernorm",
-            "mlp": "gelu",
+            "mlp": "gelu_tanh",
             "residual": "pre",
             "positions": "learned",
             "qk_norm": False,

@@ -62,7 +62,7 @@ T5_NAMES = {
 
 FEED_FORWARDS = {
     "relu": "relu",
-    "gelu": "gelu_new",
+    "gelu_tanh": "gelu_new",
     "gelu_exact": "gelu",
     "squared_relu": "relu2",
     "geglu": "gated-gelu",

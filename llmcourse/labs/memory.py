@@ -22,7 +22,7 @@ from llmcourse.optim.registry import OPTIMIZERS
 
 MLP_KEEPS = {
     "relu": 1,
-    "gelu": 2,
+    "gelu_tanh": 2,
     "gelu_exact": 2,
     "squared_relu": 2,
     "swiglu": 4,

@@ -42,6 +42,17 @@ def save_model(model: Model, directory: str | os.PathLike) -> None:
     write_model(directory, unique_state(model), config)
 
 
+def save_weights(model: nn.Module, directory: str | os.PathLike) -> None:
+    """Write the weights of any module into `directory`, for `load_weights`.
+
+    No config goes with them: whoever loads them builds the module first.
+
+    Raises:
+        OSError: no room or no permission; what was there is untouched.
+    """
+    write_weights(directory, unique_state(model))
+
+
 def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu") -> Model:
     """The model that `save_model` wrote, in evaluation mode.
 
@@ -87,7 +98,7 @@ def model_of(
 
 
 def load_weights(model: nn.Module, directory: str | os.PathLike) -> None:
-    """Put the weights that `save_model` wrote into a model of the same shape, on its device.
+    """Put the weights that `save_model` or `save_weights` wrote into a model of the same shape.
 
     Raises:
         UserError: there are none, they are damaged, or they belong to another shape.
@@ -143,12 +154,21 @@ def write_model(
     Raises:
         OSError: no room or no permission; what was there is untouched.
     """
+    write_weights(directory, tensors)
+    atomic_write_text(Path(directory) / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
+
+
+def write_weights(directory: str | os.PathLike, tensors: dict[str, Tensor]) -> None:
+    """Write tensors under the name that `save_model` and Hugging Face share.
+
+    Raises:
+        OSError: no room or no permission; what was there is untouched.
+    """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
     # Hugging Face's loader refuses a file that does not say where it is from.
     atomic_write_bytes(directory / WEIGHTS_FILE, save(whole, metadata={"format": "pt"}))
-    atomic_write_text(directory / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
 
 
 def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
