@@ -2,8 +2,8 @@
 
 The door to all families that this course's models span: GPT-2, Llama and its siblings, BERT, T5.
 Needs no `transformers`: the format is two files. Foreign names (`c_attn`, `wte`) appear only in
-this folder. Not here: what each family calls its parts (`huggingface_gpt.py` and its siblings),
-tokenizers, ONNX. Chapter 17 teaches this.
+this folder. Not here: what each family calls its parts (`huggingface_gpt.py` and its siblings), the
+tokenizer's files (`tokenizer.py`), ONNX. Chapter 17 teaches this.
 """
 
 import os
@@ -15,6 +15,7 @@ from llmcourse.export.formats import Format, State
 from llmcourse.export.huggingface_bert import BERT_FORMATS
 from llmcourse.export.huggingface_gpt import GPT_FORMATS
 from llmcourse.export.huggingface_t5 import T5_FORMATS
+from llmcourse.export.tokenizer import check_exportable, write_tokenizer
 from llmcourse.models.base import Model
 from llmcourse.models.files import (
     CONFIG_FILE,
@@ -26,19 +27,36 @@ from llmcourse.models.files import (
     write_model,
 )
 from llmcourse.models.registry import FAMILIES, family_of
+from llmcourse.tokenizers.base import Tokenizer
 
 FORMATS: dict[str, Format] = {**GPT_FORMATS, **BERT_FORMATS, **T5_FORMATS}
 """The library's families that ours span, by their `model_type`."""
 
 
-def to_huggingface(model: Model, directory: str | os.PathLike) -> str:
+def to_huggingface(
+    model: Model, directory: str | os.PathLike, tokenizer: Tokenizer | None = None
+) -> str:
     """Write what `transformers` opens, with the class that `FORMATS` names; returns its family.
 
+    Args:
+        model: what to write.
+        directory: where to.
+        tokenizer: what its ids mean: `AutoTokenizer` opens it, and `generate` stops at the id that
+            ends a document.
+
     Raises:
-        UserError: the model combines parts that no family of the library combines.
+        UserError: the model combines parts that no family of the library combines, or the library
+            has no tokenizer like this one, or it is not this model's.
     """
     ours, family = model.config, choose_format(model)
     chosen = FORMATS[family]
+    if tokenizer is not None:
+        check_exportable(tokenizer)
+        if tokenizer.vocab_size > ours.vocab_size:
+            raise UserError(
+                f"the tokenizer has {tokenizer.vocab_size} ids, and the model {ours.vocab_size}: "
+                "give the one that it was trained with"
+            )
     config = {
         "architectures": [chosen.architecture],
         "model_type": family,
@@ -46,13 +64,15 @@ def to_huggingface(model: Model, directory: str | os.PathLike) -> str:
         "tie_word_embeddings": ours.tie_embeddings,
         # Left open, transformers would fill in token ids that the vocabulary may not have.
         "bos_token_id": None,
-        "eos_token_id": None,
+        "eos_token_id": None if tokenizer is None else tokenizer.eot_id,
         "pad_token_id": None,
         # The library keeps what it does not know, and so this comes back.
         "zero_init_outputs": ours.zero_init_outputs,
         **chosen.write_config(ours),
     }
     write_model(directory, chosen.to_theirs(unique_state(model), ours), config)
+    if tokenizer is not None:
+        write_tokenizer(tokenizer, directory, ours.context_length)
     return family
 
 

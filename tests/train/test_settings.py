@@ -102,7 +102,7 @@ def test_a_run_from_before_the_two_gelus_had_names_can_be_resumed():
 
 
 def test_which_gelu_must_be_said():
-    with pytest.raises(UserError, match="invalid choice 'gelu'.* 'gelu_tanh', 'gelu_exact'"):
+    with pytest.raises(UserError, match=r"invalid choice 'gelu'.* 'gelu_tanh', 'gelu_exact'"):
         parse(["--model.mlp", "gelu"])
 
 
