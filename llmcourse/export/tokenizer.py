@@ -169,9 +169,10 @@ def _pieces(tokenizer: Any) -> dict[str, Any]:
 
 def _model(tokenizer: Any) -> Any:
     """A SentencePiece model as its library describes it, message by message."""
-    from sentencepiece import sentencepiece_model_pb2  # half a second, for an export alone
+    from sentencepiece import sentencepiece_model_pb2  # needs protobuf, for an export alone
 
-    return sentencepiece_model_pb2.ModelProto.FromString(tokenizer.serialized)
+    messages: Any = sentencepiece_model_pb2  # which makes its classes as it is imported
+    return messages.ModelProto.FromString(tokenizer.serialized)
 
 
 def _bpe(*, byte_fallback: bool) -> dict[str, Any]:

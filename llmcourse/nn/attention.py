@@ -185,7 +185,7 @@ class Attention(nn.Module):
         context: Float[Tensor, "B S D"] | None = None,
         mask: Bool[Tensor, "#B #H #T #N"] | Bool[Tensor, "#T #N"] | None = None,
         is_causal: bool = False,
-        positions: Int[Tensor, "*#B T"] | None = None,
+        positions: Int[Tensor, "#B T"] | None = None,
         cache: KVCache | None = None,
         layer: int = 0,
     ) -> Float[Tensor, "B T D"]:

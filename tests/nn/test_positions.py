@@ -108,7 +108,7 @@ def test_rows_may_stand_at_different_positions(double):
 
 
 @pytest.mark.parametrize("length", [4, 6])
-def test_one_row_of_positions_stands_for_all(double, length):
+def test_one_row_of_positions_stands_for_all(unchecked, double, length):
     """With as many tokens as heads, `[T]` once turned heads instead of tokens."""
     places, hidden = torch.arange(2, 2 + length), random(3, length, 16)
     for part in (LearnedPositions(9, 16), SinusoidalPositions(9, 16)):
