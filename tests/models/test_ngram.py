@@ -130,6 +130,7 @@ def test_without_a_context_single_words_answer(smoothing, order):
     found = model.next_logits(torch.empty(2, 0, dtype=torch.long)).exp()
     assert found.shape == (2, V)
     torch.testing.assert_close(found.sum(1), torch.ones(2, dtype=torch.float64))
+    assert torch.equal(found[0], found[1])
     # 4 was never seen: a model that knows it for a context backs off from it to single words.
     if smoothing.backs_off:
         after_the_unseen = model(torch.tensor([[4]])).logits[0, -1].exp()
