@@ -128,7 +128,7 @@ def build(settings: argparse.Namespace, n_read: int, n_write: int, length: int) 
             source_vocab_size=n_read,
             vocab_size=n_write,
             context_length=length,
-            mlp="gelu",
+            mlp="gelu_tanh",
             positions="learned",
             qk_norm=False,
             tie_embeddings=False,

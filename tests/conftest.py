@@ -1,5 +1,6 @@
 """What the tests of several modules stand on."""
 
+import jaxtyping
 import pytest
 
 from llmcourse import notebook
@@ -25,3 +26,11 @@ def pytest_terminal_summary(terminalreporter):
             f"mutants of {len(found)} solutions: {rejected:,} rejected, {same:,} listed as "
             "the same thing, with the reason: 100 % of those that change a result"
         )
+
+
+@pytest.fixture
+def unchecked():
+    """As in a user's run, where nothing looks at the shapes in signatures."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

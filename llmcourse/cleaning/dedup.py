@@ -19,7 +19,7 @@ from jaxtyping import UInt32
 
 from llmcourse.cleaning.words import bare_words, n_unspaced
 from llmcourse.errors import UserError
-from llmcourse.tokenizers.base import to_bytes
+from llmcourse.tokenizers.base import each_text, to_bytes
 
 LARGEST = np.uint32(2**32 - 1)
 """No hash is larger; what an empty set's signature is made of."""
@@ -79,7 +79,9 @@ class MinHasher:
 
     def signature(self, elements: Iterable[str]) -> UInt32[np.ndarray, " n_hashes"]:
         """The signature of a set of texts; that of the empty set is `LARGEST` throughout."""
-        digests = b"".join([hashlib.sha1(to_bytes(text)).digest()[:4] for text in elements])
+        digests = b"".join(
+            [hashlib.sha1(to_bytes(text)).digest()[:4] for text in each_text(elements)]
+        )
         hashes = _mix(np.frombuffer(digests, dtype="<u4").astype(np.uint32))
         least = np.full(self.n_hashes, LARGEST)
         for start in range(0, len(hashes), _BLOCK):
@@ -88,9 +90,13 @@ class MinHasher:
             np.minimum(least, permuted.min(axis=1), out=least)
         return least
 
-    def text_signature(self, text: str) -> UInt32[np.ndarray, " n_hashes"] | None:
-        """The signature of a text's shingles; None for a text without a single word."""
-        elements = shingles(text)
+    def text_signature(self, text: str, n: int = 5) -> UInt32[np.ndarray, " n_hashes"] | None:
+        """The signature of a text's shingles of `n` words; None for a text without a single word.
+
+        Raises:
+            UserError: `n` is below 1.
+        """
+        elements = shingles(text, n)
         return self.signature(elements) if elements else None
 
 
@@ -171,6 +177,8 @@ class Deduplicator:
 
     Attributes:
         threshold: the least estimated similarity at which two documents count as one.
+        shingle_length: how many words make a shingle, or Chinese characters. With fewer, documents
+            are alike that share no more than their words; with more, a changed word costs more.
         index: what has been kept.
     """
 
@@ -178,6 +186,7 @@ class Deduplicator:
         self,
         threshold: float = 0.8,
         *,
+        shingle_length: int = 5,
         hasher: MinHasher | None = None,
         n_bands: int = 16,
         index: Index | None = None,
@@ -185,11 +194,13 @@ class Deduplicator:
         """Begin with an empty index in memory, unless one is given.
 
         Raises:
-            UserError: the threshold is not above 0 and at most 1.
+            UserError: the threshold is not above 0 and at most 1, or a shingle has no word.
         """
         if not 0 < threshold <= 1:
             raise UserError(f"similarity threshold {threshold} is not above 0 and at most 1")
+        shingles("", shingle_length)  # complains of a length that is none
         self.threshold = threshold
+        self.shingle_length = shingle_length
         self.hasher = hasher or MinHasher()
         self.n_bands = n_bands
         self.index = MemoryIndex() if index is None else index
@@ -199,7 +210,7 @@ class Deduplicator:
 
         A text without a single word resembles nothing, and is never kept in the index.
         """
-        signature = self.hasher.text_signature(text)
+        signature = self.hasher.text_signature(text, self.shingle_length)
         return None if signature is None else self.add_signature(name, signature)
 
     def add_signature(self, name: str, signature: UInt32[np.ndarray, " n"]) -> str | None:

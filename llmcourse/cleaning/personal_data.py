@@ -29,10 +29,11 @@ _NUMBERED = re.compile(
 _PHONE = re.compile(
     r"(?<![\w.,+/:-])(?:"
     r"\+[1-9]\d{0,2}(?:[ .-]?\(?\d{1,4}\)?){2,6}"  # +44 20 7946 0958, +1 (415) 555-2671
-    r"|(?:\(\d{3}\) ?|(?:1-)?[2-9]\d\d-)\d{3}[- .]\d{4}"  # (415) 555-2671, 415-555-2671
+    r"|(?:1[- .]?)?\(\d{3}\)[- .]?\d{3}[- .]\d{4}"  # (415) 555-2671, 1-(415)-555-2671
+    r"|(?:1-)?[2-9]\d\d-\d{3}[- .]\d{4}"  # 415-555-2671
     r"|[2-9]\d\d\.[2-9]\d\d\.\d{4}"  # 415.555.2671
     r"|1[3-9]\d(?:\d{8}|-\d{4}-\d{4}| \d{4} \d{4})"  # 13912345678, a mobile phone in China
-    r"|\(?0[1-9]\d{1,2}(?:\)|[)-]) ?\d{4}-?\d{3,4}"  # 010-62345678, a city in China
+    r"|\(?0[1-9]\d{1,2}(?:\)[- ]?|- ?)\d{4}-?\d{3,4}"  # 010-62345678, a city in China
     r")(?![\w-]|[.,:]\d)",
     re.ASCII,
 )
@@ -93,5 +94,6 @@ def _is_phone(found: re.Match[str]) -> bool:
     number = found[0]
     digits = re.sub(r"\D", "", number)
     if number.startswith("+"):
-        return 8 <= len(digits) <= 15 and number.count(".") != 1
+        # One dot is a decimal point, unless brackets say that this is no measurement.
+        return 8 <= len(digits) <= 15 and (number.count(".") != 1 or "(" in number)
     return not digits.endswith("000000")  # fifteen billion is no mobile phone

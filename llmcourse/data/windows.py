@@ -1,4 +1,4 @@
-"""A stream of ids on disk, and windows of equal length cut from it.
+"""A stream of ids, on disk or in memory, and windows of equal length cut from it.
 
 The file is nothing but ids, two or four bytes each, mapped into memory: a run reads only the
 windows it needs, so a corpus may be larger than the machine's memory. A JSON file beside it says
@@ -7,7 +7,7 @@ how to read it. Not here: which window comes when (`loader`). Chapter 08 teaches
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,7 +50,7 @@ def sidecar(path: str | os.PathLike[str]) -> Path:
 
 
 class Windows:
-    """Windows of `length` ids over a file that `write_tokens` wrote.
+    """Windows of `length` ids over a file that `write_tokens` wrote, or over ids in memory.
 
     Neighbours share `overlap` ids. With next-token prediction an overlap of one makes every id but
     the very first a target exactly once; without it, each window's first id is never asked for.
@@ -60,23 +60,31 @@ class Windows:
     the border of any two documents.
 
     Attributes:
-        tokens: all ids, in the file's own format, mapped into memory.
+        tokens: all ids, in the file's own format, mapped into memory; or the array itself.
         stride: how far apart two neighbours begin, `length - overlap`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], length: int, overlap: int = 0):
-        """Map a file into memory.
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | Sequence[int] | Integer[np.ndarray, " tokens"],
+        length: int,
+        overlap: int = 0,
+    ):
+        """Map a file into memory, or take ids as they are: an array is not copied.
 
         Raises:
-            UserError: the file is missing, damaged, or shorter than one window.
+            UserError: the file is missing or damaged, the array holds no ids, or they are fewer
+                than one window takes.
         """
         assert 0 <= overlap < length
         self.length = length
         self.stride = length - overlap
-        self.tokens = _map_tokens(Path(path))
+        is_file = isinstance(source, str | os.PathLike)
+        self.tokens = _map_tokens(Path(source)) if is_file else _row_of_ids(source)
         if len(self.tokens) < length:
+            what = source if is_file else "the array"
             raise UserError(
-                f"{path} holds {len(self.tokens)} tokens, a window takes {length}: "
+                f"{what} holds {len(self.tokens)} tokens, a window takes {length}: "
                 "give more text or choose a shorter context_length"
             )
 
@@ -107,6 +115,19 @@ def _append(
         raise UserError(f"token id {wrong} is not in a vocabulary of {vocab_size}")
     file.write(chunk.astype(dtype).tobytes())
     return len(chunk)
+
+
+def _row_of_ids(ids: Sequence[int] | Integer[np.ndarray, " tokens"]) -> np.ndarray:
+    """The ids as an array, the same one if they are."""
+    row = np.asarray(ids) if len(ids) else np.empty(0, np.int64)
+    if row.ndim != 1 or not np.issubdtype(row.dtype, np.integer):
+        raise UserError(
+            f"windows are cut from one row of whole numbers, not from {row.dtype} of shape "
+            f"{list(row.shape)}: give the ids that a tokenizer encodes"
+        )
+    if len(row) and row.min() < 0:
+        raise UserError(f"{row.min()} is no token id: windows are cut from ids of 0 and above")
+    return row
 
 
 def _map_tokens(path: Path) -> Integer[np.ndarray, " tokens"]:

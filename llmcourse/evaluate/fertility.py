@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from llmcourse.cleaning.words import words
 from llmcourse.errors import UserError
-from llmcourse.tokenizers.base import Tokenizer, to_bytes
+from llmcourse.tokenizers.base import Tokenizer, each_text, to_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +45,13 @@ class Lengths:
 
 
 def lengths(tokenizer: Tokenizer, texts: Iterable[str]) -> Lengths:
-    """The summed lengths of texts, each encoded by itself."""
+    """The summed lengths of texts, each encoded by itself.
+
+    Raises:
+        UserError: these are no texts, but a single one.
+    """
     n_tokens = n_words = n_characters = n_bytes = 0
-    for text in texts:
+    for text in each_text(texts):
         n_tokens += len(tokenizer.encode(text))
         n_words += len(words(text))
         n_characters += len(text)

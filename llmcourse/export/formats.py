@@ -32,6 +32,7 @@ class Format:
 
     Attributes:
         architecture: the class that `transformers` builds.
+        head: what it calls the output head's matrix, which a file need not hold if it is tied.
         family: our config and model of which it holds some.
         parts: what our config must say to be of this format.
         free: fields of which it says any value, or that change nothing beside these parts.
@@ -46,6 +47,7 @@ class Format:
     """
 
     architecture: str
+    head: str = "lm_head.weight"
     family: Family
     parts: dict[str, Any]
     free: tuple[str, ...]

@@ -2,8 +2,8 @@
 
 The door to all families that this course's models span: GPT-2, Llama and its siblings, BERT, T5.
 Needs no `transformers`: the format is two files. Foreign names (`c_attn`, `wte`) appear only in
-this folder. Not here: what each family calls its parts (`huggingface_gpt.py` and its siblings),
-tokenizers, ONNX. Chapter 17 teaches this.
+this folder. Not here: what each family calls its parts (`huggingface_gpt.py` and its siblings), the
+tokenizer's files (`tokenizer.py`), ONNX. Chapter 17 teaches this.
 """
 
 import os
@@ -15,6 +15,7 @@ from llmcourse.export.formats import Format, State
 from llmcourse.export.huggingface_bert import BERT_FORMATS
 from llmcourse.export.huggingface_gpt import GPT_FORMATS
 from llmcourse.export.huggingface_t5 import T5_FORMATS
+from llmcourse.export.tokenizer import check_exportable, write_tokenizer
 from llmcourse.models.base import Model
 from llmcourse.models.files import (
     CONFIG_FILE,
@@ -26,19 +27,36 @@ from llmcourse.models.files import (
     write_model,
 )
 from llmcourse.models.registry import FAMILIES, family_of
+from llmcourse.tokenizers.base import Tokenizer
 
 FORMATS: dict[str, Format] = {**GPT_FORMATS, **BERT_FORMATS, **T5_FORMATS}
 """The library's families that ours span, by their `model_type`."""
 
 
-def to_huggingface(model: Model, directory: str | os.PathLike) -> str:
+def to_huggingface(
+    model: Model, directory: str | os.PathLike, tokenizer: Tokenizer | None = None
+) -> str:
     """Write what `transformers` opens, with the class that `FORMATS` names; returns its family.
 
+    Args:
+        model: what to write.
+        directory: where to.
+        tokenizer: what its ids mean: `AutoTokenizer` opens it, and `generate` stops at the id that
+            ends a document.
+
     Raises:
-        UserError: the model combines parts that no family of the library combines.
+        UserError: the model combines parts that no family of the library combines, or the library
+            has no tokenizer like this one, or it is not this model's.
     """
     ours, family = model.config, choose_format(model)
     chosen = FORMATS[family]
+    if tokenizer is not None:
+        check_exportable(tokenizer)
+        if tokenizer.vocab_size > ours.vocab_size:
+            raise UserError(
+                f"the tokenizer has {tokenizer.vocab_size} ids, and the model {ours.vocab_size}: "
+                "give the one that it was trained with"
+            )
     config = {
         "architectures": [chosen.architecture],
         "model_type": family,
@@ -46,11 +64,15 @@ def to_huggingface(model: Model, directory: str | os.PathLike) -> str:
         "tie_word_embeddings": ours.tie_embeddings,
         # Left open, transformers would fill in token ids that the vocabulary may not have.
         "bos_token_id": None,
-        "eos_token_id": None,
+        "eos_token_id": None if tokenizer is None else tokenizer.eot_id,
         "pad_token_id": None,
+        # The library keeps what it does not know, and so this comes back.
+        "zero_init_outputs": ours.zero_init_outputs,
         **chosen.write_config(ours),
     }
     write_model(directory, chosen.to_theirs(unique_state(model), ours), config)
+    if tokenizer is not None:
+        write_tokenizer(tokenizer, directory, ours.context_length)
     return family
 
 
@@ -61,10 +83,16 @@ def from_huggingface(directory: str | os.PathLike) -> Model:
         UserError: no model there, a damaged one, or one of a family that ours do not span.
     """
     directory = Path(directory)
-    chosen, settings = _read_config(directory / CONFIG_FILE)
+    values = read_json(directory / CONFIG_FILE)
+    chosen, settings = _read_config(values, directory / CONFIG_FILE)
     theirs = _read_shards(directory)
     try:
         config = chosen.family.config(**chosen.parts, **settings, **chosen.read_weights(theirs))
+        # A model that was saved without a head can only say something if its embedding is the head.
+        if chosen.head not in theirs and not values.get(
+            "tie_word_embeddings", config.tie_embeddings
+        ):
+            raise UserError(f"there is no output head: save a {chosen.architecture}")
         tensors = chosen.to_ours(theirs, config)
     except UserError as error:
         raise UserError(f"{directory / CONFIG_FILE}: {error}") from None
@@ -72,7 +100,10 @@ def from_huggingface(directory: str | os.PathLike) -> Model:
         raise _damaged(directory, error) from None
     if config.tie_embeddings:
         tensors.pop("lm_head.weight", None)  # some files hold the same matrix twice
-    return model_of(chosen.family.model, config, tensors, directory)
+    try:
+        return model_of(chosen.family.model, config, tensors, directory)
+    except UserError as error:
+        raise UserError(f"{error}: the weights of a {chosen.architecture}") from None
 
 
 def choose_format(model: Model) -> str:
@@ -100,15 +131,16 @@ def choose_format(model: Model) -> str:
     return family
 
 
-def _read_config(path: Path) -> tuple[Format, dict[str, Any]]:
+def _read_config(values: dict[str, Any], path: Path) -> tuple[Format, dict[str, Any]]:
     """The family that a `config.json` names, and what it says in the words of our config."""
-    values = read_json(path)
     family = values.get("model_type")
     if family not in FORMATS:
         raise UserError(f"{path} is a {family!r}: this course's models read {', '.join(FORMATS)}")
     chosen = FORMATS[family]
     try:
-        return chosen, {"vocab_size": values["vocab_size"], **chosen.read_config(values)}
+        # How the weights began only our own files say; what others trained began otherwise.
+        began = {"zero_init_outputs": bool(values.get("zero_init_outputs", False))}
+        return chosen, {"vocab_size": values["vocab_size"], **began, **chosen.read_config(values)}
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (KeyError, TypeError) as error:

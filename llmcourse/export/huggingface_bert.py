@@ -126,13 +126,13 @@ def _read_config(values: dict[str, Any]) -> dict[str, Any]:
         "norm_eps": values.get("layer_norm_eps", 1e-12),
         "dropout": values.get("hidden_dropout_prob", 0.1),
         "tie_embeddings": values.get("tie_word_embeddings", True),
-        "zero_init_outputs": False,
     }
 
 
 BERT_FORMATS = {
     "bert": Format(
         architecture="BertForMaskedLM",
+        head="cls.predictions.decoder.weight",
         family=FAMILIES["bert"],
         parts={
             "norm": "layernorm",

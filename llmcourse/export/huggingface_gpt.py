@@ -91,6 +91,16 @@ def from_gpt2_state(state: State) -> State:
     return ours
 
 
+def from_llama_state(state: State, names: dict[str, str]) -> State:
+    """The weights of a Llama or a sibling as ours. Saved without a head they lack their prefix."""
+    theirs = {
+        name if name.startswith(("model.", "lm_head.")) else f"model.{name}": tensor
+        for name, tensor in state.items()
+        if "rotary_emb" not in name  # what can be computed, once kept as a buffer
+    }
+    return rename(theirs, inverse(names))
+
+
 def _is_qkv(name: str) -> bool:
     return name.split(".")[-2] in ("q_proj", "k_proj", "v_proj")
 
@@ -154,6 +164,7 @@ def _read_llama_config(values: dict[str, Any]) -> dict[str, Any]:
     require(values, "attention_bias", False)
     require(values, "mlp_bias", False)
     require(values, "use_sliding_window", False)
+    values = _USUAL[values["model_type"]] | values
     return {
         "context_length": values["max_position_embeddings"],
         "d_model": values["hidden_size"],
@@ -163,6 +174,7 @@ def _read_llama_config(values: dict[str, Any]) -> dict[str, Any]:
         "head_dim": values.get("head_dim"),
         "d_ff": values["intermediate_size"],
         "norm_eps": values["rms_norm_eps"],
+        "dropout": values.get("attention_dropout") or 0.0,
         "tie_embeddings": values.get("tie_word_embeddings", False),
         **read_rope(values),
     }
@@ -184,10 +196,7 @@ def _llama_family(architecture: str, mlp: str, qk_norm: bool, names: dict[str, s
         free=(*SIZES, *RELATIVE, "rope_theta", "rope_factor", "rope_original_length"),
         choices={"rope_scaling": WRITTEN},
         to_theirs=lambda state, config: rename(state, names),
-        to_ours=lambda state, config: rename(
-            {name: tensor for name, tensor in state.items() if "rotary_emb" not in name},
-            inverse(names),
-        ),
+        to_ours=lambda state, config: from_llama_state(state, names),
         write_config=_write_llama_config,
         read_config=_read_llama_config,
     )
@@ -195,13 +204,21 @@ def _llama_family(architecture: str, mlp: str, qk_norm: bool, names: dict[str, s
 
 _ACTIVATIONS = {"swiglu": "silu", "squared_relu": "relu2"}
 
+_USUAL: dict[str, dict[str, Any]] = {
+    "llama": {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6},
+    "qwen3": {"max_position_embeddings": 32768, "rms_norm_eps": 1e-6},
+    "arcee": {"max_position_embeddings": 4096, "rms_norm_eps": 1e-5},
+    "apertus": {"max_position_embeddings": 65536, "rms_norm_eps": 1e-5},
+}
+"""What `transformers` takes where a config, which a person may have written, leaves it out."""
+
 GPT_FORMATS = {
     "gpt2": Format(
         architecture="GPT2LMHeadModel",
         family=FAMILIES["gpt"],
         parts={
             "norm": "layernorm",
-            "mlp": "gelu",
+            "mlp": "gelu_tanh",
             "residual": "pre",
             "positions": "learned",
             "qk_norm": False,

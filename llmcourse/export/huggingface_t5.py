@@ -62,7 +62,7 @@ T5_NAMES = {
 
 FEED_FORWARDS = {
     "relu": "relu",
-    "gelu": "gelu_new",
+    "gelu_tanh": "gelu_new",
     "gelu_exact": "gelu",
     "squared_relu": "relu2",
     "geglu": "gated-gelu",
@@ -155,7 +155,6 @@ def _read_config(values: dict[str, Any]) -> dict[str, Any]:
         "dropout": values.get("dropout_rate", 0.1),
         "tie_embeddings": tied,
         "scale_embeddings": True,
-        "zero_init_outputs": False,
     }
 
 

@@ -58,6 +58,7 @@ def _config(
         mlp="swiglu",
         qk_norm=False,
         tie_embeddings=vocab > 0,
+        zero_init_outputs=False,
     )
 
 

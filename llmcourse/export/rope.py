@@ -46,9 +46,14 @@ def read_rope(values: dict[str, Any]) -> dict[str, Any]:
     """The fields of our config that say the same; from files before version 5, too.
 
     Raises:
-        UserError: a kind of rotation that `GPT` does not have.
+        UserError: a kind of rotation that `GPT` does not have, or one that is not said whole.
     """
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    if any(isinstance(value, dict) for value in rope.values()):
+        raise UserError(f"layers that rotate differently ({', '.join(rope)}) are not supported")
+    turned = rope.get("partial_rotary_factor", values.get("partial_rotary_factor"))
+    if turned not in (None, 1):
+        raise UserError(f"partial_rotary_factor={turned} is not supported: all of a head turns")
     kind = rope.get("rope_type", rope.get("type")) or "default"
     if kind not in _FIXED:
         raise UserError(f"rope_type={kind!r} is not supported, only {', '.join(_FIXED)} are")
@@ -57,8 +62,22 @@ def read_rope(values: dict[str, Any]) -> dict[str, Any]:
         if found is not None and found != wanted:
             raise UserError(f"{name}={found!r} of rope_type={kind!r} is not supported")
     fields = {"rope_theta": rope.get("rope_theta", values.get("rope_theta", 10_000.0))}
-    if kind != "default":
-        fields |= {"rope_scaling": kind, "rope_factor": rope["factor"]}
+    if kind == "default":
+        return fields
+    fields["rope_scaling"] = kind
     if kind in ("yarn", "llama3"):
-        fields["rope_original_length"] = rope["original_max_position_embeddings"]
-    return fields
+        fields["rope_original_length"] = _original_length(values, rope)
+    factor = rope.get("factor")
+    if factor is None and kind == "yarn":
+        factor = values["max_position_embeddings"] / fields["rope_original_length"]
+    if factor is None:
+        raise UserError(f"rope_type={kind!r} needs a factor: say by how much it slows down")
+    return fields | {"rope_factor": factor}
+
+
+def _original_length(values: dict[str, Any], rope: dict[str, Any]) -> int:
+    """The context before it was stretched: where `transformers` looks for it, in its order."""
+    name = "original_max_position_embeddings"
+    found = values.get(name) or rope.get(name)
+    # A stretched model that does not say so is taken for one that was trained on all of it.
+    return values["max_position_embeddings"] if found is None else found

@@ -52,7 +52,7 @@ class Value:
 
     def __pow__(self, power: Number) -> "Value":
         """To the power of a plain number."""
-        return Value(self.data**power, [(self, power * self.data ** (power - 1))])
+        return Value(self.data**power, [(self, _slope_of_power(self.data, power))])
 
     def exp(self) -> "Value":
         """`eˣ`, whose slope is itself."""
@@ -128,6 +128,19 @@ def ancestors(last: Value) -> list[Value]:
             waiting.append((node, True))
             waiting += [(parent, False) for parent, _ in node.parents]
     return ordered
+
+
+def _slope_of_power(x: float, power: Number) -> float:
+    """`p x^(p - 1)`, infinite where that knows no bound, as at the root of zero."""
+    if power == 0:
+        return 0.0  # a constant, at zero too, where the formula would be 0 times infinity
+    try:
+        return power * x ** (power - 1)
+    except ZeroDivisionError:
+        return math.inf  # only powers between 0 and 1 come here: others have no value at zero
+    except OverflowError:
+        is_negative = (x < 0 and power % 2 == 0) != (power < 0)
+        return -math.inf if is_negative else math.inf
 
 
 def _value(number: Value | Number) -> Value:

@@ -21,7 +21,7 @@ from llmcourse.models.base import Model
 from llmcourse.objectives.base import Objective
 from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.randomness import numpy_rng, seed_all
-from llmcourse.tokenizers.base import Tokenizer
+from llmcourse.tokenizers.base import Tokenizer, each_text
 from llmcourse.train.assemble import build_model, build_objective
 from llmcourse.train.loop import divide_and_clip, forward_backward
 from llmcourse.train.optimizers import build_optimizers, build_schedule, set_lr
@@ -51,7 +51,9 @@ class Pretrained:
 
 def as_stream(texts: Iterable[str], tokenizer: Tokenizer) -> Int[Tensor, " N"]:
     """All texts as one row of ids, END_OF_TEXT behind each."""
-    return torch.tensor([i for text in texts for i in (*tokenizer.encode(text), tokenizer.eot_id)])
+    return torch.tensor(
+        [i for text in each_text(texts) for i in (*tokenizer.encode(text), tokenizer.eot_id)]
+    )
 
 
 def untrained(settings: Settings, tokenizer: Tokenizer) -> Pretrained:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from llmcourse.errors import UserError, nearest
 from llmcourse.nn.attention import check_heads
-from llmcourse.nn.parts import MLPS, NORMS, RESIDUALS
+from llmcourse.nn.parts import FORMER_NAMES, MLPS, NORMS, RESIDUALS
 from llmcourse.nn.positions import offsets, relative_buckets, sinusoids
 from llmcourse.nn.rope_scaling import SCALINGS, scaling_of
 
@@ -31,7 +31,9 @@ class BlockConfig:
         head_dim: the width of a head, K; `D / H` unless given.
         d_ff: the feed-forward width, F; the MLP's usual one unless given.
         norm: `layernorm` or `rmsnorm`.
-        mlp: a name in `nn.parts.MLPS`, such as `relu`, `gelu_exact`, `geglu` or `swiglu`.
+        mlp: a name in `nn.parts.MLPS`, such as `relu`, `gelu_tanh` (GPT-2's), `gelu_exact` (BERT's
+            and nanoGPT's), `geglu` (in the tanh form) or `swiglu`. What older files call `gelu` is
+            `gelu_tanh`.
         residual: where the norm stands: on the branch, `pre`, or on the stream, `post`.
         positions: `none`, `sinusoidal`, `learned`, `relative` (T5's bias, one table for all layers
             of a stack), `rope`, or, where a text is read in one direction, `alibi`.
@@ -95,6 +97,7 @@ class BlockConfig:
             at_least(1, name, getattr(self, name))
         for name in ("n_kv_heads", "head_dim", "d_ff", "rope_original_length"):
             at_least(1, name, getattr(self, name))
+        object.__setattr__(self, "mlp", FORMER_NAMES.get(self.mlp, self.mlp))
         # Names are looked up here, so that a misspelt one fails with the nearest that there is.
         tables = {"norm": NORMS, "mlp": MLPS, "residual": RESIDUALS}
         others = {"positions": self.known_positions, "rope_scaling": ("none", *SCALINGS)}

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from llmcourse.errors import UserError, nearest
+from llmcourse.errors import UserError
 from llmcourse.files import atomic_write_bytes, atomic_write_text
 from llmcourse.models.base import Model
 from llmcourse.models.registry import FAMILIES, family_of
@@ -40,6 +40,17 @@ def save_model(model: Model, directory: str | os.PathLike) -> None:
     """
     config = {"family": family_of(model), **dataclasses.asdict(model.config)}
     write_model(directory, unique_state(model), config)
+
+
+def save_weights(model: nn.Module, directory: str | os.PathLike) -> None:
+    """Write the weights of any module into `directory`, for `load_weights`.
+
+    No config goes with them: whoever loads them builds the module first.
+
+    Raises:
+        OSError: no room or no permission; what was there is untouched.
+    """
+    write_weights(directory, unique_state(model))
 
 
 def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu") -> Model:
@@ -87,7 +98,7 @@ def model_of(
 
 
 def load_weights(model: nn.Module, directory: str | os.PathLike) -> None:
-    """Put the weights that `save_model` wrote into a model of the same shape, on its device.
+    """Put the weights that `save_model` or `save_weights` wrote into a model of the same shape.
 
     Raises:
         UserError: there are none, they are damaged, or they belong to another shape.
@@ -106,7 +117,9 @@ def load_state(model: nn.Module, tensors: dict[str, Tensor], source: str | os.Pa
     foreign = f"{source} belongs to another model"
     for name in tensors:
         if name not in wanted:
-            raise UserError(f"{foreign}: this one has no {name}{nearest(name, wanted)}")
+            raise UserError(
+                f"{foreign}: this one has no {name}; load the file saved with this config"
+            )
     for name, place in wanted.items():
         if name not in tensors:
             raise UserError(f"{foreign}: {name} is missing; load the file saved with this config")
@@ -141,12 +154,21 @@ def write_model(
     Raises:
         OSError: no room or no permission; what was there is untouched.
     """
+    write_weights(directory, tensors)
+    atomic_write_text(Path(directory) / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
+
+
+def write_weights(directory: str | os.PathLike, tensors: dict[str, Tensor]) -> None:
+    """Write tensors under the name that `save_model` and Hugging Face share.
+
+    Raises:
+        OSError: no room or no permission; what was there is untouched.
+    """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
     # Hugging Face's loader refuses a file that does not say where it is from.
     atomic_write_bytes(directory / WEIGHTS_FILE, save(whole, metadata={"format": "pt"}))
-    atomic_write_text(directory / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
 
 
 def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:

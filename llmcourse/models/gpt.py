@@ -94,7 +94,7 @@ def gpt2_recipe(**sizes: Any) -> GPTConfig:
     """
     recipe: dict[str, Any] = {
         "norm": "layernorm",
-        "mlp": "gelu",
+        "mlp": "gelu_tanh",
         "positions": "learned",
         "qk_norm": False,
         "bias": True,

@@ -89,6 +89,24 @@ class NGram(nn.Module):
         logits = everyone.log().view(*ids.shape, vocab_size)
         return Output(logits, logits.new_zeros(*ids.shape, 0))
 
+    def next_logits(self, contexts: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
+        """The log-probability of every token as the next one, after contexts of any length.
+
+        With no context at all, T = 0, it is the order of single words that answers, as it does at
+        the beginning of a text. Exponentiated they sum to one.
+
+        Raises:
+            UserError: an id is not in the vocabulary.
+        """
+        if contexts.size(1):
+            return self(contexts[:, -self.config.context_length :]).logits[:, -1]
+        rows = torch.arange(len(contexts))
+        size = (len(contexts), self.config.vocab_size)
+        chances = torch.full(size, 1 / self.config.vocab_size, dtype=torch.float64)
+        # The empty n-gram, number 0, is the context of single words.
+        self._mix_in(1, chances, rows, torch.zeros_like(rows))
+        return chances.log()
+
     def token_log_probabilities(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T-1"]:
         """The log-probability of each token but the first, given those before it in its row.
 

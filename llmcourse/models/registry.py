@@ -84,11 +84,18 @@ def family_of(model: object) -> str:
     Raises:
         UserError: it is of none.
     """
+    if (name := known_family_of(model)) is not None:
+        return name
+    raise UserError(
+        f"a model of class {type(model).__name__} is of no family that can be saved; these are: "
+        f"{', '.join(FAMILIES)}"
+    )
+
+
+def known_family_of(model: object) -> str | None:
+    """The name of a model's family, or of a config's; None if it is of none."""
     kind = type(model)
     for name, family in FAMILIES.items():
         if f"{kind.__module__}:{kind.__qualname__}" in (family.kind, f"{family.kind}Config"):
             return name
-    raise UserError(
-        f"a model of class {kind.__name__} is of no family that can be saved; these are: "
-        f"{', '.join(FAMILIES)}"
-    )
+    return None

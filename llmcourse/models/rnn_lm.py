@@ -27,7 +27,8 @@ class RNNLMConfig:
         d_model: the width of a token's vector and of a state, D.
         n_layers: how many recurrent layers stand on top of each other, L.
         cell: `rnn`, `gru` or `lstm`.
-        dropout: the share of activations dropped between layers in training.
+        dropout: the share of activations dropped in training: of the embeddings, between layers,
+            and before the head.
 
     Raises:
         UserError: an unknown cell, or a size out of range.

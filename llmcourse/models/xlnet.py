@@ -82,7 +82,7 @@ def xlnet_recipe(**sizes: Any) -> XLNetConfig:
     """
     recipe: dict[str, Any] = {
         "norm": "layernorm",
-        "mlp": "gelu",
+        "mlp": "gelu_tanh",
         "residual": "post",
         "positions": "relative",
         "norm_eps": 1e-12,

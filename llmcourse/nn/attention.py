@@ -108,6 +108,25 @@ def check_heads(
     return n_kv_heads, d_model // n_heads if head_dim is None else head_dim
 
 
+def check_mask(mask: Tensor) -> None:
+    """Refuse a mask that the fused kernel would take for something else, and say nothing.
+
+    Numbers it adds to the scores; a batch of `[T, S]` masks it lays along the heads.
+
+    Raises:
+        UserError: it is not Boolean, or has neither two nor four axes.
+    """
+    if mask.dtype != torch.bool:
+        raise UserError(
+            f"the mask holds {mask.dtype}, not True and False: give mask.bool() if 1 means look"
+        )
+    if mask.dim() not in (2, 4):
+        raise UserError(
+            f"a mask of shape {list(mask.shape)} must be [T, S] or [B, H, T, S], where B and H "
+            "may be 1: give mask[:, None] if there is one for each row"
+        )
+
+
 class Attention(nn.Module):
     """Multi-head attention (Vaswani et al., 2017, section 3.2.2), with grouped key/value heads.
 
@@ -199,7 +218,7 @@ class Attention(nn.Module):
         return self.o_proj(merge_heads(mixed))  # B H T K -> B T (H K) -> B T D
 
     def _keys_and_values(
-        self, source: Float[Tensor, "B S D"], positions: Int[Tensor, "#B S"] | None, start: int
+        self, source: Float[Tensor, "B S D"], positions: Int[Tensor, "*#B S"] | None, start: int
     ) -> tuple[Float[Tensor, "B G S K"], Float[Tensor, "B G S K"]]:
         """What `source` offers to be looked at, standing at `positions`, or from `start` on."""
         # B S (G K) -> B G S K: with fewer key/value heads than query heads, the cache is smaller.
@@ -221,6 +240,8 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "B H T K"]:
         """Mix the values: by the library's fused kernel, or written out where that is better."""
         n_queries, n_keys = q.size(-2), k.size(-2)
+        if mask is not None:
+            check_mask(mask)
         dropout = self.dropout if self.training else 0.0
         bias = None if self.position_bias is None else self.position_bias(n_queries, n_keys)
         # The fused kernel never holds the weights, so whoever taps them needs them written out;

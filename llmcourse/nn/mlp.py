@@ -37,7 +37,10 @@ class ReLUMLP(_UpAndDown):
 
 
 class GELUMLP(_UpAndDown):
-    """GELU MLP, `down(gelu(up(x)))` in the tanh form, as GPT-2 (Hendrycks and Gimpel, 2016)."""
+    """GELU MLP, `down(gelu(up(x)))` in the tanh form, as GPT-2 (Hendrycks and Gimpel, 2016).
+
+    Not what PyTorch and nanoGPT call GELU, which is `ExactGELUMLP`.
+    """
 
     def forward(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Transform each position."""
@@ -46,6 +49,8 @@ class GELUMLP(_UpAndDown):
 
 class ExactGELUMLP(_UpAndDown):
     """Exact GELU MLP, `down(gelu(up(x)))` with `gelu(x) = x P(z < x)` for a normal `z`, as BERT.
+
+    What `torch.nn.GELU()` computes unless told otherwise, and so nanoGPT.
 
     It differs from the tanh form by less than a thousandth, which is too much to load its weights.
     """

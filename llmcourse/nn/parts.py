@@ -13,12 +13,16 @@ from llmcourse.nn.norms import LayerNorm, RMSNorm
 
 MLPS: dict[str, type[ReLUMLP | GELUMLP | ExactGELUMLP | SquaredReLU | SwiGLU | GEGLU]] = {
     "relu": ReLUMLP,
-    "gelu": GELUMLP,
+    "gelu_tanh": GELUMLP,
     "gelu_exact": ExactGELUMLP,
     "squared_relu": SquaredReLU,
     "swiglu": SwiGLU,
     "geglu": GEGLU,
 }
+FORMER_NAMES = {"gelu": "gelu_tanh"}
+"""What older files call a part. By `gelu` PyTorch and nanoGPT mean the exact form, and here it was
+the other one: same names, same shapes, other numbers."""
+
 NORMS: dict[str, Callable[[int, float, bool], nn.Module]] = {
     "layernorm": lambda width, eps, bias: LayerNorm(width, eps=eps, bias=bias),
     "rmsnorm": lambda width, eps, bias: RMSNorm(width, eps=eps),

@@ -6,8 +6,9 @@ Attention alone cannot tell one order of its input from another. Three ways to c
     rotating queries and keys       RoPE
     added to the scores             RelativeBias, ALiBi
 
-Parts of the first two kinds are asked for the positions `start, start + 1, ...` or, where rows
-differ (padding on the left, packed documents), for explicit `positions`. Biases know only distances
+Parts of the first two kinds are asked for the positions `start, start + 1, ...` or for explicit
+`positions`, `[T]`, which differ between rows (padding on the left, packed documents) as `[B, T]`.
+Biases know only distances
 within the row, which padding and packing do not change. Not here: slower rotations for longer texts
 (`nn/rope_scaling.py`). Chapter 04 teaches this.
 """
@@ -60,7 +61,7 @@ class SinusoidalPositions(nn.Module):
     def forward(
         self,
         hidden: Float[Tensor, "B T D"],
-        positions: Int[Tensor, "#B T"] | None = None,
+        positions: Int[Tensor, "*#B T"] | None = None,
         start: int = 0,
     ) -> Float[Tensor, "B T D"]:
         """Add to each hidden state its position's vector."""
@@ -80,7 +81,7 @@ class LearnedPositions(nn.Module):
     def forward(
         self,
         hidden: Float[Tensor, "B T D"],
-        positions: Int[Tensor, "#B T"] | None = None,
+        positions: Int[Tensor, "*#B T"] | None = None,
         start: int = 0,
     ) -> Float[Tensor, "B T D"]:
         """Add to each hidden state its position's vector."""
@@ -167,14 +168,15 @@ class RoPE(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B H T K"],
-        positions: Int[Tensor, "#B T"] | None = None,
+        positions: Int[Tensor, "*#B T"] | None = None,
         start: int = 0,
     ) -> Float[Tensor, "B H T K"]:
         """Turn the queries or keys `x` by their positions."""
         if positions is None:
             here: slice | Tensor = slice(start, start + x.size(-2))
         else:
-            here = positions[:, None]  # B T -> B 1 T, for every head
+            # B T -> B 1 T, for every head; and T -> 1 T, the same for every row
+            here = _one_each(positions, x.size(-2)).unsqueeze(-2)
         return rotate(x, self.cosines[here].to(x.dtype), self.sines[here].to(x.dtype))
 
 
@@ -292,7 +294,23 @@ class ALiBi(nn.Module):
 
 
 def _rows(
-    table: Float[Tensor, "C D"], length: int, positions: Int[Tensor, "#B T"] | None, start: int
+    table: Float[Tensor, "C D"], length: int, positions: Int[Tensor, "*#B T"] | None, start: int
 ) -> Tensor:
     """A table's rows for the positions asked for, broadcast over rows of the batch."""
-    return table[start : start + length] if positions is None else table[positions]
+    if positions is None:
+        return table[start : start + length]
+    return table[_one_each(positions, length)]
+
+
+def _one_each(positions: Int[Tensor, "*#B T"], length: int) -> Int[Tensor, "*#B T"]:
+    """The positions of `length` tokens, for each row of the batch or for all of them.
+
+    Raises:
+        UserError: there are more or fewer. One for all tokens would broadcast, and say nothing.
+    """
+    if positions.dim() > 2 or positions.size(-1) != length:
+        raise UserError(
+            f"positions of shape {list(positions.shape)} do not say where {length} tokens stand: "
+            f"give one for each token, [T] or [B, T]"
+        )
+    return positions

@@ -2,19 +2,24 @@
 
 Held here: the contract (`Tokenizer`), the shared half of the tokenizers whose ids are byte strings
 (`BytePieces`), UTF-8 with nothing lost, and the decoder that streams. Not here: the tokenizers
-(`simple`, `bpe`, `unigram`, `sentencepiece`) and choosing, saving or loading one (`load`). Chapter
-01 teaches this.
+(`bytes_and_chars`, `bpe`, `unigram`, `sentencepiece`), special tokens that a text spells
+(`special`), and choosing, saving or loading a tokenizer (`registry`). Chapter 01 teaches this.
 """
 
 import codecs
+import copy
 import json
 import os
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_write_text
+from llmcourse.tokenizers.special import AllowedSpecial, encode_special, new_names
+
+Pieces = TypeVar("Pieces", bound="BytePieces")
 
 
 class VocabularyTooLarge(UserError):
@@ -41,8 +46,9 @@ class Tokenizer(Protocol):
 
     Attributes:
         kind: its name in files and on the command line.
-        special_ids: the ids that stand for no text, by name; `encode` never yields one.
-        eot_id: the id of `END_OF_TEXT`.
+        special_ids: the ids that stand for no text, by name; `encode` yields one only if told to.
+        eot_id: the id that follows every document: that of `END_OF_TEXT`, but for vocabularies of
+            other programs that have another name for it.
     """
 
     kind: str
@@ -54,8 +60,15 @@ class Tokenizer(Protocol):
         """How many ids there are, special ones included; ids are `0 ... vocab_size - 1`."""
         ...
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text. A text that spells a special token is text like any other."""
+    def encode(self, text: str, allowed_special: AllowedSpecial = ()) -> list[int]:
+        """The ids of a text. A text that spells a special token is text like any other.
+
+        Unless it is allowed to yield it: `allowed_special` is "all", or the names that may.
+        """
+        ...
+
+    def with_special_tokens(self, names: Iterable[str]) -> "Tokenizer":
+        """The same tokenizer with more special tokens, whose ids follow after all others."""
         ...
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -76,12 +89,12 @@ class Tokenizer(Protocol):
         ...
 
 
-class BytePieces:
+class BytePieces(ABC):
     """A tokenizer's decoding half: each id is a fixed byte string, and text is their concatenation.
 
     The layout of ids is the same in every subclass: first the 256 bytes, in order unless another
-    one is given, then the learned pieces in the order in which they were learned, and last
-    `END_OF_TEXT`.
+    one is given, then the learned pieces in the order in which they were learned, then
+    `END_OF_TEXT`, and last what special tokens were added.
     """
 
     kind: str
@@ -95,11 +108,43 @@ class BytePieces:
 
     @property
     def vocab_size(self) -> int:
-        """How many ids there are: 256 bytes, the learned pieces and `END_OF_TEXT`."""
+        """How many ids there are: 256 bytes, the learned pieces and the special tokens."""
         return len(self._pieces)
 
+    def encode(self, text: str, allowed_special: AllowedSpecial = ()) -> list[int]:
+        """The ids of a text, in which those special tokens are meant that `allowed_special` names.
+
+        Raises:
+            UserError: an allowed token is none of this vocabulary.
+        """
+        if not allowed_special:
+            return self._encode_text(text)
+        return encode_special(self._encode_text, text, self.special_ids, allowed_special)
+
+    @abstractmethod
+    def _encode_text(self, text: str) -> list[int]:
+        """The ids of a text in which nothing is special."""
+
+    def with_special_tokens(self: Pieces, names: Iterable[str]) -> Pieces:
+        """The same tokenizer with more special tokens, whose ids follow after all others.
+
+        Raises:
+            UserError: these are no names, or there is a token of that name already.
+        """
+        found = new_names(names, self.special_ids)
+        larger = copy.copy(self)
+        larger._pieces = self._pieces + [b""] * len(found)
+        added = zip(found, range(self.vocab_size, larger.vocab_size), strict=True)
+        larger.special_ids = self.special_ids | dict(added)
+        return larger
+
+    def _added_tokens(self) -> dict[str, list[str]]:
+        """What a file says of the special tokens beside `END_OF_TEXT`; nothing if there is none."""
+        added = [name for name in self.special_ids if name != END_OF_TEXT]
+        return {"special_tokens": added} if added else {}
+
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that one id stands for; none for `END_OF_TEXT`.
+        """The bytes that one id stands for; none for a special token.
 
         Raises:
             UserError: the id is not in the vocabulary.
@@ -111,6 +156,23 @@ class BytePieces:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids. Special ids are silent; bytes that are no UTF-8 become U+FFFD."""
         return from_bytes(b"".join(map(self.token_bytes, ids)))
+
+
+def each_text(texts: Iterable[str]) -> Iterator[str]:
+    """The texts, each of which must be one: a string is a sequence of strings, its characters.
+
+    Raises:
+        UserError: this is a single text, or something in it is no text.
+    """
+    if isinstance(texts, str | bytes):
+        raise UserError("texts are wanted, and this is a single one: give [text]")
+    for text in texts:
+        if not isinstance(text, str):
+            raise UserError(
+                f"texts are wanted, and one is a {type(text).__name__}: give strings "
+                "(of a document, its `text`)"
+            )
+        yield text
 
 
 def to_bytes(text: str) -> bytes:
@@ -162,17 +224,41 @@ def read_json(path: str | os.PathLike[str], kind: str | None = None) -> dict[str
     Raises:
         UserError: there is no such file, or it is not a tokenizer of this package.
     """
-    try:
-        content = json.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"there is no tokenizer at {path}") from None
-    except (ValueError, RecursionError):
-        raise UserError(f"{path} is damaged: it is not JSON; train the tokenizer again") from None
+    content = read_object(path)
     found = content.get("kind") if isinstance(content, dict) else None
     if found is None or (kind is not None and found != kind):
         wanted = f"a {kind} tokenizer" if kind else "a tokenizer"
         raise UserError(f"{path} is not {wanted} of llmcourse (its kind is {found!r})")
     return content
+
+
+def added_tokens(content: dict[str, Any], path: str | os.PathLike[str]) -> list[str]:
+    """The special tokens that a tokenizer's file lists beside `END_OF_TEXT`.
+
+    Raises:
+        UserError: what it lists are no names.
+    """
+    names = content.get("special_tokens", [])
+    try:
+        return new_names(names, {END_OF_TEXT: 0})
+    except (TypeError, UserError):
+        raise UserError(
+            f"{path} is damaged: its special tokens make no sense; train the tokenizer again"
+        ) from None
+
+
+def read_object(path: str | os.PathLike[str]) -> Any:
+    """Read a tokenizer's file, whoever wrote it.
+
+    Raises:
+        UserError: there is no such file, or it is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"there is no tokenizer at {path}") from None
+    except (ValueError, RecursionError):
+        raise UserError(f"{path} is damaged: it is not JSON; train the tokenizer again") from None
 
 
 _SURROGATE_OR_REPLACEMENT = "llmcourse.surrogate_or_replacement"

@@ -12,11 +12,22 @@ import heapq
 import os
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise, repeat
+from typing import Any
 
 from llmcourse.errors import UserError
-from llmcourse.tokenizers.base import N_BYTES, VocabularyTooLarge, read_json, to_bytes, write_json
+from llmcourse.tokenizers.base import (
+    END_OF_TEXT,
+    N_BYTES,
+    VocabularyTooLarge,
+    added_tokens,
+    each_text,
+    read_json,
+    to_bytes,
+    write_json,
+)
 from llmcourse.tokenizers.pretokenize import pre_tokens
 from llmcourse.tokenizers.word_cache import WordwisePieces
 
@@ -27,32 +38,71 @@ BORDER = -1  # no id: where a word begins or ends, or a piece that a merge has a
 IN_ORDER = bytes(range(N_BYTES))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Numbering:
+    """Numbering of a vocabulary whose ids another program gave out, in an order of its own.
+
+    Attributes:
+        pieces: the bytes that each id stands for; none for a special token.
+        special_ids: the special tokens' ids, by name.
+        end: the name of the one that follows every document.
+    """
+
+    pieces: tuple[bytes, ...]
+    special_ids: Mapping[str, int]
+    end: str = END_OF_TEXT
+
+
 class BPETokenizer(WordwisePieces):
     """Byte-level BPE. Ids: 0-255 the bytes, then a piece for each merge in order, last END_OF_TEXT.
 
     Attributes:
         merges: the pairs of ids in the order in which they were learned; merge `r` makes id
-            `256 + r`.
-        byte_order: the byte that each of the ids 0-255 stands for.
+            `256 + r`, unless a numbering says otherwise.
+        byte_order: the bytes in the order of their ids, which are 0-255 unless a numbering says
+            otherwise.
     """
 
     kind = "bpe"
 
-    def __init__(self, merges: Iterable[Pair], byte_order: bytes = IN_ORDER):
+    def __init__(
+        self,
+        merges: Iterable[Pair],
+        byte_order: bytes = IN_ORDER,
+        numbering: Numbering | None = None,
+    ):
         """Make a tokenizer of its merges; `byte_order` holds each of the 256 bytes once.
+
+        Args:
+            merges: pairs of ids.
+            byte_order: the byte that each of the ids 0-255 stands for.
+            numbering: instead of it, what each id stands for.
 
         Raises:
             IndexError: a merge joins ids that no earlier one has made.
+            KeyError: the numbering lacks a byte, or what a merge makes.
         """
-        assert sorted(byte_order) == list(IN_ORDER)
         self.merges = [(left, right) for left, right in merges]
+        self._numbered = numbering is not None
+        if numbering is None:
+            assert sorted(byte_order) == list(IN_ORDER)
+            pieces = [bytes([value]) for value in byte_order]
+            for left, right in self.merges:
+                pieces.append(pieces[left] + pieces[right])
+            super().__init__(pieces[N_BYTES:], byte_order)
+            self._made: Sequence[int] = range(N_BYTES, len(pieces))
+        else:
+            self._pieces = list(numbering.pieces)
+            self.special_ids = dict(numbering.special_ids)
+            self.eot_id = self.special_ids[numbering.end]
+            known = {piece: token_id for token_id, piece in enumerate(self._pieces) if piece}
+            byte_order = bytes(sorted(IN_ORDER, key=lambda value: known[bytes([value])]))
+            # Two merges may make one piece, which then has one id.
+            self._made = [known[self._pieces[left] + self._pieces[right]] for left, right in merges]
         self.byte_order = byte_order
-        pieces = [bytes([value]) for value in byte_order]
-        for left, right in self.merges:
-            pieces.append(pieces[left] + pieces[right])
-        super().__init__(pieces[N_BYTES:], byte_order)
-        self._merged = {pair: N_BYTES + rank for rank, pair in enumerate(self.merges)}
-        self._byte_ids = bytes.maketrans(byte_order, IN_ORDER)
+        self._rank = {pair: rank for rank, pair in enumerate(self.merges)}
+        ids = {piece: token_id for token_id, piece in reversed([*enumerate(self._pieces)])}
+        self._byte_ids = [ids[bytes([value])] for value in IN_ORDER]
         self._cache = {}
 
     @classmethod
@@ -75,7 +125,7 @@ class BPETokenizer(WordwisePieces):
         if n_learned < 0:
             raise UserError(f"vocab_size={vocab_size} is too small: give at least {N_BYTES + 1}")
         words: Counter[str] = Counter()
-        for text in texts:
+        for text in each_text(texts):
             words.update(pre_tokens(text))
         corpus = _Corpus({to_bytes(word): count for word, count in words.items()})
         del words  # a large part of the memory, where words are seldom repeated
@@ -83,8 +133,14 @@ class BPETokenizer(WordwisePieces):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the merges, and the order of the bytes, as JSON."""
-        order = list(self.byte_order)
-        write_json(path, {"kind": self.kind, "byte_order": order, "merges": self.merges})
+        content: dict[str, Any] = {"kind": self.kind}
+        if self._numbered:
+            content |= {"pieces": [piece.decode("latin-1") for piece in self._pieces]}
+            end = next(name for name, index in self.special_ids.items() if index == self.eot_id)
+            content |= {"special_ids": self.special_ids, "end": end}
+        else:
+            content |= {"byte_order": list(self.byte_order), **self._added_tokens()}
+        write_json(path, {**content, "merges": self.merges})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "BPETokenizer":
@@ -95,35 +151,53 @@ class BPETokenizer(WordwisePieces):
         """
         content = read_json(path, cls.kind)
         merges, order = content.get("merges"), content.get("byte_order", list(IN_ORDER))
-        try:
-            if isinstance(merges, list) and all(map(_is_pair, merges)) and _is_byte_order(order):
-                return cls(((left, right) for left, right in merges), bytes(order))
-        except IndexError:  # an id that no earlier merge has made
-            pass
+        if isinstance(merges, list) and all(map(_is_pair, merges)) and _is_byte_order(order):
+            pairs = [(left, right) for left, right in merges]
+            try:
+                if "pieces" in content:
+                    return cls(pairs, numbering=_saved_numbering(content))
+                return cls(pairs, bytes(order)).with_special_tokens(added_tokens(content, path))
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                if isinstance(error, UserError):
+                    raise
+                # An id that no earlier merge has made, or a numbering that is none.
         raise UserError(f"{path} is damaged: its merges make no sense; train again")
 
     def _encode_word(self, word: str) -> list[int]:
         """Apply the merges in the order of their ranks, and from left to right within a rank.
 
-        A heap of `merged id * size + position` finds the next: n bytes take O(n log n).
+        A heap of `rank * size + position` finds the next: n bytes take O(n log n).
         """
-        ids, merged = _with_borders([to_bytes(word).translate(self._byte_ids)]), self._merged
-        size = len(ids)
+        ids = [BORDER, *map(self._byte_ids.__getitem__, to_bytes(word)), BORDER]
+        ranks, made, size = self._rank, self._made, len(ids)
         left, right = list(range(-1, size - 1)), list(range(1, size + 1))
-        heap = [merged[pair] * size + at for at, pair in enumerate(pairwise(ids)) if pair in merged]
+        heap = [ranks[pair] * size + at for at, pair in enumerate(pairwise(ids)) if pair in ranks]
         heapq.heapify(heap)
         while heap:
-            new, at = divmod(heapq.heappop(heap), size)
+            rank, at = divmod(heapq.heappop(heap), size)
             absorbed = right[at]
-            if merged.get((ids[at], ids[absorbed])) != new:
+            if ranks.get((ids[at], ids[absorbed])) != rank:
                 continue  # one of the two has been merged with its other neighbour
+            new = made[rank]
             ids[at], ids[absorbed] = new, BORDER
             before, after = left[at], right[absorbed]
             right[at], left[after] = after, at
             for start, pair in ((before, (ids[before], new)), (at, (new, ids[after]))):
-                if pair in merged:
-                    heapq.heappush(heap, merged[pair] * size + start)
+                if pair in ranks:
+                    heapq.heappush(heap, ranks[pair] * size + start)
         return [token_id for token_id in ids if token_id != BORDER]
+
+
+def _saved_numbering(content: dict[str, Any]) -> Numbering:
+    """The numbering in a file; something in it may be wrong, and then any error comes of it."""
+    special_ids = content["special_ids"]
+    pieces = tuple(piece.encode("latin-1") for piece in content["pieces"])
+    # Each id is either a piece or a special token, and each piece has one.
+    if sorted(special_ids.values()) != [index for index, piece in enumerate(pieces) if not piece]:
+        raise IndexError("special ids that are pieces")
+    if len({*filter(None, pieces)}) < len(pieces) - len(special_ids):
+        raise IndexError("a piece twice")
+    return Numbering(pieces=pieces, special_ids=special_ids, end=content["end"])
 
 
 def _is_pair(value: object) -> bool:

@@ -9,7 +9,15 @@ from collections import Counter
 from collections.abc import Iterable
 
 from llmcourse.errors import UserError
-from llmcourse.tokenizers.base import N_BYTES, BytePieces, read_json, to_bytes, write_json
+from llmcourse.tokenizers.base import (
+    N_BYTES,
+    BytePieces,
+    added_tokens,
+    each_text,
+    read_json,
+    to_bytes,
+    write_json,
+)
 
 
 class ByteTokenizer(BytePieces):
@@ -22,13 +30,13 @@ class ByteTokenizer(BytePieces):
         """The one that there is, whatever the texts and the size."""
         return cls()
 
-    def encode(self, text: str) -> list[int]:
+    def _encode_text(self, text: str) -> list[int]:
         """The text's UTF-8 bytes."""
         return list(to_bytes(text))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write its kind, which is all there is to it, as JSON."""
-        write_json(path, {"kind": self.kind})
+        """Write its kind, which is all there is to it but for special tokens, as JSON."""
+        write_json(path, {"kind": self.kind, **self._added_tokens()})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "ByteTokenizer":
@@ -37,8 +45,8 @@ class ByteTokenizer(BytePieces):
         Raises:
             UserError: the file is missing, damaged or of another kind.
         """
-        read_json(path, cls.kind)
-        return cls()
+        content = read_json(path, cls.kind)
+        return cls().with_special_tokens(added_tokens(content, path))
 
 
 class CharTokenizer(BytePieces):
@@ -71,13 +79,13 @@ class CharTokenizer(BytePieces):
         if room is not None and room < 0:
             raise UserError(f"vocab_size={vocab_size} is too small: give at least {N_BYTES + 1}")
         counts: Counter[str] = Counter()
-        for text in texts:
+        for text in each_text(texts):
             counts.update(text)
         learnable = [char for char in sorted(counts) if char >= "\x80"]
         kept = sorted(learnable, key=lambda char: -counts[char])[:room]
         return cls(sorted(kept))
 
-    def encode(self, text: str) -> list[int]:
+    def _encode_text(self, text: str) -> list[int]:
         """One id for a known character, its UTF-8 bytes for any other."""
         ids: list[int] = []
         for char in text:
@@ -90,7 +98,8 @@ class CharTokenizer(BytePieces):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the characters as JSON."""
-        write_json(path, {"kind": self.kind, "characters": self.characters})
+        content = {"kind": self.kind, "characters": self.characters}
+        write_json(path, {**content, **self._added_tokens()})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "CharTokenizer":
@@ -99,10 +108,11 @@ class CharTokenizer(BytePieces):
         Raises:
             UserError: the file is missing, damaged or of another kind.
         """
-        characters = read_json(path, cls.kind).get("characters")
+        content = read_json(path, cls.kind)
+        characters = content.get("characters")
         if not isinstance(characters, list) or not all(map(_is_character, characters)):
             raise UserError(f"{path} is damaged: it lists no characters; train the tokenizer again")
-        return cls(characters)
+        return cls(characters).with_special_tokens(added_tokens(content, path))
 
 
 def _is_character(value: object) -> bool:

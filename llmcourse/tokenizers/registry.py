@@ -1,6 +1,6 @@
 """Tokenizers by name: train one, save it in a run's folder, load whichever a folder holds.
 
-Not here: the tokenizers themselves (`simple`, `bpe`, `unigram`, `sentencepiece`).
+Not here: the tokenizers themselves (`bytes_and_chars`, `bpe`, `unigram`, `sentencepiece`).
 """
 
 import os
@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from llmcourse.errors import UserError, nearest
-from llmcourse.tokenizers.base import Tokenizer, read_json
+from llmcourse.tokenizers.base import (
+    END_OF_TEXT,
+    Tokenizer,
+    VocabularyTooLarge,
+    read_json,
+    read_object,
+)
 from llmcourse.tokenizers.bpe import BPETokenizer
 from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer, CharTokenizer
-from llmcourse.tokenizers.gpt2 import VOCABULARY, read_gpt2
+from llmcourse.tokenizers.gpt2 import VOCABULARY, is_of_library, read_gpt2, read_tokenizer_json
 from llmcourse.tokenizers.sentencepiece import SentencePieceTokenizer
+from llmcourse.tokenizers.special import new_names
 from llmcourse.tokenizers.unigram import UnigramTokenizer
 
 TOKENIZERS: dict[str, type[Any]] = {
@@ -35,19 +42,28 @@ FILE_NAMES = ("tokenizer.json", "tokenizer.model")
 """What a tokenizer's file in a folder is called: one of ours, one of SentencePiece."""
 
 
-def train_tokenizer(kind: str, texts: Iterable[str], vocab_size: int) -> Tokenizer:
+def train_tokenizer(
+    kind: str, texts: Iterable[str], vocab_size: int, special_tokens: Iterable[str] = ()
+) -> Tokenizer:
     """Train a tokenizer of a kind on texts, which are read once.
 
-    `bpe`, `unigram` and `sentencepiece` get exactly `vocab_size` ids. For `char` it is the most to
-    use, and `byte`, which learns nothing, takes the 257 it needs.
+    `bpe`, `unigram` and `sentencepiece` get exactly `vocab_size` ids, special tokens among them.
+    For `char` it is the most to use, and `byte`, which learns nothing, takes the 257 it needs, and
+    one for each special token beside END_OF_TEXT.
 
     Raises:
-        UserError: the kind is unknown, or the size is less than this text allows.
+        UserError: the kind is unknown, the size is less than this text allows, or the special
+            tokens are no names.
         VocabularyTooLarge: the size is more than this text allows.
     """
     if kind not in TOKENIZERS:
         raise UserError(f"tokenizer {kind!r} is unknown{nearest(kind, TOKENIZERS)}")
-    return TOKENIZERS[kind].train(texts, vocab_size)
+    names = new_names(special_tokens, {END_OF_TEXT: 0})  # checked before what takes time
+    try:
+        tokenizer = TOKENIZERS[kind].train(texts, vocab_size - len(names))
+    except VocabularyTooLarge as error:
+        raise VocabularyTooLarge(vocab_size, error.largest + len(names)) from None
+    return tokenizer.with_special_tokens(names) if names else tokenizer
 
 
 def save_tokenizer(tokenizer: Tokenizer, directory: str | os.PathLike[str]) -> Path:
@@ -66,7 +82,8 @@ def save_tokenizer(tokenizer: Tokenizer, directory: str | os.PathLike[str]) -> P
 def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     """Load the tokenizer in a file or in a folder, of whichever kind it is.
 
-    A folder that holds GPT-2's two files instead, plain or `.gz`, gives GPT-2's tokenizer.
+    A folder may hold what other programs wrote instead: GPT-2's two files, plain or `.gz`, or a
+    `tokenizer.json` of the `tokenizers` library, if it is byte-level BPE of GPT-2's kind.
 
     Raises:
         UserError: there is none, or the file is damaged or of another program.
@@ -76,6 +93,10 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
         return read_gpt2(path.parent)
     if path.suffix == ".model":
         return SentencePieceTokenizer.load(path)
+    if is_of_library(read_object(path)):
+        model = path.with_name(FILE_NAMES[1])
+        # SentencePiece's own file says what the library's translation of it no longer does.
+        return SentencePieceTokenizer.load(model) if model.is_file() else read_tokenizer_json(path)
     kind = str(read_json(path)["kind"])
     if kind not in TOKENIZERS:
         raise UserError(f"{path} is of an unknown kind, {kind!r}{nearest(kind, TOKENIZERS)}")

@@ -5,8 +5,8 @@ is set here to change nothing: no normalising, no blank put before the text, no 
 bytes for what has no piece. Even so, two things would come back different, a lone surrogate and the
 sign ▁, with which the library marks blanks: `encode` spells those in bytes itself.
 
-Not here: byte-pair encoding and the unigram model written out (`bpe`, `unigram`). Chapter 01
-teaches this.
+Not here: models that change text, which can only be read with (`read_only`), and byte-pair encoding
+and the unigram model written out (`bpe`, `unigram`). Chapter 01 teaches this.
 """
 
 import io
@@ -20,7 +20,15 @@ import sentencepiece
 
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_write_bytes
-from llmcourse.tokenizers.base import END_OF_TEXT, N_BYTES, VocabularyTooLarge, from_bytes, to_bytes
+from llmcourse.tokenizers.base import (
+    END_OF_TEXT,
+    N_BYTES,
+    VocabularyTooLarge,
+    each_text,
+    from_bytes,
+    to_bytes,
+)
+from llmcourse.tokenizers.special import AllowedSpecial, encode_special, new_names
 
 UNKNOWN = "<unk>"
 BLANK = "▁"  # U+2581
@@ -53,6 +61,11 @@ class SentencePieceTokenizer:
 
     kind = "sentencepiece"
 
+    @property
+    def serialized(self) -> bytes:
+        """The model as the library's file holds it."""
+        return self._model
+
     def __init__(self, model: bytes):
         """Make a tokenizer of a serialized model of the library.
 
@@ -67,15 +80,13 @@ class SentencePieceTokenizer:
         if len(self._processor) == 0:  # the library takes an empty file for a model
             raise UserError("this is an empty SentencePiece model")
         self._pieces = [self._piece(index) for index in range(len(self._processor))]
-        self.special_ids = {
-            name: self._processor.piece_to_id(name) for name in (UNKNOWN, END_OF_TEXT)
-        }
-        self.eot_id = self.special_ids[END_OF_TEXT]
+        self.special_ids = special_pieces(self._processor)
+        self.eot_id = self._processor.piece_to_id(END_OF_TEXT)
         self._byte_ids = [self._processor.piece_to_id(f"<0x{n:02X}>") for n in range(N_BYTES)]
         if not self._is_exact():
             raise UserError(
                 f"this SentencePiece model has no {END_OF_TEXT} or changes text: train one with "
-                "SentencePieceTokenizer.train"
+                "SentencePieceTokenizer.train, or only read with it: ReadOnlySentencePiece"
             )
 
     @classmethod
@@ -115,8 +126,32 @@ class SentencePieceTokenizer:
         """How many ids there are, the two special ones included."""
         return len(self._pieces)
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text, the likeliest segmentation under the model."""
+    def encode(self, text: str, allowed_special: AllowedSpecial = ()) -> list[int]:
+        """The ids of a text, the likeliest segmentation under the model.
+
+        Special tokens that `allowed_special` names are meant where the text spells them.
+
+        Raises:
+            UserError: an allowed token is none of this vocabulary.
+        """
+        if not allowed_special:
+            return self._encode_text(text)
+        return encode_special(self._encode_text, text, self.special_ids, allowed_special)
+
+    def with_special_tokens(self, names: Iterable[str]) -> "SentencePieceTokenizer":
+        """The same tokenizer with more special tokens, whose ids follow after all others.
+
+        Raises:
+            UserError: these are no names, or there is a piece of that name already.
+        """
+        model = self._model
+        for name in new_names(names, self.special_ids):
+            if not self._processor.is_unknown(self._processor.piece_to_id(name)):
+                raise UserError(f"there is a piece {name!r} already: choose another name")
+            model += _control_piece(name)
+        return SentencePieceTokenizer(model)
+
+    def _encode_text(self, text: str) -> list[int]:
         ids: list[int] = []
         for turn, part in enumerate(_NOT_CARRIED.split(text)):
             if turn % 2:
@@ -171,9 +206,37 @@ class SentencePieceTokenizer:
         return self._processor.is_control(self.eot_id) and self.decode(self.encode(probe)) == probe
 
 
+def special_pieces(processor: Any) -> dict[str, int]:
+    """The ids that stand for no text, by name, in a model of the library."""
+    return {
+        processor.id_to_piece(index): index
+        for index in range(len(processor))
+        if processor.is_control(index) or processor.is_unknown(index)
+    }
+
+
+def _control_piece(name: str) -> bytes:
+    """A special token as the library's file holds it: appended to a model, it is its last piece.
+
+    The file is a message of Protocol Buffers. Of two such, one after the other, lists are joined.
+    """
+    kind = b"\x18\x03"  # field 3: CONTROL
+    piece = b"\x0a" + _counted(name.encode()) + b"\x15" + bytes(4) + kind  # a name, a score of 0
+    return b"\x0a" + _counted(piece)
+
+
+def _counted(data: bytes) -> bytes:
+    """Data after its length, of which each byte holds seven bits."""
+    length, size = len(data), b""
+    while length > 0x7F:
+        size += bytes([length & 0x7F | 0x80])
+        length >>= 7
+    return size + bytes([length]) + data
+
+
 def _lines(texts: Iterable[str]) -> list[str]:
     """What the trainer is to read. A list: the library would hide an error met on the way."""
-    return [line for text in texts for line in _TRAINABLE.findall(text)]
+    return [line for text in each_text(texts) for line in _TRAINABLE.findall(text)]
 
 
 def _explained(message: str, vocab_size: int) -> UserError:

@@ -16,7 +16,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from llmcourse.errors import UserError
-from llmcourse.tokenizers.base import N_BYTES, VocabularyTooLarge, read_json, to_bytes, write_json
+from llmcourse.tokenizers.base import (
+    N_BYTES,
+    VocabularyTooLarge,
+    added_tokens,
+    each_text,
+    read_json,
+    to_bytes,
+    write_json,
+)
 from llmcourse.tokenizers.lattice import UnigramModel
 from llmcourse.tokenizers.pretokenize import pre_tokens
 from llmcourse.tokenizers.word_cache import WordwisePieces
@@ -72,7 +80,7 @@ class UnigramTokenizer(WordwisePieces):
         if n_learned < 0:
             raise UserError(f"vocab_size={vocab_size} is too small: give at least {N_BYTES + 1}")
         words: Counter[str] = Counter()
-        for text in texts:
+        for text in each_text(texts):
             words.update(_short(pre_tokens(text)))
         seeds = seed_counts(words, SEEDS_PER_PIECE * n_learned)
         largest = sum(map(_is_learned, seeds))
@@ -110,7 +118,8 @@ class UnigramTokenizer(WordwisePieces):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the pieces and their scores as JSON."""
-        write_json(path, {"kind": self.kind, "pieces": list(self.model.scores.items())})
+        content = {"kind": self.kind, "pieces": list(self.model.scores.items())}
+        write_json(path, {**content, **self._added_tokens()})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "UnigramTokenizer":
@@ -119,13 +128,14 @@ class UnigramTokenizer(WordwisePieces):
         Raises:
             UserError: the file is missing, damaged or of another kind.
         """
-        pieces = read_json(path, cls.kind).get("pieces")
+        content = read_json(path, cls.kind)
+        pieces = content.get("pieces")
         if not isinstance(pieces, list) or not all(map(_is_scored, pieces)):
             raise UserError(f"{path} is damaged: its pieces make no sense; train again")
         scores: dict[str, float] = dict(pieces)
         if len(scores) < len(pieces):
             raise UserError(f"{path} is damaged: it lists a piece twice; train again")
-        return cls(scores)
+        return cls(scores).with_special_tokens(added_tokens(content, path))
 
     def _encode_word(self, word: str) -> list[int]:
         return [token_id for piece in self.model.best(word) for token_id in self._ids_of(piece)]

@@ -5,7 +5,7 @@ works each one out once. Not here: where words end (`pretokens`), and how one is
 `unigram`).
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 from llmcourse.tokenizers.base import BytePieces
 from llmcourse.tokenizers.pretokenize import pre_tokens
@@ -14,12 +14,12 @@ MAX_CACHED_WORDS = 1 << 17
 MAX_CACHED_LENGTH = 64
 
 
-class WordwisePieces(BytePieces, ABC):
+class WordwisePieces(BytePieces):
     """A tokenizer whose pieces stay within pre-tokens; a subclass says how to encode one."""
 
     _cache: dict[str, list[int]]
 
-    def encode(self, text: str) -> list[int]:
+    def _encode_text(self, text: str) -> list[int]:
         """The ids of a text. Words seen before are looked up, so a long text costs little."""
         ids: list[int] = []
         for word in pre_tokens(text):

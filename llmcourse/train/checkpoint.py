@@ -10,18 +10,19 @@ import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_directory, atomic_write_bytes, atomic_write_text
 from llmcourse.models.base import Model
-from llmcourse.models.files import load_weights, save_model
+from llmcourse.models.files import load_weights, save_model, save_weights
+from llmcourse.models.registry import known_family_of
 
 FORMAT = "llmcourse-checkpoint-1"
 
@@ -98,9 +99,12 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def save_checkpoint(
-    folder: Path, model: Model, optimizers: list[Optimizer], state: TrainState, keep: int
+    folder: Path, model: nn.Module, optimizers: list[Optimizer], state: TrainState, keep: int
 ) -> Path:
     """Write one checkpoint, whole or not at all, then remove all but the `keep` newest.
+
+    Any module will do. Of one that is of no family of this package the weights alone are kept, and
+    no `config.json`: whoever goes on builds it first.
 
     Raises:
         OSError: no room or no permission; the checkpoints that were there still are.
@@ -108,7 +112,10 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     path = checkpoint_path(folder, state.step)
     with atomic_directory(path) as unfinished:
-        save_model(model, unfinished)
+        if known_family_of(model) is None:
+            save_weights(model, unfinished)
+        else:
+            save_model(cast(Model, model), unfinished)
         # AdamW's two means weigh twice what the model does. Without them the first steps after a
         # restart would be those of a fresh optimizer, and the loss would jump.
         saved = save(optimizer_tensors(optimizers))  # not save_file: it hides a full disk
@@ -121,7 +128,7 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(path: Path, model: Model, optimizers: list[Optimizer]) -> TrainState:
+def load_checkpoint(path: Path, model: nn.Module, optimizers: list[Optimizer]) -> TrainState:
     """Put a checkpoint's weights and state into a model and its optimizers.
 
     Raises:

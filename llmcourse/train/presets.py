@@ -78,7 +78,7 @@ def _one_gpu(name: str) -> Settings:
 _SMALL: dict[str, Any] = {"context_length": 1024, "d_model": 768, "n_layers": 12, "n_heads": 12}
 _GPT2_MODEL = ModelSettings(
     norm="layernorm",
-    mlp="gelu",
+    mlp="gelu_tanh",
     positions="learned",
     qk_norm=False,
     bias=True,

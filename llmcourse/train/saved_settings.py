@@ -63,7 +63,7 @@ def _from_older(values: Any) -> Any:
     """The settings of a run of an earlier version, as this one would have written them."""
     if not isinstance(values, dict):
         return values
-    return _with_former_rate(_with_objective(values))
+    return _with_part_names(_with_former_rate(_with_objective(values)))
 
 
 def _with_objective(values: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +76,14 @@ def _with_objective(values: dict[str, Any]) -> dict[str, Any]:
     # Everything else has kept its name.
     rest = {name: value for name, value in values.items() if name != "task"}
     return {**rest, "objective": {"name": values["objective"], **objective}}
+
+
+def _with_part_names(values: dict[str, Any]) -> dict[str, Any]:
+    """Once `gelu` alone was the name of its tanh form, as files of models had it."""
+    model = values.get("model")
+    if not isinstance(model, dict) or model.get("mlp") != "gelu":
+        return values
+    return {**values, "model": {**model, "mlp": "gelu_tanh"}}
 
 
 def _with_former_rate(values: dict[str, Any]) -> dict[str, Any]:

@@ -72,8 +72,10 @@ class ModelSettings:
     """The feed-forward width, F; chosen by the kind of MLP unless given."""
     norm: Literal["layernorm", "rmsnorm"] = "rmsnorm"
     """What keeps the size of activations in check."""
-    mlp: Literal["relu", "gelu", "gelu_exact", "squared_relu", "swiglu", "geglu"] = "squared_relu"
-    """The feed-forward part of a block."""
+    mlp: Literal["relu", "gelu_tanh", "gelu_exact", "squared_relu", "swiglu", "geglu"] = (
+        "squared_relu"
+    )
+    """The feed-forward part of a block; PyTorch and nanoGPT call `gelu` what is gelu_exact here."""
     positions: Literal["none", "sinusoidal", "learned", "relative", "alibi", "rope"] = "rope"
     """How order gets in: vectors added to tokens, biases on scores, or rotation."""
     qk_norm: bool = True

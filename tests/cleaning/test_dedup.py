@@ -260,3 +260,28 @@ def test_a_full_disk_is_told_as_one(tmp_path):
         fill()
     assert caught.value.errno == errno.ENOSPC
     assert not list(tmp_path.iterdir())
+
+
+def test_the_signature_of_a_text_is_not_that_of_its_characters():
+    with pytest.raises(UserError, match="a single one"):
+        MinHasher().signature("a text where its shingles are wanted")
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 8])
+def test_documents_are_compared_by_shingles_of_the_length_asked_for(length):
+    """One word of twelve changed: it spoils as many shingles as it stands in."""
+    one, other = " ".join(WORDS[:12]), " ".join([*WORDS[:5], "changed", *WORDS[6:12]])
+    similarity = jaccard(shingles(one, length), shingles(other, length))
+    assert similarity == max(13 - 2 * length, 0) / 13
+    hasher = MinHasher(n_hashes=2048)  # so that chance moves the estimate by 0.01
+    for margin, expected in ((0.06, None), (-0.06, "one" if similarity else None)):
+        threshold = max(similarity + margin, 0.01)
+        seen = Deduplicator(threshold, shingle_length=length, hasher=hasher, n_bands=1024)
+        assert seen.add("one", one) is None
+        assert seen.add("other", other) == expected
+
+
+@pytest.mark.parametrize("length", [0, -1])
+def test_a_shingle_has_words(length):
+    with pytest.raises(UserError, match=f"n={length} words make no shingle: try 5"):
+        Deduplicator(shingle_length=length)

@@ -61,6 +61,19 @@ def test_other_numbers_stay(text):
     assert mask_personal_data(text) == (text, Counter())
 
 
+@pytest.mark.parametrize("before", ["", "1 ", "1-", "1.", "1", "+1 ", "+1-", "+1"])
+@pytest.mark.parametrize("after", ["", " ", "-", "."])
+@pytest.mark.parametrize("between", ["-", " ", "."])
+def test_an_area_code_in_brackets_whatever_stands_around_it(before, after, between):
+    number = f"{before}(415){after}555{between}2671"
+    assert mask_personal_data(f"call {number}.") == ("call <phone>.", Counter(phone=1))
+
+
+@pytest.mark.parametrize("number", ["(010)-62345678", "(0755) 1234-5678", "(021)62345678"])
+def test_a_city_in_brackets_whatever_stands_behind_it(number):
+    assert mask_personal_data(f"电话{number}。") == ("电话<phone>。", Counter(phone=1))
+
+
 def test_counts_are_by_kind():
     text = "a@b.org c@d.org 198.51.100.4 +442079460958"
     assert mask_personal_data(text)[1] == {"email": 2, "ip": 1, "phone": 1}

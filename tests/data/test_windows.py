@@ -188,3 +188,53 @@ def test_a_damaged_description_is_said(tmp_path, content):
     sidecar(path).write_text(content)
     with pytest.raises(UserError, match=r"t\.bin\.json is damaged"):
         Windows(path, 2)
+
+
+# --- in memory -----------------------------------------------------------------------------------
+
+
+@given(
+    count=st.integers(1, 40),
+    length=st.integers(1, 12),
+    overlap=st.integers(0, 3),
+    offset=st.integers(0, 50),
+)
+def test_windows_over_an_array_are_those_over_its_file(scratch, count, length, overlap, offset):
+    if count < length or overlap >= length:
+        return
+    file = Windows(write(scratch, range(count)), length, overlap)
+    for ids in (np.arange(count), np.arange(count, dtype=np.uint16), list(range(count))):
+        array = Windows(ids, length, overlap)
+        assert len(array) == len(file)
+        for index in range(len(file)):
+            found = array.window(index, offset)
+            assert found.dtype == np.int64
+            assert found.tolist() == file.window(index, offset).tolist()
+
+
+def test_an_array_is_not_copied_and_a_window_is():
+    ids = np.arange(9)
+    windows = Windows(ids, 3)
+    assert windows.tokens is ids
+    windows.window(0)[:] = 7
+    assert ids.tolist() == list(range(9))
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (
+            np.zeros((3, 4), dtype=int),
+            r"one row of whole numbers, not from int64 of shape \[3, 4\]",
+        ),
+        (np.array([0.5, 1.0, 2.0]), "not from float64"),
+        (np.array([True, False, True]), "not from bool"),
+        (np.array([1, -2, 3]), "-2 is no token id"),
+        (np.array([1, 2]), "the array holds 2 tokens, a window takes 3"),
+        ([], "the array holds 0 tokens, a window takes 3"),
+    ],
+)
+def test_an_array_that_holds_no_ids_is_refused(unchecked, ids, message):
+    with pytest.raises(UserError, match=message) as caught:
+        Windows(ids, 3)
+    assert "\n" not in str(caught.value)

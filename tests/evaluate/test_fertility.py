@@ -24,3 +24,8 @@ def test_nothing_has_no_fertility():
         _ = nothing.fertility
     with pytest.raises(UserError, match="empty text"):
         _ = nothing.bytes_per_token
+
+
+def test_a_text_is_no_list_of_texts():
+    with pytest.raises(UserError, match="a single one"):
+        lengths(ByteTokenizer(), "two words")

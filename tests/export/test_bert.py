@@ -201,7 +201,7 @@ class TestImport:
         (bert_recipe(**SIZES, n_segments=0), "train one with n_segments=2"),
         (bert_recipe(**SIZES, n_kv_heads=2), "train one with n_kv_heads=4"),
         (bert_recipe(**SIZES, head_dim=6), "train one with head_dim=8"),
-        (bert_recipe(**SIZES, mlp="gelu"), "train one with mlp='gelu_exact'"),
+        (bert_recipe(**SIZES, mlp="gelu_tanh"), "train one with mlp='gelu_exact'"),
         (bert_recipe(**SIZES, n_pair_labels=3), "train one with n_pair_labels=2"),
         (bert_recipe(**SIZES, n_pair_labels=2, pooler=False), "train one with pooler=True"),
         (modern_bert_recipe(**SIZES), "no family with all parts of this model; nearest is bert"),

@@ -1,10 +1,12 @@
 """What every export format does: name its fields, come back, and refuse what it cannot say."""
 
+import json
 from dataclasses import fields, make_dataclass, replace
 
 import pytest
 import torch
 from numerics import randomise
+from safetensors.torch import load_file, save_file
 
 from llmcourse.errors import UserError
 from llmcourse.export.huggingface import FORMATS, from_huggingface, to_huggingface
@@ -87,11 +89,89 @@ def said(model):
     return model(*arguments).logits
 
 
+DERIVED = {
+    "n_kv_heads": "kv_heads",
+    "head_dim": "head_width",
+    "d_ff": "ff_width",
+    "n_decoder_layers": "decoder_layers",
+    "rope_original_length": "rope_trained_length",
+}
+"""Fields that may be left open, and the property that says what they became."""
+
+
+def settled(config):
+    """All that a config says: what it leaves open filled in, what changes nothing left out."""
+    ignored = set()
+    if config.positions != "rope":
+        ignored |= {"rope_theta", "rope_scaling", "rope_factor", "rope_original_length"}
+    elif config.rope_scaling not in ("yarn", "llama3"):
+        ignored |= {"rope_original_length"}  # which no other scaling asks for
+    if config.positions != "relative":
+        ignored |= {"relative_buckets", "relative_distance"}
+    return {
+        item.name: getattr(config, DERIVED.get(item.name, item.name))
+        for item in fields(config)
+        if item.name not in ignored
+    }
+
+
+def comes_back(name, ours, folder):
+    """The model goes out and comes back the same: what it says, and all that its config says."""
+    assert to_huggingface(ours, folder) == name
+    back = from_huggingface(folder)
+    torch.testing.assert_close(said(back), said(ours), rtol=0, atol=1e-5)
+    expected, found = settled(ours.config), settled(back.config)
+    if name == "t5":  # it has no word for embeddings that are not scaled: their matrix is
+        expected["scale_embeddings"] = True
+    assert found == expected
+
+
 @each_format
 def test_it_comes_back(name, tmp_path):
-    ours = model_of(name, plain(name))
-    assert to_huggingface(ours, tmp_path) == name
-    torch.testing.assert_close(said(from_huggingface(tmp_path)), said(ours), rtol=0, atol=1e-5)
+    comes_back(name, model_of(name, plain(name)), tmp_path)
+
+
+@each_format
+def test_what_others_trained_did_not_begin_at_zero(name, tmp_path):
+    """A file of theirs does not say how its weights began, so ours must not claim to know."""
+    to_huggingface(model_of(name, plain(name)), tmp_path)
+    path = tmp_path / "config.json"
+    values = json.loads(path.read_text())
+    assert values.pop("zero_init_outputs") is True
+    path.write_text(json.dumps(values))
+    assert not from_huggingface(tmp_path).config.zero_init_outputs
+
+
+@each_format
+def test_a_model_saved_without_its_head_says_what_to_save(name, tmp_path):
+    """Tied, the embedding is the head; untied, there is nothing to make one of."""
+    chosen = FORMATS[name]
+    for tied in (False, True):
+        folder = tmp_path / str(tied)
+        ours = model_of(name, replace(plain(name), tie_embeddings=tied))
+        to_huggingface(ours, folder)
+        whole = load_file(folder / "model.safetensors")
+        save_file(
+            {k: v for k, v in whole.items() if k != chosen.head}, folder / "model.safetensors"
+        )
+        if tied:
+            torch.testing.assert_close(
+                said(from_huggingface(folder)), said(ours), rtol=0, atol=1e-5
+            )
+            continue
+        with pytest.raises(UserError, match=f"no output head: save a {chosen.architecture}"):
+            from_huggingface(folder)
+
+
+@each_format
+def test_weights_of_another_class_say_which_one_is_wanted(name, tmp_path):
+    to_huggingface(model_of(name, plain(name)), tmp_path)
+    whole = load_file(tmp_path / "model.safetensors")
+    save_file(whole | {"score.weight": torch.ones(2, 16)}, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=f"the weights of a {FORMATS[name].architecture}") as caught:
+        from_huggingface(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert "did you mean" not in str(caught.value)
 
 
 @each_format
@@ -116,8 +196,7 @@ def test_each_field_is_said_or_refused_by_name(name, changed, tmp_path):
         assert differences[changed] != getattr(config, changed)
         return
     ours = model_of(name, config)
-    assert to_huggingface(ours, tmp_path) == name
-    torch.testing.assert_close(said(from_huggingface(tmp_path)), said(ours), rtol=0, atol=1e-5)
+    comes_back(name, ours, tmp_path)
 
 
 @each_format

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import json
 import subprocess
@@ -226,12 +227,42 @@ class TestImport:
         save_file(tensors, tmp_path / "model.safetensors")
         close(from_huggingface(tmp_path)(ids).logits, theirs(ids).logits)
 
+    @pytest.mark.parametrize("kind", ["llama", "qwen3", "arcee", "apertus"])
+    def test_what_a_config_leaves_out_is_the_librarys(self, kind, ids, tmp_path):
+        """A person who writes a config leaves out what is usual."""
+        theirs = numerics.randomise(AutoModelForCausalLM.from_config(THEIRS[kind]))
+        theirs.save_pretrained(tmp_path)
+        path = tmp_path / "config.json"
+        values = json.loads(path.read_text())
+        for name in ("rms_norm_eps", "max_position_embeddings", "attention_dropout"):
+            del values[name]
+        path.write_text(json.dumps(values))
+        config = transformers.AutoConfig.from_pretrained(tmp_path)
+        ours = from_huggingface(tmp_path)
+        assert ours.config.norm_eps == config.rms_norm_eps
+        assert ours.config.context_length == config.max_position_embeddings
+        assert ours.config.dropout == config.attention_dropout
+
+    @pytest.mark.parametrize("tied", [False, True])
+    def test_bare_models(self, tied, ids, tmp_path):
+        """Saved by the class without a head: its names have no prefix, and a tied one is whole."""
+        for name, bare in (("gpt2", "GPT2Model"), ("llama", "LlamaModel"), ("qwen3", "Qwen3Model")):
+            config = copy.deepcopy(THEIRS[name])
+            config.tie_word_embeddings = tied
+            theirs = numerics.randomise(AutoModelForCausalLM.from_config(config))
+            getattr(transformers, bare).from_pretrained(
+                None, config=config, state_dict=theirs.state_dict()
+            ).save_pretrained(tmp_path / bare)
+            if tied:
+                close(from_huggingface(tmp_path / bare)(ids).logits, theirs(ids).logits)
+                continue
+            with pytest.raises(UserError, match=f"no output head: save a {type(theirs).__name__}"):
+                from_huggingface(tmp_path / bare)
+
     def test_then_saved_as_ours(self, tmp_path):
         AutoModelForCausalLM.from_config(THEIRS["gpt2"]).save_pretrained(tmp_path / "theirs")
         model = from_huggingface(tmp_path / "theirs")
-        assert model.config == dataclasses.replace(
-            gpt2_recipe(**SIZES), zero_init_outputs=True, dropout=0.1
-        )
+        assert model.config == dataclasses.replace(gpt2_recipe(**SIZES), dropout=0.1)
         save_model(model, tmp_path / "ours")
 
     @pytest.mark.parametrize(

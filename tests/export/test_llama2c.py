@@ -92,6 +92,7 @@ class TestRealWeights:
         ids = torch.arange(40)[None]
         save_model(model, tmp_path / "ours")
         assert to_huggingface(model, tmp_path / "theirs") == "llama"
+        assert not model.config.zero_init_outputs  # real weights
         for again in (load_model(tmp_path / "ours"), from_huggingface(tmp_path / "theirs")):
             assert torch.equal(again(ids).logits, model(ids).logits)
 

@@ -1,5 +1,7 @@
 """Rotations in Hugging Face's format: every scaling, both ways, against the library's own model."""
 
+import json
+
 import pytest
 import torch
 import transformers
@@ -77,8 +79,35 @@ def test_a_real_llama_3_config_is_read():
         ({"type": "longrope"}, "rope_type='longrope' is not supported"),
         ({"rope_type": "yarn", "beta_fast": 16}, "beta_fast=16 of rope_type='yarn' is not"),
         ({"rope_type": "llama3", "high_freq_factor": 8.0}, "high_freq_factor=8.0 of rope_type"),
+        ({"rope_type": "linear"}, "rope_type='linear' needs a factor"),
+        (
+            {"rope_type": "default", "partial_rotary_factor": 0.5},
+            "partial_rotary_factor=0.5 is not",
+        ),
+        ({"full_attention": {"rope_type": "default"}}, "differently .full_attention. are not"),
     ],
 )
 def test_what_we_do_not_have_is_refused(rope, message):
     with pytest.raises(UserError, match=message):
-        read_rope({"rope_parameters": rope})
+        read_rope({"rope_parameters": rope, "max_position_embeddings": 64})
+
+
+@pytest.mark.parametrize("kind", ["yarn", "llama3"])
+@pytest.mark.parametrize("where", ["nowhere", "beside", "within", "both"])
+def test_the_original_length_is_found_where_the_library_finds_it(kind, where, tmp_path):
+    """Left out, a valid config was once called damaged; and it may stand in two places."""
+    transformers.logging.disable_progress_bar()
+    ours = randomise(GPT(modern_recipe(**SIZES, **LLAMA, rope_scaling=kind, **SCALINGS[kind])))
+    to_huggingface(ours, tmp_path)
+    path = tmp_path / "config.json"
+    values = json.loads(path.read_text())
+    name = "original_max_position_embeddings"
+    del values["rope_parameters"][name]
+    values |= {name: 16} if where in ("beside", "both") else {}
+    values["rope_parameters"] |= {name: 32} if where in ("within", "both") else {}
+    path.write_text(json.dumps(values))
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path)
+    again = from_huggingface(tmp_path)
+    assert again.config.rope_trained_length == theirs.config.rope_parameters[name]
+    ids = torch.randint(50, (2, 64), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(again(ids).logits, theirs(ids).logits, rtol=0, atol=1e-5)

@@ -126,8 +126,27 @@ def test_relus_slope_at_zero_is_the_librarys():
     assert x.grad == zero.grad.item() == 0.0
 
 
-def test_errors_are_pythons_own():
+@pytest.mark.parametrize("x", [0.0, 1e-200, -1e-200, 2.0, -3.0])
+@pytest.mark.parametrize("power", [0.5, 0.25, 1, 2, 3, 1.5, 0, 0.0, -1, -1.0, 1.0])
+def test_slopes_of_powers_are_the_librarys_where_there_is_a_value(x, power):
+    """The root of zero is zero: that its slope has no bound must not keep it from being taken."""
+    if (x == 0 and power < 0) or (x < 0 and power % 1):
+        return  # no value: Python's own error, below
+    ours, theirs = twice(lambda value: value**power, x)
+    assert ours == theirs or ours == pytest.approx(theirs, rel=EXACT)
+    assert Value(x).__pow__(power).data == torch.tensor(x, dtype=torch.float64).pow(power).item()
+
+
+def test_an_infinite_slope_travels_like_the_librarys():
+    for build in (lambda x: x**0.5 * 2 - x, lambda x: (x * x) ** 0.5, lambda x: (x**0.5) ** 2):
+        ours, theirs = twice(build, 0.0)
+        assert ours == pytest.approx(theirs, nan_ok=True)
+
+
+def test_errors_are_pythons_own(unchecked):
     with pytest.raises(ValueError, match=r"."):
         Value(-1.0).log()
     with pytest.raises(ZeroDivisionError):
         Value(1.0) / Value(0.0)
+    with pytest.raises(TypeError, match="complex"):
+        Value(-1.0) ** 0.5

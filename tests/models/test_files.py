@@ -244,6 +244,15 @@ class TestBadFiles:
         edit_config(saved, **change)
         assert f"{next(iter(change))}={next(iter(change.values()))!r}" in refused()
 
+    def test_a_file_from_before_the_two_gelus_had_names(self, model, saved):
+        """What older files call `gelu` was its tanh form; loaded, it says so."""
+        if model.config.mlp != "gelu_tanh":
+            return
+        edit_config(saved, mlp="gelu")
+        again, ids = load_model(saved), torch.arange(16)[None]
+        assert again.config == model.config
+        assert torch.equal(again(ids).logits, model.eval()(ids).logits)
+
     def test_impossible_config(self, refused, saved):
         edit_config(saved, n_heads=5)
         assert "n_heads=5 does not divide d_model=32: try 4 or 8" in refused()

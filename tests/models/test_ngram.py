@@ -122,6 +122,50 @@ def test_no_ngram_reaches_over_the_border_of_two_documents():
     assert joined.find(pair)[2][0, 1] != UNSEEN
 
 
+@each_smoothing
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_without_a_context_single_words_answer(smoothing, order):
+    """Brute force: what a model of order 1 over the same counts says, whatever came before."""
+    model = NGram(counts_of(), smoothing, order)
+    found = model.next_logits(torch.empty(2, 0, dtype=torch.long)).exp()
+    assert found.shape == (2, V)
+    torch.testing.assert_close(found.sum(1), torch.ones(2, dtype=torch.float64))
+    assert torch.equal(found[0], found[1])
+    # 4 was never seen: a model that knows it for a context backs off from it to single words.
+    if smoothing.backs_off:
+        after_the_unseen = model(torch.tensor([[4]])).logits[0, -1].exp()
+        torch.testing.assert_close(found[0], after_the_unseen)
+    if order == 1:
+        assert torch.equal(found[0], model(torch.tensor([[2]])).logits[0, -1].exp())
+
+
+def test_without_a_context_by_hand():
+    counts = counts_of()
+    empty = torch.empty(1, 0, dtype=torch.long)
+    plain = NGram(counts, AddK(0.0), 3).next_logits(empty).exp()[0]
+    tokens = [token for document in DOCUMENTS for token in document]
+    expected = [tokens.count(token) / len(tokens) for token in range(V)]
+    assert plain.tolist() == pytest.approx(expected)
+    # Kneser and Ney: by how many different words stand before it, not by how often it occurs.
+    before = [
+        {d[i - 1] for d in DOCUMENTS for i in range(1, len(d)) if d[i] == w} for w in range(V)
+    ]
+    total = sum(map(len, before))
+    kneser_ney = NGram(counts, KneserNey(0.75), 2).next_logits(empty).exp()[0]
+    seen = sum(1 for words in before if words)
+    for word, words in enumerate(before):
+        share = max(len(words) - 0.75, 0) / total + 0.75 * seen / total / V
+        assert kneser_ney[word].item() == pytest.approx(share)
+
+
+@each_smoothing
+@pytest.mark.parametrize("length", [1, 2, 3, 5])
+def test_with_a_context_the_next_is_the_last_position(smoothing, length):
+    model = NGram(counts_of(), smoothing)
+    ids = torch.tensor([[0, 1, 2, 1, 2], [2, 2, 0, 5, 1]])[:, :length]
+    torch.testing.assert_close(model.next_logits(ids), model(ids).logits[:, -1])
+
+
 def test_the_share_of_the_unseen():
     counts = counts_of()
     text = torch.tensor([[0, 1, 2, 3, 3, 5]])

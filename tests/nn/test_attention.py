@@ -370,6 +370,28 @@ def test_half_precision_on_a_cpu_leaves_the_slow_kernel_alone(monkeypatch):
     assert called
 
 
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (masks.causal(4).float(), r"holds torch.float32, not True and False: give mask.bool\(\)"),
+        (masks.causal(4).long(), "holds torch.int64"),
+        (masks.causal(4).long()[None, None], "holds torch.int64"),
+        (masks.causal(4).expand(H, 4, 4), r"shape \[4, 4, 4\] must be .* mask\[:, None\]"),
+        (torch.ones(4, dtype=torch.bool), r"shape \[4\] must be \[T, S\]"),
+    ],
+)
+def test_a_mask_that_would_be_misread_is_refused(unchecked, mask, message, watched):
+    """The fused kernel adds numbers to the scores, and lays a batch of masks along the heads."""
+    attention = Attention(d_model=D, n_heads=H)
+    with capture(attention, "weights" if watched else "q_proj"):
+        attention(torch.randn(H, 4, D), mask=masks.causal(4))
+        for is_causal in (False, True):
+            with pytest.raises(UserError, match=message) as caught:
+                attention(torch.randn(H, 4, D), mask=mask, is_causal=is_causal)
+            assert "\n" not in str(caught.value)
+
+
 def test_weights_take_the_scale_into_account():
     """Without the root of K, softmax saturates: the mean largest weight would be above 0.99."""
     q, k = torch.randn(2, 1000, 512, generator=torch.Generator().manual_seed(0))

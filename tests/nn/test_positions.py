@@ -107,6 +107,38 @@ def test_rows_may_stand_at_different_positions(double):
     assert torch.equal(together[1], rope(x, start=9)[1])
 
 
+@pytest.mark.parametrize("length", [4, 6])
+def test_one_row_of_positions_stands_for_all(unchecked, double, length):
+    """With as many tokens as heads, `[T]` once turned heads instead of tokens."""
+    places, hidden = torch.arange(2, 2 + length), random(3, length, 16)
+    for part in (LearnedPositions(9, 16), SinusoidalPositions(9, 16)):
+        assert torch.equal(part(hidden, places), part(hidden, places.expand(3, -1)))
+    attention = Attention(d_model=16, n_heads=4, rotary=RoPE(4))
+    mixed = attention(hidden, positions=places.expand(3, -1), is_causal=True)
+    assert torch.equal(attention(hidden, positions=places, is_causal=True), mixed)
+
+
+def test_one_row_of_positions_stands_for_all_in_a_model(unchecked):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 9, "context_length": 9, "d_model": 16, "n_layers": 2, "n_heads": 4}
+    for kind in ("rope", "learned", "sinusoidal"):
+        model = GPT(modern_recipe(**sizes, positions=kind, zero_init_outputs=False)).eval()
+        ids, places = torch.arange(12).view(3, 4) % 9, torch.tensor([1, 2, 4, 8])
+        apart = model(ids, positions=places.expand(3, -1)).logits
+        assert torch.equal(model(ids, positions=places).logits, apart)
+        assert not torch.allclose(model(ids).logits, apart)
+
+
+@pytest.mark.parametrize("shape", [(1,), (3, 1), (1, 1), (3,), (3, 5), (1, 3, 4)])
+def test_positions_that_are_not_one_for_each_token_are_refused(unchecked, shape):
+    places, rows = torch.ones(shape, dtype=torch.long), random(3, 4, 16)
+    for part in (LearnedPositions(9, 16), SinusoidalPositions(9, 16)):
+        with pytest.raises(UserError, match=r"where 4 tokens stand: .* \[T\] or \[B, T\]"):
+            part(rows, places)
+    with pytest.raises(UserError, match=r"do not say where 4 tokens stand"):
+        RoPE(4)(random(3, 4, 4, 4), places)
+
+
 def test_learned_positions_add_their_vector():
     part = LearnedPositions(4, 3)
     assert torch.equal(part(torch.zeros(2, 2, 3), start=1)[1], part.weight[1:3])

@@ -1,11 +1,13 @@
 """What holds for every tokenizer, whichever it is."""
 
 import functools
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmcourse.errors import UserError
 from llmcourse.tokenizers.base import END_OF_TEXT, StreamDecoder, Tokenizer, to_bytes
 from llmcourse.tokenizers.registry import (
     TOKENIZERS,
@@ -126,6 +128,23 @@ def test_a_saved_tokenizer_is_loaded_equal(kind, tmp_path):
         ]
         for text in (*CORPUS, *AWKWARD):
             assert loaded.encode(text) == tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("kind", sorted({*TOKENIZERS} - {"byte"}))  # which has nothing to learn
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("a single text", r"this is a single one: give \[text\]"),
+        (b"a single text", "this is a single one"),
+        ([b"bytes"], "one is a bytes: give strings"),
+        (["a text", Path("a.txt")], "one is a PosixPath: give strings"),
+    ],
+)
+def test_what_is_no_texts_is_refused(unchecked, kind, texts, message):
+    """A string is a sequence of strings: of single characters one would learn nothing."""
+    with pytest.raises(UserError, match=message) as caught:
+        TOKENIZERS[kind].train(texts, 260)
+    assert "\n" not in str(caught.value)
 
 
 @each_kind

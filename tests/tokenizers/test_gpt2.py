@@ -125,24 +125,70 @@ def swap(text, one, other):
     return json.dumps(ids)
 
 
-def test_ids_in_another_order_are_refused(spoilt):
-    with pytest.raises(UserError, match=r"numbers its pieces otherwise than GPT-2: .(he|at). is"):
-        read_gpt2(spoilt("vocab.json", lambda text: swap(text, "he", "at")))
+@pytest.mark.parametrize("pair", [("he", "at"), ("he", "a"), ("a", "b"), (END_OF_TEXT, "!")])
+def test_ids_in_another_order_are_kept(small, spoilt, pair):
+    folder = spoilt("vocab.json", lambda text: swap(text, *pair))
+    tokenizer = read_gpt2(folder)
+    ids = json.loads((folder / "vocab.json").read_text("utf-8"))
+    assert tokenizer.eot_id == ids[END_OF_TEXT]
+    pieces = {index: spelled for spelled, index in ids.items()}
+    for text in ("the fat cat sat", *AWKWARD):
+        found = tokenizer.encode(text)
+        assert [pieces[index] for index in found] == small[1].encode(text).tokens
+        assert tokenizer.decode(found) == text
+    loaded = load_tokenizer(save_tokenizer(tokenizer, folder / "ours"))
+    assert loaded.special_ids == tokenizer.special_ids
+    assert loaded.eot_id == tokenizer.eot_id
+    assert loaded.encode(AWKWARD[0]) == tokenizer.encode(AWKWARD[0])
 
 
-def test_a_vocabulary_that_does_not_begin_with_bytes_is_refused(spoilt):
-    with pytest.raises(UserError, match="does not begin with the 256 bytes"):
-        read_gpt2(spoilt("vocab.json", lambda text: swap(text, "he", "a")))
+@pytest.mark.parametrize("change", [{"a": 1}, {"a": 999}, {"a": -1}])
+def test_ids_that_are_not_each_given_once_are_refused(spoilt, change):
+    folder = spoilt("vocab.json", lambda text: json.dumps(json.loads(text) | change))
+    with pytest.raises(UserError, match=r"does not number its ... pieces from 0 on, each once"):
+        read_gpt2(folder)
 
 
-def test_another_end_of_text_is_refused(spoilt):
-    with pytest.raises(UserError, match="numbers its pieces otherwise than GPT-2: '</s>'"):
-        read_gpt2(spoilt("vocab.json", lambda text: text.replace(END_OF_TEXT, "</s>")))
+def test_another_end_of_text_is_known_by_its_name(spoilt):
+    tokenizer = read_gpt2(spoilt("vocab.json", lambda text: text.replace(END_OF_TEXT, "</s>")))
+    assert tokenizer.special_ids == {"</s>": tokenizer.eot_id}
+    assert tokenizer.encode("</s>", allowed_special="all") == [tokenizer.eot_id]
 
 
-def test_more_pieces_than_merges_are_refused(spoilt):
-    with pytest.raises(UserError, match="expected the 256 bytes, one piece a merge"):
+def test_without_any_end_of_text_there_is_one_more_id(spoilt):
+    def without(text):
+        ids = json.loads(text)
+        del ids[END_OF_TEXT]
+        return json.dumps(ids)
+
+    tokenizer = read_gpt2(spoilt("vocab.json", without))
+    assert tokenizer.special_ids == {END_OF_TEXT: tokenizer.vocab_size - 1}
+    assert tokenizer.token_bytes(tokenizer.eot_id - 1) != b""
+
+
+def test_which_token_ends_a_document_can_be_said(spoilt):
+    def named(text):
+        return text.replace(END_OF_TEXT, "<|im_start|>")
+
+    folder = spoilt("vocab.json", named)
+    tokenizer = read_gpt2(folder, end="<|im_start|>")
+    assert tokenizer.special_ids == {"<|im_start|>": tokenizer.eot_id}
+    with pytest.raises(UserError, match=r"no special token '<\|im_end\|>'; did you mean"):
+        read_gpt2(folder, end="<|im_end|>")
+
+
+def test_a_piece_that_no_merge_makes_is_refused(spoilt):
+    with pytest.raises(UserError, match=r"has the piece '.+', which no merge makes"):
         read_gpt2(spoilt("merges.txt", lambda text: text.rsplit("\n", 2)[0] + "\n"))
+
+
+def test_a_vocabulary_without_all_bytes_is_refused(spoilt):
+    def fewer(text):
+        kept = [spelled for spelled in json.loads(text) if spelled != "!"]
+        return json.dumps({spelled: index for index, spelled in enumerate(kept)})
+
+    with pytest.raises(UserError, match=r"no piece for 1 of the 256 bytes: .*ByteLevel\.alphabet"):
+        read_gpt2(spoilt("vocab.json", fewer))
 
 
 def test_a_merge_of_unknown_pieces_is_refused(spoilt):
@@ -155,5 +201,5 @@ def test_merges_out_of_order_are_refused(spoilt):
         first, *lines = text.strip().split("\n")
         return "\n".join([first, *lines[::-1]])
 
-    with pytest.raises(UserError, match="joins pieces before it has made them"):
+    with pytest.raises(UserError, match="join pieces before they have made them"):
         read_gpt2(spoilt("merges.txt", backwards))

@@ -1,12 +1,14 @@
 import dataclasses
 import math
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from llmcourse.errors import UserError
+from llmcourse.models.files import load_model
 from llmcourse.models.gpt import GPT, modern_recipe
 from llmcourse.optim.adam import Adam, AdamW
 from llmcourse.optim.lion import Lion
@@ -116,6 +118,38 @@ def test_every_optimizer_survives_a_checkpoint_bit_for_bit(tmp_path, name):
     after, again = optimizer_tensors([one]), optimizer_tensors([two])
     assert after.keys() == again.keys()
     assert all(torch.equal(after[key], again[key]) for key in after)
+
+
+class Own(nn.Module):
+    """A learner's own language model, tied, with a buffer that lasts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(17, 8)
+        self.head = nn.Linear(8, 17, bias=False)
+        self.head.weight = self.table.weight
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, ids):
+        self.seen += 1
+        return SimpleNamespace(logits=self.head(self.table(ids)))
+
+
+def test_a_learners_own_module_survives_bit_for_bit(tmp_path):
+    torch.manual_seed(0)
+    model, other = Own(), Own()
+    one, two = AdamW(model.parameters()), AdamW(other.parameters())
+    steps(model, [one], 3)
+    path = save_checkpoint(tmp_path, model, [one], TrainState(step=3), keep=1)
+    assert load_checkpoint(path, other, [two]).step == 3
+    assert other.seen == 3
+    steps(model, [one], 2)
+    steps(other, [two], 2)
+    assert torch.equal(model.table.weight, other.table.weight)
+    with pytest.raises(UserError, match=r"no config\.json"):
+        load_model(path)
+    with pytest.raises(UserError, match="belongs to another model"):
+        load_checkpoint(path, nn.Linear(17, 8), [two])
 
 
 @pytest.mark.parametrize("name", ["nonsense", "0.x.mean", "0.1", "a.0.mean", "-1.0.mean"])

@@ -122,7 +122,7 @@ def test_a_compiled_model_takes_the_same_steps(tmp_path):
         {"data__tokenizer": "byte"},
         {"data__tokenizer": "char"},
         {"data__tokenizer": "sentencepiece", "data__vocab_size": 400},
-        {"model__positions": "learned", "model__norm": "layernorm", "model__mlp": "gelu"},
+        {"model__positions": "learned", "model__norm": "layernorm", "model__mlp": "gelu_tanh"},
         {"model__mlp": "swiglu", "model__tie_embeddings": True},
         {"optimizer__schedule": "wsd"},
         {"optimizer__schedule": "cosine"},

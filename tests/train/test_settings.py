@@ -91,6 +91,21 @@ def test_a_run_from_before_there_was_a_choice_of_families_can_be_resumed():
     assert from_dict(old).family == "gpt"
 
 
+def test_a_run_from_before_the_two_gelus_had_names_can_be_resumed():
+    old = to_dict(PRESETS["laptop-gpt2"]())
+    assert old["model"]["mlp"] == "gelu_tanh"
+    old["model"]["mlp"] = "gelu"
+    check_resumable(from_dict(old), PRESETS["laptop-gpt2"]())
+    assert build_config(from_dict(old), 300).mlp == "gelu_tanh"
+    del old["model"]["mlp"]
+    assert from_dict(old).model.mlp == "squared_relu"
+
+
+def test_which_gelu_must_be_said():
+    with pytest.raises(UserError, match=r"invalid choice 'gelu'.* 'gelu_tanh', 'gelu_exact'"):
+        parse(["--model.mlp", "gelu"])
+
+
 def test_a_run_from_before_encodings_and_columns_were_found_out_can_be_resumed():
     old = to_dict(tiny())
     del old["data"]["encoding"], old["data"]["column"]
