@@ -27,7 +27,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("prepare", "runs"),
     ("train",),
     ("labs", "finetune", "export", "serve"),
-    ("viz", "quiz", "checks", "progress"),
+    ("viz", "quiz", "predict", "checks", "progress"),
 )
 """The parts of the package, bottom to top, and from left to right as they are drawn.
 
@@ -37,6 +37,7 @@ alone, but for the pairs of `SIDEWAYS`.
 SIDEWAYS = {
     ("evaluate", "generate"),  # some metrics judge what a model writes
     ("progress", "quiz"),  # progress counts the questions
+    ("progress", "predict"),  # and how many predictions came true
     ("cleaning", "tokenizers"),  # both turn text into bytes in one way
 }
 """Parts on one level of which the first may import the second."""
