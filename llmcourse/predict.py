@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from llmcourse import learner, notebook
 from llmcourse.errors import UserError, nearest
@@ -60,7 +60,6 @@ class Prediction:
     def __post_init__(self) -> None:
         for problem, found in {
             "it asks nothing": not self.question.strip(),
-            f"its kind is none of {', '.join(get_args(Kind))}": self.kind not in get_args(Kind),
             "a choice needs two options, all different": (self.kind == "choice")
             != (len(set(self.options)) == len(self.options) > 1),
             "what is right is no option": bool(self.right) and self.right not in self.options,

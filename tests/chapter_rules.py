@@ -346,6 +346,8 @@ def has_prose_between_code(notebook: Notebook, path: Path) -> list[str]:
         if cell["cell_type"] == "markdown":
             words += len(source_of(cell).split())
             continue
+        if re.search(r"\bpredict\.(ask|answer)\(", source_of(cell)):
+            continue  # it belongs to the prose above it, or to the output
         if before:
             counts.append(words)
         words, before = 0, True
