@@ -9,7 +9,6 @@ where a learner's functions are kept, and which of them are right (`mine.py`).
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -19,9 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from llmcourse.models.gpt import GPT, modern_recipe
-from llmcourse.nn.attention import Attention
-from llmcourse.nn.mlp import SwiGLU
-from llmcourse.nn.norms import RMSNorm
+from llmcourse.nn.blocks import pre_norm
 from llmcourse.objectives.base import IGNORE, Batch
 from llmcourse.objectives.clm import CausalLM
 from llmcourse.optim.adam import AdamW
@@ -125,6 +122,23 @@ class OwnTokenizer:
 # --- the model ------------------------------------------------------------------------------------
 
 
+class _Called(nn.Module):
+    """A part of the package's whose weights are used by a function, as a part to be called."""
+
+    def __init__(self, function: Function, weights: Any) -> None:
+        super().__init__()
+        self.function, self.weights = function, weights
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Call the function with its weights."""
+        return self.function(self.weights, hidden)
+
+
+def pre_norm_block(hidden: Tensor, norm1: Any, attention: Any, norm2: Any, mlp: Any) -> Tensor:
+    """The package's pre-norm block, of parts that are each called with a tensor alone."""
+    return pre_norm(pre_norm(hidden, norm1, attention), norm2, mlp)
+
+
 class OwnGPT(nn.Module):
     """The package's GPT with every step of its forward pass done by the parts."""
 
@@ -138,22 +152,21 @@ class OwnGPT(nn.Module):
         for block in self.gpt.blocks:
             hidden = self.parts.block(
                 hidden,
-                partial(self._norm, block.norm1),
-                partial(self._attend, block.attention),
-                partial(self._norm, block.norm2),
-                partial(self._transform, block.mlp),
+                _Called(self._norm, block.norm1),
+                _Called(self._attend, block.attention),
+                _Called(self._norm, block.norm2),
+                _Called(self._transform, block.mlp),
             )
         return self.gpt.lm_head(self._norm(self.gpt.norm, hidden))  # B T D -> B T V
 
-    def _norm(self, norm: RMSNorm, hidden: Tensor) -> Tensor:
+    def _norm(self, norm: Any, hidden: Tensor) -> Tensor:
         return self.parts.rms_norm(hidden, norm.weight, norm.eps)
 
-    def _transform(self, mlp: SwiGLU, hidden: Tensor) -> Tensor:
+    def _transform(self, mlp: Any, hidden: Tensor) -> Tensor:
         matrices = (mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
         return self.parts.swiglu(hidden, *matrices)
 
-    def _attend(self, attention: Attention, hidden: Tensor, **_kwargs: Any) -> Tensor:
-        """Causal attention; the package's block passes options for which there is no use here."""
+    def _attend(self, attention: Any, hidden: Tensor) -> Tensor:
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
         q, k, v = (
             self.parts.split_heads(project(hidden), attention.n_heads) for project in projections
@@ -185,7 +198,7 @@ class Trained:
 
 
 def train(parts: Parts, steps: int = 100) -> Trained:
-    """Train the tiny model of chapter 00, in Llama's recipe, on tinytown's stories, by the parts."""
+    """Train the tiny model of chapter 00, in Llama's recipe, on tinytown's stories."""
     texts = _texts()
     tokenizer = OwnTokenizer(texts[:N_FOR_VOCABULARY], VOCAB_SIZE, parts)
     model = OwnGPT(_fresh(), parts)
