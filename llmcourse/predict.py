@@ -12,6 +12,7 @@ came true (`progress.py`), and questions with explained options (`quiz.py`).
 
 import functools
 import math
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ def answer(chapter: str, name: str, value: float | str | None = None) -> None:
     truth = _truth(asked, value)
     entry = learner.prediction(chapter, name)
     if entry and truth is not None:
-        learner.judge_prediction(chapter, name, came_true(entry["said"], truth))
+        learner.judge_prediction(chapter, name, came_true(asked, entry["said"], truth))
     notebook.show(_Answer(asked, truth, entry.get("said", {})))
 
 
@@ -155,11 +156,17 @@ def predictions_of(chapter: str) -> list[Prediction]:
     return list(_read(chapter).values()) if chapter in chapters() else []
 
 
-def came_true(said: dict[str, Any], truth: float | str) -> bool:
-    """Whether the truth is in the range that was given, or is the option that was chosen."""
-    if "option" in said:
-        return said["option"] == truth
-    return said.get("low", math.inf) <= truth <= said.get("high", -math.inf)
+def came_true(asked: Prediction, said: dict[str, Any], truth: float | str) -> bool:
+    """Whether the truth is in the range that was given, or is the option that was chosen.
+
+    A number counts as it is printed, too: who says 6.93 is right where it is 6.931.
+    """
+    if isinstance(truth, str):
+        return said.get("option") == truth
+    printed = re.search(r"-?\d[\d.,]*(e[-+]\d+)?", asked.form.format(truth))
+    numbers = [truth, *([_number(printed[0])] if printed else [])]
+    low, high = said.get("low", math.inf), said.get("high", -math.inf)
+    return any(number is not None and low <= number <= high for number in numbers)
 
 
 def in_words(asked: Prediction, said: dict[str, Any]) -> str:
@@ -212,7 +219,7 @@ class _Answer:
 
     def _verdict(self) -> tuple[Any, str]:
         assert self.truth is not None  # a line is not judged
-        if came_true(self.said, self.truth):
+        if came_true(self.asked, self.said, self.truth):
             return "right", "✓ As you said"
         return "wrong", "✗ Otherwise" if isinstance(self.truth, str) else "✗ Outside your range"
 

@@ -4,6 +4,7 @@ import linecache
 from pathlib import Path
 
 import pytest
+import torch
 
 from llmcourse import learner, mine, own_code
 from llmcourse.checks.catalog import all_checks
@@ -123,14 +124,23 @@ def hand_over(path):
                 cell("\n\n".join(ast.get_source_segment(source, n) for n in kept), names)
 
 
+@pytest.fixture
+def _in_double():
+    """Doubles: in single precision the last digits of a sum grow into the second within a run."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.slow
-def test_with_all_solutions_every_line_of_the_model_is_yours(capsys):
+@pytest.mark.usefixtures("_in_double")
+def test_with_all_solutions_every_line_of_the_model_is_yours(monkeypatch):
     for path in sorted((ROOT / "solutions").glob("*.ipynb")):
         hand_over(path)
     assert mine.machine().summary() == "every line of this model is yours"
     assert all(whose == "yours" for *_, whose in mine.machine().rows())
-    trained = own_machine.train(mine.parts(), steps=30)
-    theirs = own_machine.package_losses(30, of=30)
-    assert trained.losses == pytest.approx(theirs, abs=5e-3)
-    assert trained.losses[:10] == pytest.approx(theirs[:10], abs=mine.TOLERANCE)
-    assert trained.losses[-1] < 4
+    texts = own_machine._texts()[:400]
+    monkeypatch.setattr(own_machine, "_texts", lambda: texts)
+    trained = own_machine.train(mine.parts(), steps=20)
+    assert trained.losses == pytest.approx(own_machine.package_losses(20, of=20), abs=1e-6)
+    assert trained.losses[-1] < trained.losses[0] - 2

@@ -179,6 +179,22 @@ def test_a_range_is_judged_by_the_number(asked, capsys, low, high, came, word):
     assert "<details>" not in answer.to_html()
 
 
+@pytest.mark.parametrize(
+    ("form", "truth", "said", "came"),
+    [
+        ("{:.2f} nats", 6.9315, 6.93, True),
+        ("{:.2f} nats", 6.9315, 6.94, False),
+        ("{:.0e}", 0.8**50, 1e-5, True),
+        ("{:+.2f}", -0.1003, -0.1, True),
+        ("about {:,.0f}", 65535.2, 65535, True),
+        ("{:.0f} %", 81.6, 82, True),
+    ],
+)
+def test_a_number_may_be_said_as_it_is_printed(form, truth, said, came):
+    asked = Prediction("03", "x", "number", "?", form=form)
+    assert predict.came_true(asked, {"low": said, "high": said}, truth) is came
+
+
 def test_a_choice_is_judged_by_the_run_or_by_the_file(asked, capsys):
     asked["winner"].record({"option": "Mia", "sure": 70})
     predict.answer("03", "winner", "a & `b`")
