@@ -281,7 +281,7 @@ def _read(chapter: str) -> dict[str, Prediction]:
 def fields(asked: Prediction) -> Any:
     """The question as a widget: fields, a button, and below them what was written down.
 
-    Tab goes from field to field, the arrow keys choose an option, Space presses the button.
+    Tab goes from field to field and from button to button, Enter presses one.
     """
     import ipywidgets
 
@@ -292,7 +292,7 @@ def fields(asked: Prediction) -> Any:
         """Show what is recorded; once it was judged, it is settled."""
         is_settled = learner.prediction(asked.chapter, asked.name).get("judged", False)
         for control in (button, *rows):
-            control.disabled = is_settled
+            control.layout.display = "none" if is_settled else None
         if said := asked.said():
             now = "The answer has been shown." if is_settled else "Now run the next cell."
             status.value = _status("plain", "Written down", f"{said}. {now}")
@@ -306,10 +306,17 @@ def fields(asked: Prediction) -> Any:
 
     button.on_click(write_down)
     say()
-    box = ipywidgets.VBox([ipywidgets.HTML(_STYLE + asked.head()), *rows, button, status])
+    head = f"{_STYLE}{asked.head()}<div><em>{markup(_WANTED[asked.kind])}</em></div>"
+    box = ipywidgets.VBox([ipywidgets.HTML(head), *rows, button, status])
     box.add_class("llmcourse-prediction")
     return box
 
+
+_WANTED: dict[Kind, str] = {
+    "number": f"A range that you are {SURE_OF_RANGE} % sure of; one number alone will do.",
+    "choice": "Choose, and say how sure you are.",
+    "line": "In a few words.",
+}
 
 Read = Callable[[], dict[str, Any]]
 """Reads what stands in the fields."""
@@ -318,8 +325,7 @@ Read = Callable[[], dict[str, Any]]
 def _range(_asked: Prediction) -> tuple[list[Any], Read]:
     import ipywidgets
 
-    hint = f"a range that you are {SURE_OF_RANGE} % sure of"
-    bounds = [ipywidgets.Text(description=word, placeholder=hint) for word in ("from", "to")]
+    bounds = [ipywidgets.Text(description=word) for word in ("from", "to")]
 
     def read() -> dict[str, Any]:
         words = [field.value.strip() for field in bounds]
@@ -333,10 +339,11 @@ def _choice(asked: Prediction) -> tuple[list[Any], Read]:
     import ipywidgets
 
     names = {unmarked(option): option for option in asked.options}
-    chosen = ipywidgets.RadioButtons(
-        options=list(names), value=None, layout={"width": "max-content"}
+    # Buttons, for JupyterLab takes the arrow keys that would move through radio buttons.
+    chosen, sure = (
+        ipywidgets.ToggleButtons(options=list(words), value=None, style={"button_width": "auto"})
+        for words in (names, CONFIDENCES)
     )
-    sure = ipywidgets.ToggleButtons(options=list(CONFIDENCES), value=None)
 
     def read() -> dict[str, Any]:
         return {"option": names.get(chosen.value), "sure": CONFIDENCES.get(sure.value, "unsaid")}
@@ -347,7 +354,7 @@ def _choice(asked: Prediction) -> tuple[list[Any], Read]:
 def _line(_asked: Prediction) -> tuple[list[Any], Read]:
     import ipywidgets
 
-    line = ipywidgets.Text(placeholder="in a few words", layout={"width": "40em"})
+    line = ipywidgets.Text(layout={"width": "40em"})
     return [line], lambda: {"line": line.value.strip()}
 
 

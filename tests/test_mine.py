@@ -139,8 +139,9 @@ def test_with_all_solutions_every_line_of_the_model_is_yours(monkeypatch):
         hand_over(path)
     assert mine.machine().summary() == "every line of this model is yours"
     assert all(whose == "yours" for *_, whose in mine.machine().rows())
-    texts = own_machine._texts()[:400]
+    texts = own_machine._texts()[:200]
     monkeypatch.setattr(own_machine, "_texts", lambda: texts)
-    trained = own_machine.train(mine.parts(), steps=20)
-    assert trained.losses == pytest.approx(own_machine.package_losses(20, of=20), abs=1e-6)
-    assert trained.losses[-1] < trained.losses[0] - 2
+    monkeypatch.setattr(own_machine, "VOCAB_SIZE", 320)
+    trained = own_machine.train(mine.parts(), steps=12)
+    assert trained.losses == pytest.approx(own_machine.package_losses(12, of=12), abs=1e-6)
+    assert trained.losses[-1] < trained.losses[0] - 1
