@@ -7,9 +7,9 @@ writes there. Not here: which functions are right (`mine.py`), and the record (`
 """
 
 import ast
-import builtins
 import importlib.util
 import inspect
+import symtable
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,10 +111,20 @@ def _source(function: FunctionType) -> str:
 
 
 def _needed(source: str, function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """The global names in a source, annotations and defaults included, with their values."""
-    found = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
-    for name in sorted(found - set(dir(builtins)) - {function.__name__}):
-        if name in function.__globals__:
+    """The notebook's names that a source uses, annotations and defaults included, with values.
+
+    A name of its own is none, even where the notebook has another thing of that name.
+    """
+    found: set[str] = set()
+    tables = [symtable.symtable(source, function.__name__, "exec")]
+    for table in tables:
+        tables += table.get_children()
+        is_outside = table.get_type() == "module"
+        for symbol in table.get_symbols():
+            if symbol.is_referenced() and (symbol.is_global() or is_outside):
+                found.add(symbol.get_name())
+    for name in sorted(found - {function.__name__}):
+        if name in function.__globals__:  # else it is Python's own
             yield name, function.__globals__[name]
 
 

@@ -66,6 +66,22 @@ def test_a_function_out_of_a_module_without_a_name_of_its_own():
     assert own_code.load("grow")(torch.zeros(())) == 1
 
 
+def test_a_name_of_its_own_is_not_the_notebooks():
+    names = cell("import torch\nq = k = mean = torch.ones(3)\nsize = lambda: 1")
+    source = """\
+def look(q, scale=1.0):
+    k = [q for q in range(3)]
+    def mean(size):
+        return size
+    return q.mean() * mean(scale) + sum(k) * 0 * len([size for size in k])"""
+    cell(source, names)
+    own_code.save(names["look"])
+    assert (own_code.folder() / "look.py").read_text().strip() == source
+    import torch
+
+    assert own_code.load("look")(torch.ones(3)) == 1
+
+
 def test_keeping_again_replaces():
     own_code.save(cell("def answer():\n    return 1")["answer"])
     own_code.save(cell("def answer():\n    return 2")["answer"])
