@@ -1,27 +1,32 @@
-"""Show how far you have come: exercises and questions, chapter by chapter, and what is next.
+"""Show how far you have come: exercises, questions, predictions, and what is next.
 
     $ python -m llmcourse.progress        # every chapter
     $ python -m llmcourse.progress 03     # one chapter, exercise by exercise
 
 In a notebook, `progress.show()` and `progress.show("03")` show the same. Not here: where the record
-is kept (`learner.py`), what fills it (`checks/`, `quiz.py`), and what there is to do
+is kept (`learner.py`), what fills it (`checks/`, `quiz.py`, `predict.py`), and what there is to do
 (`syllabus.py`).
 """
 
 import argparse
 import html
 from dataclasses import dataclass
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from llmcourse import learner, quiz, syllabus
+from llmcourse import learner, predict, quiz, syllabus
 from llmcourse.errors import UserError, exit_on_user_error, nearest
 from llmcourse.learner import Record
 from llmcourse.syllabus import Chapter, Exercise
 
 MINUTES_PER_QUESTION = 1
+FEWEST = 8
+"""Predictions with a claim, before anything is said about the one who made them."""
+
+RANGE = predict.SURE_OF_RANGE
 STATES = {"passed": "✓ passed", "tried": "… begun", "open": "· open"}
 """How an exercise's state is written: a sign and a word, never colour alone."""
 
@@ -120,37 +125,72 @@ class Progress:
         name = f"exercise {one.number} of chapter {number}, {one.title!r}"
         return f"{begin} {name}: about {duration(one.minutes)}."
 
-    def to_table(self) -> Table:
-        """The table for a terminal."""
-        head, *rest = self.lines()
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in head:
-            is_number = name.startswith("minutes")
-            table.add_column(name, justify="right" if is_number else "left")
-        for line in rest:
-            table.add_row(*line)
-        return table
+    def predictions(self) -> list[tuple[str, ...]]:
+        """How well the predictions are calibrated, as a table's cells, its head first.
+
+        Empty before the first prediction was judged.
+        """
+        made = [(sure, entry["right"]) for sure, entry in self._judged()]
+        lines = []
+        for sure in sorted({sure for sure, _ in made}, reverse=True):
+            came = [right for claimed, right in made if claimed == sure]
+            claim = f"{sure} %" if sure else "-"
+            kind = {RANGE: "ranges", 0: "choices, a guess"}.get(sure, f"choices, {sure} % sure")
+            shares = (f"{sum(came)} of {len(came)}", f"{100 * sum(came) / len(came):.0f} %", claim)
+            lines.append((kind, *shares))
+        return [("predictions", "came true", "that is", "as you claimed"), *lines] if lines else []
+
+    def calibration(self) -> str:
+        """What the predictions say about the one who made them, in a sentence; empty for none."""
+        claims = [(sure / 100, entry["right"]) for sure, entry in self._judged() if sure]
+        if len(claims) < FEWEST:
+            left = FEWEST - len(claims)
+            return f"{left} more with a claim, and there is something to say." if claims else ""
+        expected, came = sum(sure for sure, _ in claims), sum(right for _, right in claims)
+        spread = sum(sure * (1 - sure) for sure, _ in claims) ** 0.5
+        said = f"Your claims promised {expected:.0f} of {len(claims)}, and {came} came true: "
+        if came < expected - spread:
+            return said + "you are surer than you should be. Make your ranges wider."
+        if came > expected + spread:
+            return said + "you know more than you claim. Dare narrower ranges."
+        return said + "you know how much you know."
+
+    def _judged(self) -> list[tuple[int, dict[str, Any]]]:
+        """How sure the reader was, in per cent (0 for a guess), and the record's entry."""
+        numbers = {row.chapter.number for row in self.rows}
+        return [
+            (RANGE if "low" in entry["said"] else entry["said"].get("sure") or 0, entry)
+            for chapter, kinds in self.record.items()
+            if chapter in numbers
+            for entry in kinds.get("predictions", {}).values()
+            if entry["judged"]
+        ]
+
+    def to_tables(self) -> list[Table]:
+        """The tables for a terminal."""
+        return [_rich(lines) for lines in (self.lines(), self.predictions()) if lines]
+
+    def said(self) -> list[str]:
+        """The sentences below the tables."""
+        return list(filter(None, [self.calibration(), self.summary(), self.next_step()]))
 
     def __repr__(self) -> str:
-        """The table in plain text."""
-        widths = [max(map(len, column)) for column in zip(*self.lines(), strict=True)]
-        table = [
-            "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
-            for line in self.lines()
-        ]
-        return "\n".join([*table, "", self.summary(), self.next_step()])
+        """The tables in plain text."""
+        tables = [_plain(lines) for lines in (self.lines(), self.predictions()) if lines]
+        return "\n".join([*(f"{table}\n" for table in tables), *self.said()])
 
     def _repr_html_(self) -> str:
         """The table for a notebook, with links to the exercises."""
-        head, *rest = self.lines()
-        rows = [self.rows[0]] * len(rest) if self.number else self.rows
-        body = "".join(
-            "<tr>" + "".join(_cell(word, row) for word in line) + "</tr>"
-            for line, row in zip(rest, rows, strict=True)
-        )
-        heads = "".join(f'<th style="text-align:left">{html.escape(word)}</th>' for word in head)
-        said = html.escape(f"{self.summary()} {self.next_step()}")
-        return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table><p>{said}</p>"
+        rows = [self.rows[0]] * (len(self.lines()) - 1) if self.number else self.rows
+        linked = [
+            [_cell(word, row) for word in line]
+            for line, row in zip(self.lines()[1:], rows, strict=True)
+        ]
+        tables = _page(self.lines()[0], linked)
+        if predictions := self.predictions():
+            plain = [[_cell(word) for word in line] for line in predictions[1:]]
+            tables += _page(predictions[0], plain)
+        return f"{tables}<p>{html.escape(' '.join(self.said()))}</p>"
 
 
 def show(chapter: str | None = None) -> Progress:
@@ -182,12 +222,41 @@ def duration(minutes: int) -> str:
     return " ".join(f"{n} {unit}{'s' * (n != 1)}" for n, unit in parts if n) or "0 minutes"
 
 
-def _cell(word: str, row: Row) -> str:
-    """A table's cell; what names the chapter or an exercise leads to the exercises."""
+def _plain(lines: list[tuple[str, ...]]) -> str:
+    """A table in plain text."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _rich(lines: list[tuple[str, ...]]) -> Table:
+    """A table for a terminal."""
+    head, *rest = lines
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in head:
+        is_number = name.startswith(("minutes", "that is", "as you"))
+        table.add_column(name, justify="right" if is_number else "left")
+    for line in rest:
+        table.add_row(*line)
+    return table
+
+
+def _page(head: tuple[str, ...], cells: list[list[str]]) -> str:
+    """A table in HTML."""
+    heads = "".join(f'<th style="text-align:left">{html.escape(word)}</th>' for word in head)
+    body = "".join(f"<tr>{''.join(line)}</tr>" for line in cells)
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(word: str, row: Row | None = None) -> str:
+    """A table's cell; what names the row's chapter or an exercise leads to the exercises."""
     text = html.escape(word)
-    names = {f"{row.chapter.number} {row.chapter.title}", *(one.title for one, _ in row.states)}
-    if word in names:
-        text = f'<a href="../exercises/{row.chapter.filename}">{text}</a>'
+    if row is not None:
+        names = {f"{row.chapter.number} {row.chapter.title}", *(one.title for one, _ in row.states)}
+        if word in names:
+            text = f'<a href="../exercises/{row.chapter.filename}">{text}</a>'
     return f'<td style="text-align:left">{text}</td>'
 
 
@@ -195,14 +264,14 @@ def main() -> None:
     """Print the table and the next step."""
     parser = argparse.ArgumentParser(
         prog="python -m llmcourse.progress",
-        description="Show which exercises and questions you have done, and what is next.",
+        description="Show what you have done, how your predictions came out, and what is next.",
     )
     parser.add_argument("chapter", nargs="?", help="a chapter's number, as in 03; default: all")
     chapter = parser.parse_args().chapter
     with exit_on_user_error():
         shown = show(chapter)
     console = Console(highlight=False)
-    for part in (shown.to_table(), shown.summary(), shown.next_step()):
+    for part in (*shown.to_tables(), *shown.said()):
         console.print(part)
 
 

@@ -1,7 +1,8 @@
 """The syllabus: the chapters in their order, and the exercises that belong to each.
 
 Navigation, README, the site and `progress.py` all read this one table. The exercises stand in
-`exercises.json`, which `make exercises` writes from the solutions. Not here: the chapters
+`exercises.json`, which `make exercises` writes from the solutions, and how long a chapter takes to
+read in `reading.json`, which `make chapters` writes from the chapters. Not here: the chapters
 themselves (`chapters/`), and what a learner has done (`learner.py`).
 """
 
@@ -88,3 +89,9 @@ def exercises() -> dict[str, tuple[Exercise, ...]]:
         )
         for number, lines in json.loads(text).items()
     }
+
+
+@functools.cache
+def reading_minutes() -> dict[str, int]:
+    """How many minutes each chapter that is written takes to read, by the chapter's number."""
+    return json.loads(resources.files("llmcourse").joinpath("reading.json").read_text("utf-8"))

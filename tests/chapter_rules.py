@@ -17,6 +17,7 @@ from PIL import Image, ImageChops
 
 from llmcourse import syllabus
 from tools import navigation
+from tools.reading_time import STATED, minutes_to_read, stated
 
 WIDGET_MIMES = "application/vnd.jupyter.widget"
 MOST_BYTES = 1_500_000
@@ -58,8 +59,7 @@ def code_cells(notebook: Notebook) -> list[dict[str, Any]]:
 
 def own(notebook: Notebook) -> Notebook:
     """The notebook without the cells that `tools/navigation.py` writes into every chapter."""
-    cells = [cell for cell in notebook["cells"] if cell.get("id") not in navigation.IDS]
-    return {**notebook, "cells": cells}
+    return {**notebook, "cells": navigation.own_cells(notebook)}
 
 
 def prose_cells(notebook: Notebook) -> list[dict[str, Any]]:
@@ -346,6 +346,8 @@ def has_prose_between_code(notebook: Notebook, path: Path) -> list[str]:
         if cell["cell_type"] == "markdown":
             words += len(source_of(cell).split())
             continue
+        if re.search(r"\bpredict\.(ask|answer)\(", source_of(cell)):
+            continue  # it belongs to the prose above it, or to the output
         if before:
             counts.append(words)
         words, before = 0, True
@@ -390,6 +392,19 @@ def has_its_navigation(notebook: Notebook, path: Path) -> list[str]:
     return found
 
 
+def says_how_long_it_takes(notebook: Notebook, path: Path) -> list[str]:
+    """The table below the title has the minutes that were counted."""
+    cells = navigation.own_cells(notebook)
+    source = source_of(cells[0])
+    if not STATED.search(source):
+        return ["no line below the title says `It takes`: about how many minutes to read"]
+    chapter = next(one for one in syllabus.CHAPTERS if one.filename == path.name)
+    minutes = minutes_to_read(cells), navigation.minutes_of_exercises(chapter)
+    if source != stated(source, *minutes):
+        return [f"it takes {minutes[0]} minutes to read: run `python tools/navigation.py`"]
+    return []
+
+
 def _data(cell: dict[str, Any]) -> list[Any]:
     """The texts of a cell's outputs."""
     outputs = cell.get("outputs", [])
@@ -419,4 +434,5 @@ RULES: list[Rule] = [
     proves_and_asks,
     takeaways_are_few,
     has_its_navigation,
+    says_how_long_it_takes,
 ]

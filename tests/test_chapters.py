@@ -20,6 +20,7 @@ from PIL import Image
 
 from llmcourse import syllabus
 from tools import navigation
+from tools.reading_time import minutes_to_read, stated
 
 FOLDER = Path(__file__).resolve().parent.parent / "chapters"
 CHAPTERS = sorted(FOLDER.glob("*.ipynb"))
@@ -65,7 +66,10 @@ def good() -> Notebook:
         "Words that say what comes next, and what to look out for in the cell below, now."
     )
     cells = [
-        prose("# Attention\n\nYou will be able to build it. See [this](03_attention.ipynb)."),
+        prose(
+            "# Attention\n\nYou will be able to build it. See [this](03_attention.ipynb).\n\n"
+            "| | |\n| --- | --- |\n| **It takes** | about 5 minutes to read, a second to run |"
+        ),
         prose("## Warm-up"),
         code("import torch\nfrom x import *\n\nseed_all(0)\nstyle.use()"),
         *[between, code(ASK.replace("ask", "review"))] * 3,
@@ -89,6 +93,8 @@ def good() -> Notebook:
         cell["id"] = f"cell-{number}"
         if cell["cell_type"] == "code":
             cell["execution_count"] = next(counts)
+    minutes = minutes_to_read(cells), navigation.minutes_of_exercises(PRESENT[1])
+    cells[0]["source"] = stated(cells[0]["source"], *minutes)
     notebook = {"cells": cells, "metadata": {"language_info": {"name": "python"}}}
     return navigation.with_cells(notebook, navigation.chapter_cells(PRESENT[1], PRESENT))
 
@@ -247,6 +253,13 @@ BROKEN: dict[str, tuple[Rule, Callable[[Notebook], Any]]] = {
         rules.has_its_navigation,
         edit("](../exercises/03", "](../exercises/04"),
     ),
+    "no time": (rules.says_how_long_it_takes, edit("**It takes**", "**It costs**")),
+    "a guessed time": (
+        rules.says_how_long_it_takes,
+        edit("minutes to read", "000 minutes to read"),
+    ),
+    "an outdated time": (rules.says_how_long_it_takes, edit("Words that say", "Many words " * 900)),
+    "other exercises": (rules.says_how_long_it_takes, edit("for the exercises", "for exercises")),
     "no top line": (rules.has_its_navigation, lambda nb: nb["cells"].pop(0)),
     "no installation": (rules.has_its_navigation, edit("install --quiet", "install")),
     "an outdated progress": (

@@ -80,11 +80,19 @@ def test_links_lead_to_the_chapters_that_are_there():
 
 
 def test_the_contents_list_every_chapter_and_link_those_that_are_there():
-    table = navigation.contents_table(THREE)
+    table = navigation.contents_table(THREE, {"00": 25, "03": 50, "04": 35})
     assert [line.split("|")[1].strip(" [")[:2] for line in table.splitlines()[4:]] == [
         chapter.number for chapter in syllabus.CHAPTERS
     ]
     assert set(re.findall(r"\]\((\d\d_\w+)\.ipynb\)", table)) == {one.stem for one in THREE}
+    stated = sum(one.minutes for one in syllabus.exercises()["04"])
+    work = f"[exercises](../exercises/04_positions.ipynb), {stated} minutes"
+    assert f"| how does order get in? | 35 minutes | {work} |" in table
+
+
+def test_the_reading_times_that_are_kept_are_those_of_the_chapters():
+    present = syllabus.written(ROOT / "chapters")
+    assert syllabus.reading_minutes() == navigation.count_minutes(ROOT, present)
 
 
 def test_the_address_of_the_repository_stands_in_one_place(tmp_path, monkeypatch):
@@ -112,7 +120,11 @@ def test_the_command_writes_what_the_check_wants(tmp_path, capsys):
         shutil.copy(ROOT / "chapters" / name, tmp_path / "chapters")
     assert navigation.main(["--check"], tmp_path) == 1
     assert navigation.main([], tmp_path) == 0
-    capsys.readouterr()
+    assert "llmcourse/reading.json: written" in capsys.readouterr().out
+    welcome = tmp_path / "chapters" / "00_welcome.ipynb"
+    minutes = json.loads((tmp_path / "llmcourse" / "reading.json").read_text())
+    assert f"about {minutes['00']} minutes to read" in welcome.read_text()
+    assert f"| {minutes['03']} minutes |" in welcome.read_text()
     assert navigation.main(["--check"], tmp_path) == 0
     assert capsys.readouterr().out == ""
     stranger = tmp_path / "chapters" / "42_answers.ipynb"

@@ -71,8 +71,10 @@ def test_installing_the_package_enables_it_and_brings_the_questions(tmp_path):
         enabled = json.loads(archive.read(config))["ServerApp"]["jpserver_extensions"]
     assert "data/etc/jupyter/" in config
     assert enabled == {"llmcourse.saved_notebooks": True}
-    questions = {f"llmcourse/questions/{path.name}" for path in ROOT.glob("llmcourse/questions/*")}
-    assert questions <= set(files)
+    for folder in ("questions", "predictions"):
+        asked = {f"llmcourse/{folder}/{path.name}" for path in ROOT.glob(f"llmcourse/{folder}/*")}
+        assert asked
+        assert asked <= set(files)
 
 
 # --- in a browser ---------------------------------------------------------------------------------

@@ -211,9 +211,11 @@ def main(arguments: list[str] | None = None) -> int:
         jobs = [(options.target, update_from(options.source, options.target))]
     else:
         jobs = [(path, None) for path in find(options.names)]
-    with tempfile.TemporaryDirectory() as home:
-        prepare_environment(home)
-        good = [_do(path, notebook, options.check) for path, notebook in jobs]
+    good = []
+    for path, notebook in jobs:
+        with tempfile.TemporaryDirectory() as home:  # what one keeps, the next does not find
+            prepare_environment(home)
+            good.append(_do(path, notebook, options.check))
     return 0 if all(good) else 1
 
 

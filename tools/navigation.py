@@ -5,9 +5,10 @@
 
 A chapter gets a line at its top (previous, contents, next, exercises, badges), a cell that installs
 the course where it is missing (Colab, Binder), and at its end the learner's progress and the way
-on. All of it follows from one table, `llmcourse/syllabus.py`, and from which chapters there are. A
-second run writes the same bytes. The exercises get theirs from `tools/exercises.py`, by the same
-functions.
+on. All of it follows from one table, `llmcourse/syllabus.py`, and from which chapters there are.
+How long each takes to read is counted (`reading_time.py`), kept in `llmcourse/reading.json`, and
+written into the table below its title. A second run writes the same bytes. The exercises get theirs
+from `tools/exercises.py`, by the same functions.
 """
 
 import argparse
@@ -25,6 +26,7 @@ sys.path.insert(0, str(ROOT))  # as a script, it would see its own folder alone
 
 from llmcourse import progress, syllabus  # noqa: E402
 from llmcourse.syllabus import Chapter  # noqa: E402
+from tools.reading_time import minutes_to_read, stated  # noqa: E402
 
 BRANCH = "main"
 TOP, SETUP, CONTENTS, PROGRESS, BOTTOM = IDS = (
@@ -44,8 +46,13 @@ if importlib.util.find_spec("llmcourse") is None:
     archive = "{archive}"
     get_ipython().run_line_magic("pip", f'install --quiet "llmcourse[notebook] @ {{archive}}"')"""
 
+READING = Path("llmcourse") / "reading.json"
+"""Where the minutes that chapters take to read are kept: `syllabus.reading_minutes` reads it."""
+
 Cell = dict[str, Any]
 Notebook = dict[str, Any]
+Minutes = dict[str, int]
+"""Minutes by a chapter's number."""
 
 
 def repository() -> str:
@@ -74,8 +81,13 @@ def badges(folder: str, chapter: Chapter) -> str:
     )
 
 
-def chapter_cells(chapter: Chapter, present: Sequence[Chapter]) -> dict[str, Cell]:
-    """The cells that a chapter gets, by id; `present` are the chapters that are written."""
+def chapter_cells(
+    chapter: Chapter, present: Sequence[Chapter], reading: Minutes | None = None
+) -> dict[str, Cell]:
+    """The cells that a chapter gets, by id; `present` are the chapters that are written.
+
+    `reading` is how long each takes to read; what `syllabus` says unless given.
+    """
     before, after = neighbours(chapter, present)
     exercises = f"[Exercises](../exercises/{chapter.filename})"
     is_first = chapter == syllabus.CHAPTERS[0]
@@ -87,7 +99,8 @@ def chapter_cells(chapter: Chapter, present: Sequence[Chapter]) -> dict[str, Cel
     bottom += [f"**Next chapter:** [{named(after)}]({after.filename})"] if after else []
     bottom += [contents]
     cells = [prose(TOP, f"{top}  \n{badges('chapters', chapter)}"), setup_cell()]
-    cells += [prose(CONTENTS, contents_table(present))] if is_first else []
+    reading = syllabus.reading_minutes() if reading is None else reading
+    cells += [prose(CONTENTS, contents_table(present, reading))] if is_first else []
     cells += [progress_cell(None if is_first else chapter), prose(BOTTOM, " · ".join(bottom))]
     return {cell["id"]: cell for cell in cells}
 
@@ -136,16 +149,43 @@ def named(chapter: Chapter) -> str:
     return f"{chapter.number} {chapter.title}"
 
 
-def contents_table(present: Sequence[Chapter]) -> str:
-    """The table of contents that stands in chapter 00."""
-    lines = ["## Contents", "", "| chapter | it answers | |", "| --- | --- | --- |"]
+def contents_table(present: Sequence[Chapter], reading: Minutes) -> str:
+    """The table of contents that stands in chapter 00, with the minutes that everything takes."""
+    head = ["chapter", "it answers", "to read", ""]
+    lines = ["## Contents", "", f"| {' | '.join(head)} |", "| --- | --- | --- | --- |"]
     for chapter in syllabus.CHAPTERS:
-        name, work = named(chapter), "to come"
+        name, minutes, work = named(chapter), "", "to come"
         if chapter in present:
             name = f"[{name}]({chapter.filename})"
-            work = f"[exercises](../{exercises_of(chapter)})"
-        lines.append(f"| {name} | {chapter.question} | {work} |")
+            minutes = f"{reading[chapter.number]} minutes"
+            work = (
+                f"[exercises](../{exercises_of(chapter)}), {minutes_of_exercises(chapter)} minutes"
+            )
+        lines.append(f"| {name} | {chapter.question} | {minutes} | {work} |")
     return "\n".join(lines)
+
+
+def minutes_of_exercises(chapter: Chapter) -> int:
+    """How long a chapter's exercises take, as they say."""
+    return sum(one.minutes for one in syllabus.exercises().get(chapter.number, ()))
+
+
+def count_minutes(root: Path, present: Sequence[Chapter]) -> Minutes:
+    """How long each chapter that is written takes to read."""
+    return {
+        chapter.number: minutes_to_read(own_cells(read(root / "chapters" / chapter.filename)))
+        for chapter in present
+    }
+
+
+def read(path: Path) -> Notebook:
+    """The notebook in a file."""
+    return json.loads(path.read_text("utf-8"))
+
+
+def own_cells(notebook: Notebook) -> list[Cell]:
+    """The cells of a notebook that this tool does not write."""
+    return [cell for cell in notebook["cells"] if cell["id"] not in IDS]
 
 
 def prose(name: str, source: str) -> Cell:
@@ -176,7 +216,7 @@ def with_cells(notebook: Notebook, cells: dict[str, Cell]) -> Notebook:
     The top line comes first, the set-up before the first code, the rest at the end. Where the
     notebook was run, the new cells count as run too, and every other count moves along.
     """
-    own = [cell for cell in notebook["cells"] if cell["id"] not in IDS]
+    own = own_cells(notebook)
     had_setup = any(cell["id"] == SETUP for cell in notebook["cells"])
     first_code = next(
         (place for place, cell in enumerate(own) if cell["cell_type"] == "code"), len(own)
@@ -213,8 +253,8 @@ def _show_progress(cell: Cell, number: int) -> None:
     _count(cell, number)
 
 
-def write(path: Path, present: Sequence[Chapter]) -> bytes:
-    """The bytes of a chapter's file with its navigation.
+def write(path: Path, present: Sequence[Chapter], reading: Minutes) -> bytes:
+    """The bytes of a chapter's file with its navigation, and with its minutes below the title.
 
     Raises:
         SystemExit: the table of chapters does not know the file.
@@ -224,8 +264,11 @@ def write(path: Path, present: Sequence[Chapter]) -> bytes:
     chapter = next((one for one in syllabus.CHAPTERS if one.filename == path.name), None)
     if chapter is None:
         raise SystemExit(f"error: {path.name} is not in the table of llmcourse/syllabus.py")
-    notebook = json.loads(path.read_text("utf-8"))
-    done = with_cells(notebook, chapter_cells(chapter, present))
+    notebook = read(path)
+    title = own_cells(notebook)[0]
+    minutes = reading[chapter.number], minutes_of_exercises(chapter)
+    title["source"] = stated("".join(title["source"]), *minutes)
+    done = with_cells(notebook, chapter_cells(chapter, present, reading))
     return (nbformat.writes(nbformat.from_dict(done)).rstrip("\n") + "\n").encode()
 
 
@@ -237,10 +280,14 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail on a change")
     check = parser.parse_args(arguments).check
     present = syllabus.written(root / "chapters")
-    made = {path: write(path, present) for path in sorted((root / "chapters").glob("[0-9]*.ipynb"))}
-    changes = {path: content for path, content in made.items() if path.read_bytes() != content}
+    reading = count_minutes(root, present)
+    made = {root / READING: (json.dumps(reading, indent=1) + "\n").encode()}
+    for path in sorted((root / "chapters").glob("[0-9]*.ipynb")):
+        made[path] = write(path, present, reading)
+    changes = {path: content for path, content in made.items() if _content(path) != content}
     for path, content in changes.items():
         if not check:
+            path.parent.mkdir(exist_ok=True)
             temporary = path.with_suffix(".tmp")
             temporary.write_bytes(content)
             os.replace(temporary, path)
@@ -248,6 +295,10 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     if check and changes:
         print("run `python tools/navigation.py`")
     return int(check and bool(changes))
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
 
 
 if __name__ == "__main__":

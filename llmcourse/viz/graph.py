@@ -17,7 +17,7 @@ from llmcourse.viz.imports import PACKAGE, Graph, deferred_graph, module_graph
 LEVELS: tuple[tuple[str, ...], ...] = (
     (
         *("errors", "shapes", "randomness", "device", "files", "plain", "command_line"),
-        *("syllabus", "learner", "notebook", "saved_notebooks"),
+        *("syllabus", "learner", "own_code", "notebook", "saved_notebooks"),
     ),
     ("cleaning", "tokenizers", "gradients"),
     ("tinytown", "nn", "optim"),
@@ -27,7 +27,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("prepare", "runs"),
     ("train",),
     ("labs", "finetune", "export", "serve"),
-    ("viz", "quiz", "checks", "progress"),
+    ("viz", "quiz", "predict", "checks", "progress", "mine"),
 )
 """The parts of the package, bottom to top, and from left to right as they are drawn.
 
@@ -37,6 +37,8 @@ alone, but for the pairs of `SIDEWAYS`.
 SIDEWAYS = {
     ("evaluate", "generate"),  # some metrics judge what a model writes
     ("progress", "quiz"),  # progress counts the questions
+    ("progress", "predict"),  # and how many predictions came true
+    ("mine", "checks"),  # a function is kept if its check passes
     ("cleaning", "tokenizers"),  # both turn text into bytes in one way
 }
 """Parts on one level of which the first may import the second."""
