@@ -36,7 +36,10 @@ def draw_lattice(
         _write_sums(ax, arcs, len(text))
     spelled = " + ".join(style.printable(text[start:end]) for start, end, _ in best)
     ax.set(title=title or f"The likeliest way: {spelled}")
-    ax.set(xlim=(-0.3, len(text) + 0.3), ylim=(-1.4 if sums else -0.7, 0.5 * longest + 0.2))
+    ax.set(
+        xlim=(-0.5 if sums else -0.3, len(text) + 0.3),
+        ylim=(-1.4 if sums else -0.7, 0.5 * longest + 0.2),
+    )
     ax.axis("off")
     return ax
 
@@ -44,9 +47,9 @@ def draw_lattice(
 def _write_sums(ax: Axes, arcs: list[Arc], size: int) -> None:
     """The forward and the backward sum under each node, as probabilities."""
     for name, logs, y in (("α", forward(size, arcs), -0.75), ("β", backward(size, arcs), -1.1)):
-        ax.text(-0.2, y, name, ha="right", va="top", color=style.GREYS[0])
+        ax.text(-0.4, y, name, ha="right", va="top", color=style.GREYS[0])
         for node, log in enumerate(logs):
-            ax.text(node, y, f"{math.exp(log):.2g}", ha="center", va="top", color=style.GREYS[0])
+            ax.text(node, y, f"{math.exp(log):.3g}", ha="center", va="top", color=style.GREYS[0])
 
 
 def _draw_arc(ax: Axes, arc: Arc, text: str, chosen: bool) -> None:

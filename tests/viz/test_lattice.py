@@ -42,8 +42,8 @@ def test_sums_are_the_ways_to_a_node_and_the_ways_from_it():
     labels = [text.get_text() for text in ax.texts]
     h, at = math.exp(-3), math.exp(-2)  # a and t are as likely as h
     alphas, betas = (labels[labels.index(name) + 1 :][:3] for name in "αβ")
-    assert alphas == ["1", f"{h:.2g}", f"{h * h + at:.2g}"]
-    assert betas == [f"{h * h + at:.2g}", f"{h:.2g}", "1"]
+    assert alphas == ["1", f"{h:.3g}", f"{h * h + at:.3g}"]
+    assert betas == [f"{h * h + at:.3g}", f"{h:.3g}", "1"]
     plt.close(ax.figure)
 
 
