@@ -125,7 +125,7 @@ class WittenBell:
 
 @dataclass(frozen=True)
 class AbsoluteDiscounting:
-    """Take the same `d` from every count: `(c(h w) - d) / c(h)` (Ney, Essen and Kneser, 1994).
+    """Take the same `d` from every count: `max(c(h w) - d, 0) / c(h)` (Ney, Essen, Kneser, 1994).
 
     What was taken, `d N(h) / c(h)` with `N(h)` different words after `h`, goes to shorter contexts.
 
@@ -146,7 +146,7 @@ class AbsoluteDiscounting:
             _check_fractions("discount", self.discount)
 
     def shares(self, level: Level, order: int, *, highest: bool, vocab_size: int) -> Shares:
-        """`kept = (c(h w) - d) / c(h)`, `rest = d N(h) / c(h)`."""
+        """`kept = (c(h w) - d) / c(h)` of each n-gram seen, so `c >= 1`; `rest = d N(h) / c(h)`."""
         counts = self._counts(level, highest)
         discount = self._discount(counts, order)
         counts = counts.double()

@@ -127,7 +127,7 @@ class BPETokenizer(WordwisePieces):
         words: Counter[str] = Counter()
         for text in each_text(texts):
             words.update(pre_tokens(text))
-        corpus = _Corpus({to_bytes(word): count for word, count in words.items()})
+        corpus = PairIndex({to_bytes(word): count for word, count in words.items()})
         del words  # a large part of the memory, where words are seldom repeated
         return cls(corpus.learn(n_learned))
 
@@ -216,8 +216,8 @@ def _is_byte_order(value: object) -> bool:
     )
 
 
-class _Corpus:
-    """The distinct words as one linked list of ids, every pair counted and located.
+class PairIndex:
+    """The distinct words as one linked list of ids, every pair counted and located: BPE's trick.
 
     A merge touches the places where its pair stands and nothing else. So training takes time about
     linear in the words' length, however many merges there are and however long a single word is.
@@ -253,7 +253,7 @@ class _Corpus:
             pair = self._most_frequent(heap)
             if pair is None:
                 raise VocabularyTooLarge(N_BYTES + n_learned + 1, N_BYTES + len(merges) + 1)
-            for changed in self._merge(pair, N_BYTES + len(merges)):
+            for changed in self.merge(pair, N_BYTES + len(merges)):
                 if changed in self.counts:  # a merge right beside may have taken it away again
                     heapq.heappush(heap, (-self.counts[changed], changed))
             merges.append(pair)
@@ -270,8 +270,8 @@ class _Corpus:
                 heapq.heappush(heap, (-count, pair))
         return None
 
-    def _merge(self, pair: Pair, new: int) -> set[Pair]:
-        """Replace the pair everywhere; return the pairs that have become more frequent."""
+    def merge(self, pair: Pair, new: int) -> set[Pair]:
+        """Replace the pair where it stands; return the pairs that have become more frequent."""
         ids, left, right, counts, places = self.ids, self.left, self.right, self.counts, self.places
         changed: set[Pair] = set()
         fewer: set[Pair] = {pair}

@@ -38,6 +38,8 @@ def bars(
 ) -> Axes:
     """The likeliest next words, longest bar on top, each with its probability.
 
+    At most `n_words`, and none that would read 0.00, unless all would.
+
     `names` are the words of the whole vocabulary, in the order of their ids.
 
     Raises:
@@ -48,6 +50,7 @@ def bars(
     if ax is None:
         _, ax = style.figure(width=4, height=3)
     best = chances.sort(descending=True, stable=True).indices[:n_words].tolist()
+    best = [word for word in best if chances[word] >= 0.005] or best
     drawn = ax.barh(range(len(best)), chances[best].tolist(), color=style.ACCENT, height=0.7)
     ax.bar_label(drawn, fmt="%.2f", padding=3, fontsize=8)
     ax.set_yticks(range(len(best)), [token_label(names[word]) for word in best])

@@ -35,3 +35,18 @@ def test_a_title_of_ones_own_replaces_it():
     ax = draw_lattice(MODEL, "at", title="Two ways")
     assert ax.get_title(loc="left") == "Two ways"
     plt.close(ax.figure)
+
+
+def test_sums_are_the_ways_to_a_node_and_the_ways_from_it():
+    ax = draw_lattice(MODEL, "at", sums=True)
+    labels = [text.get_text() for text in ax.texts]
+    h, at = math.exp(-3), math.exp(-2)  # a and t are as likely as h
+    alphas, betas = (labels[labels.index(name) + 1 :][:3] for name in "αβ")
+    assert alphas == ["1", f"{h:.3g}", f"{h * h + at:.3g}"]
+    assert betas == [f"{h * h + at:.3g}", f"{h:.3g}", "1"]
+    plt.close(ax.figure)
+
+
+def test_sums_are_written_when_asked_for():
+    assert "α" not in [text.get_text() for text in draw_lattice(MODEL, "at").texts]
+    plt.close("all")

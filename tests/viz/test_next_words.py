@@ -31,6 +31,13 @@ def test_bars_are_the_likeliest_words_longest_first():
     assert [text.get_text() for text in ax.texts] == ["0.60", "0.30", "0.10"]
 
 
+def test_no_bar_reads_zero_unless_all_would():
+    ax = next_words.bars(torch.tensor([0.004, 0.9, 0.096]), [" a", " b", " c"])
+    assert names_of(ax) == ["b", "c"]
+    ax = next_words.bars(torch.full((1000,), 0.001), [" a"] * 1000, n_words=3)
+    assert len(ax.patches) == 3
+
+
 def test_each_word_needs_a_name():
     with pytest.raises(UserError, match="2 names for 3 probabilities"):
         next_words.bars(torch.ones(3) / 3, ["a", "b"])
@@ -45,7 +52,8 @@ def test_next_words_are_the_models(order):
     next_words.next_words(model, TOKENIZER, ids, ax)
     chances = model(torch.tensor([ids])).logits[0, -1].exp()
     shown = [bar.get_width() for bar in ax.patches]
-    assert shown == pytest.approx(chances.sort(descending=True).values[:8].tolist())
+    likeliest = chances.sort(descending=True).values[:8]
+    assert shown == pytest.approx(likeliest[likeliest >= 0.005].tolist())
     expected = {1: "no context", 3: f"seen {firsts.count(firsts[0])} ×"}
     if order in expected:
         assert ax.get_title(loc="left") == f"{order}-gram: {expected[order]}"

@@ -255,9 +255,10 @@ def _(words):
 
 @exercise(CHAPTER, axes="V")
 def kneser_ney_row(pairs: Int[Tensor, "V V"], before: int, d: float) -> Float[Tensor, " V"]:
-    """`(c(h w) - d) / c(h) + d N(h) / c(h) p(w)`, and `p(w)` from continuations.
+    """`max(c(h w) - d, 0) / c(h) + d N(h) / c(h) p(w)`, and `p(w)` from continuations.
 
-    `pairs[h, w]` says how often w followed h. Kneser and Ney, 1995, interpolated.
+    `pairs[h, w]` says how often w followed h; where nothing did, `p(w)` alone answers. Kneser and
+    Ney, 1995, interpolated.
     """
     continuation = (pairs > 0).sum(0) / (pairs > 0).sum()
     row = pairs[before]
