@@ -4,6 +4,8 @@ Not here: what flows through it in a real pass (`machine.py`). Chapter 05 shows 
 reader types the model.
 """
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -12,7 +14,7 @@ from llmcourse.viz import matrix, style
 
 _STREAM = 2.0
 """The height at which the residual stream runs."""
-_BOX = {"boxstyle": "round,pad=0,rounding_size=0.12", "linewidth": 1.2}
+_BOX: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.12", "linewidth": 1.2}
 
 
 def gpt_blueprint(n_layers: int, *, tied: bool = True, title: str = "") -> Figure:
@@ -57,7 +59,12 @@ def _branch(ax: Axes, left: float, part: str) -> None:
     join = left + 3.55
     ax.plot([left + 3.3, join], [0.5, 0.5], "-", color=style.GREYS[1], linewidth=1.2)
     _arrow(ax, (join, 0.5), (join, _STREAM - 0.25))
-    circle = {"markersize": 15, "color": "white", "markeredgecolor": style.ACCENT, "zorder": 5}
+    circle: dict[str, Any] = {
+        "markersize": 15,
+        "color": "white",
+        "markeredgecolor": style.ACCENT,
+        "zorder": 5,
+    }
     ax.plot(join, _STREAM, "o", **circle)
     ax.text(join, _STREAM, "+", color=style.ACCENT, fontsize=13, zorder=6, **matrix.CENTRED)
 
@@ -73,5 +80,11 @@ def _arrow(
     ax: Axes, start: tuple[float, float], end: tuple[float, float], width: float = 1.2
 ) -> None:
     color = style.ACCENT if width > 2 else style.GREYS[1]
-    arrow = {"arrowstyle": "-|>", "color": color, "linewidth": width, "shrinkA": 0, "shrinkB": 0}
+    arrow: dict[str, Any] = {
+        "arrowstyle": "-|>",
+        "color": color,
+        "linewidth": width,
+        "shrinkA": 0,
+        "shrinkB": 0,
+    }
     ax.annotate("", end, start, arrowprops=arrow)

@@ -31,7 +31,7 @@ _LINES: tuple[dict[str, Any], ...] = (
     {"color": style.GREYS[2], "linestyle": "-", "marker": "s", "markersize": 3},
     {"color": style.GREYS[1], "linestyle": "-", "marker": "o", "markersize": 3},
 )
-"""Looks of lines, told apart by colour, lightness, dashes and marks; the first is what it is about."""
+"""Looks of lines, told apart by colour, lightness, dashes, marks; the first is what it is about."""
 
 
 def position_map(table: Float[Tensor, "T D"], *, ax: Axes | None = None, title: str = "") -> Axes:
