@@ -158,7 +158,9 @@ def draw_step(steps: Sequence[Step], at: int, labels: Sequence[str], *, title: s
     _draw_vector(strip, step)
     _draw_sizes(axes[1, 0], steps, at)
     _draw_lens(axes[1, 1], step, labels)
-    said = title or f"{at}. {step.name}\n{step.says}"
+    block, _, part = step.name.partition(" ")  # "0 + attention" is a part of block 0
+    place = f"Step {at}, block {block}: {part}" if block.isdigit() else f"Step {at}: {step.name}"
+    said = title or f"{place}\n{step.says}"
     drawn.suptitle(said, x=0.01, ha="left", fontsize=10)
     return drawn
 

@@ -28,10 +28,10 @@ _LINES: tuple[dict[str, Any], ...] = (
     {"color": style.CONTRAST, "linestyle": "-"},
     {"color": style.GREYS[0], "linestyle": "--"},
     {"color": style.GREYS[1], "linestyle": ":"},
-    {"color": style.GREYS[2], "linestyle": "-"},
-    {"color": style.GREYS[2], "linestyle": "--"},
+    {"color": style.GREYS[2], "linestyle": "-", "marker": "s", "markersize": 3},
+    {"color": style.GREYS[1], "linestyle": "-", "marker": "o", "markersize": 3},
 )
-"""Looks of lines, told apart by colour, lightness and dashes; the first is what it is about."""
+"""Looks of lines, told apart by colour, lightness, dashes, marks; the first is what it is about."""
 
 
 def position_map(table: Float[Tensor, "T D"], *, ax: Axes | None = None, title: str = "") -> Axes:

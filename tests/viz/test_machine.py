@@ -131,11 +131,18 @@ def test_a_step_shows_its_vector_its_size_and_its_lens(steps):
     assert [tick.get_text() for tick in lens.get_yticklabels()] == [LABELS[id] for id in ids]
 
 
-@pytest.mark.parametrize(("at", "what"), [(0, "the stream"), (2, "a copy"), (14, "a copy")])
-def test_a_step_says_what_its_vector_is(steps, at, what):
+@pytest.mark.parametrize(
+    ("at", "what", "place"),
+    [
+        (0, "the stream", "Step 0: token"),
+        (2, "a copy", "Step 2, block 0: norm1"),
+        (14, "a copy", "Step 14: final norm"),
+    ],
+)
+def test_a_step_says_what_its_vector_is(steps, at, what, place):
     drawn = machine.draw_step(steps, at, LABELS)
     assert _axes(drawn)[0].get_title(loc="left").startswith(what)
-    assert drawn.get_suptitle() == f"{at}. {steps[at].name}\n{steps[at].says}"
+    assert drawn.get_suptitle() == f"{place}\n{steps[at].says}"
 
 
 @pytest.mark.parametrize("kind", machine.SAYS)
