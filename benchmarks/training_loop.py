@@ -94,7 +94,11 @@ def runs(options: argparse.Namespace, folder: Path) -> tuple[Result, dict[str, A
 
 
 def packing(options: argparse.Namespace, run: Path) -> dict[str, Any]:
-    """The share of padding in rows of whole documents, and how many a stream of windows cuts."""
+    """Rows and padding: one document a row, best fit, and one stream that is cut into rows.
+
+    A document that is longer than a row is cut into pieces by all three. Counted besides are those
+    that would fit into a row and that the stream cuts all the same.
+    """
     tokenizer = load_tokenizer(run)
     stream = pack(sources.read(options.source), tokenizer)
     documents = list(itertools.islice(stream, options.documents))
@@ -105,6 +109,13 @@ def packing(options: argparse.Namespace, run: Path) -> dict[str, Any]:
         for fit in (one_each, best_fit):
             rows = pack_rows(documents, length, fit=fit)
             shares[fit.__name__] = {"rows": len(rows.ids), "padding": rows.padding}
+        ends = np.cumsum([len(document) for document in documents])
+        begins, last = ends - [len(document) for document in documents], ends - 1
+        fits, cut = last - begins < length, begins // length != last // length
+        n_rows = -(-int(ends[-1]) // length)
+        shares["stream"] = {"rows": n_rows, "padding": 1 - int(ends[-1]) / (n_rows * length)}
+        shares["fit into a row"] = int(fits.sum())
+        shares["of them cut by the stream"] = int((fits & cut).sum())
         found[f"rows of {length}"] = shares
     return found
 

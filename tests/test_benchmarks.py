@@ -156,6 +156,8 @@ def test_training_loop(tmp_path: Path):
     assert runs["documents kept apart"]["bits_per_byte"] != runs["plain"]["bits_per_byte"]
     padding = kept["results"]["packing"]["rows of 512"]
     assert padding["best_fit"]["padding"] < padding["one_each"]["padding"]
+    assert padding["stream"]["rows"] <= padding["best_fit"]["rows"]  # nothing is fuller than it
+    assert 0 < padding["of them cut by the stream"] <= padding["fit into a row"]
     used = kept["results"]["resources"]
     assert used["predicted_bytes"] == pytest.approx(used["measured_bytes"], rel=0.02)
     assert "killed and resumed" in printed

@@ -104,14 +104,14 @@ def attention_gradients(
     gradient: Float[Tensor, "*B T K"],
     mask: Bool[Tensor, "*#B T S"] | None = None,
 ) -> AttentionGradients:
-    """Gradients of `O = P V` with `P = softmax(Z)` and `Z = Q Kᵀ / √K`, step by step.
+    """Gradients of `o = p v` with `p = softmax(z)` and `z = q kᵀ / √K`, step by step.
 
-        dP = dO Vᵀ,  dV = Pᵀ dO                  a product
-        dZ = P (dP - Σ P dP)                     a softmax, row by row
-        dQ = dZ K / √K,  dK = dZᵀ Q / √K         a product, and a scale
+        dp = do vᵀ,  dv = pᵀ do                  a product
+        dz = p (dp - Σ p dp)                     a softmax, row by row
+        dq = dz k / √K,  dk = dzᵀ q / √K         a product, and a scale
 
     `mask` is True where a query may look; each may look somewhere. A weight of zero sends nothing
-    back, so what was hidden learns nothing (Dao et al., 2022, appendix B, recompute `P` like that).
+    back, so what was hidden learns nothing (Dao et al., 2022, appendix B, recompute `p` like that).
     """
     scale = q.size(-1) ** -0.5
     scores = q @ k.mT * scale  # *B T S

@@ -70,6 +70,7 @@ def pretrain(
     stream: Int[Tensor, " N"],
     n_tokens: int,
     say: Callable[[int, float], None] | None = None,
+    objective: Objective | None = None,
 ) -> Pretrained:
     """Train the task that the settings name on random windows, until `n_tokens` have been read.
 
@@ -82,12 +83,14 @@ def pretrain(
         stream: the text.
         n_tokens: the budget.
         say: is called after each step with its number and loss.
+        objective: the task, where it is one that the settings cannot name; a variant of theirs,
+            which the same model can learn.
 
     Raises:
         UserError: the stream is shorter than a window, or the budget smaller than a batch.
     """
     begun = untrained(settings, tokenizer)
-    objective, model = begun.objective, begun.model
+    objective, model = objective or begun.objective, begun.model
     window = objective.window(settings.model.context_length)
     steps = n_tokens // (window * settings.batch_size)
     if len(stream) < window or steps < 1:

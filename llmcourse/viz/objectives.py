@@ -142,7 +142,8 @@ def compared(
 ) -> Figure:
     """A panel for each task: every model's accuracy with its interval, beside the baselines'.
 
-    The first baseline is drawn as a band, the others as lines.
+    The first baseline is drawn as a band, the others as lines. A dot is filled where the model's
+    interval begins above that of the task's best baseline, whichever it is.
     """
     tasks = list(next(iter(results.values())))
     drawn, axes = style.figure(
@@ -155,9 +156,10 @@ def compared(
             ax.axvline(value, color=color, linestyle=dashes, linewidth=1.3, label=name)
             if not number:
                 ax.axvspan(low, high, color=style.CONTRAST, alpha=0.15, linewidth=0)
+        rival = max((found[task] for found in baselines.values()), key=lambda found: found.value)
         for row, name in enumerate(results):
             value, low, high = results[name][task]
-            clear = low > next(iter(baselines.values()))[task].high
+            clear = low > rival.high
             ax.plot([low, high], [row, row], "-", color=style.ACCENT, linewidth=1.5)
             ax.plot(value, row, "o", color=style.ACCENT, mfc=style.ACCENT if clear else "white")
         ax.set(title=task, xlim=(0.4, 1.02), xlabel="accuracy")

@@ -8,7 +8,9 @@ import torch
 from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import evaluate
 from llmcourse.labs.pretrain import as_stream, draw_windows, pretrain, reader_of, untrained
+from llmcourse.objectives.mlm import MaskedLM
 from llmcourse.objectives.registry import OBJECTIVES
+from llmcourse.objectives.vocabulary import Vocabulary
 from llmcourse.randomness import numpy_rng
 from llmcourse.tinytown import stories as tinytown
 from llmcourse.tokenizers.base import byte_lengths
@@ -63,6 +65,19 @@ def test_the_same_settings_give_the_same_run_and_another_seed_another(tokenizer,
     one, two = (pretrain(settings("mlm"), tokenizer, stream, BUDGET) for _ in range(2))
     other = pretrain(dataclasses.replace(settings("mlm"), seed=1), tokenizer, stream, BUDGET)
     assert one.losses == two.losses != other.losses
+
+
+def test_a_variant_of_the_task_is_learned_by_the_same_model_from_the_same_windows(
+    tokenizer, stream
+):
+    task = untrained(settings("mlm"), tokenizer).objective
+    masked = MaskedLM(Vocabulary.of(tokenizer), replace=(1.0, 0.0, 0.0))
+    same = pretrain(settings("mlm"), tokenizer, stream, BUDGET, objective=task)
+    other = pretrain(settings("mlm"), tokenizer, stream, BUDGET, objective=masked)
+    assert same.losses == pretrain(settings("mlm"), tokenizer, stream, BUDGET).losses
+    assert other.objective is masked
+    assert other.n_scored == same.n_scored  # the same places are asked
+    assert other.losses != same.losses
 
 
 def test_all_objectives_of_one_window_read_the_same_text(tokenizer, stream):
