@@ -105,6 +105,9 @@ def recognise(
     if sure:
         best = max(sure, key=lambda pair: pair[0])[1]
         return Finding(best.name, best.hint, best)
+    if changed := {evidence.outcomes[n].changed for n in evidence.wrong} - {()}:
+        names = " and ".join(f"`{name}`" for name in sorted({n for some in changed for n in some}))
+        return Finding(f"You change {names} in place", "Work on a copy: it belongs to the caller.")
     if not any(evidence.outcomes[n].timed_out for n in evidence.wrong):
         causes = list(_causes(evidence, shown, mutants(), run))
         if telling := [cause for cause in causes if not cause.startswith(VAGUE)]:

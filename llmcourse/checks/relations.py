@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llmcourse.checks.compare import difference
+from llmcourse.checks import dependence
+from llmcourse.checks.compare import a_kind, difference
 
 CLOSE = 1e-4
 """Relative; an answer in float32 that is wrong by a factor has lost some digits on its way."""
@@ -54,10 +55,11 @@ def relation(pairs: list[Pair]) -> str | None:
     """
     if not pairs:
         return None
-    for look in (_unchanged, _exchanged, _numeric, _listed, _constant):
+    for look in (_unchanged, _exchanged, _container, _numeric, _listed, _constant):
         if said := look(pairs):
             return said
-    return None
+    cases = [(pair.inputs, pair.truth, pair.got) for pair in pairs]
+    return dependence.on_arguments(cases)
 
 
 def value_relation(truth: float, got: Any) -> str | None:
@@ -102,6 +104,18 @@ def _exchanged(pairs: list[Pair]) -> str | None:
     return None
 
 
+def _container(pairs: list[Pair]) -> str | None:
+    """The right values in something else: a list for a tuple, tensors for numbers."""
+    kinds = {(a_kind(pair.truth), a_kind(pair.got)) for pair in pairs}
+    found = [_numbers(pair) for pair in pairs]
+    if not all(case is not None and _near(case.got, case.truth) for case in found):
+        return None
+    if len(kinds) == 1 and len(set(*kinds)) == 2:
+        ((wanted, came),) = kinds
+        return f"The values are right, in {came} where {wanted} is expected."
+    return "The values are right, and of another kind (or dtype) than expected."
+
+
 def _constant(pairs: list[Pair]) -> str | None:
     """The same whatever comes in."""
     first = pairs[0]
@@ -129,7 +143,7 @@ def _numeric(pairs: list[Pair]) -> str | None:
     if len(cases) < len(found):
         return _of_another_shape(pairs)
     looks: Iterable[Callable[[list[_Numbers]], str | None]] = (
-        _factor, _offset, _function, _turned, _sums, _partly,
+        _endless, _factor, _offset, _function, _turned, _sums, _partly,
     )  # fmt: skip
     return next((said for look in looks if (said := look(cases))), None)
 
@@ -162,6 +176,15 @@ def _array(value: Any) -> np.ndarray | None:
 def _near(one: np.ndarray | float, other: np.ndarray | float) -> bool:
     with np.errstate(all="ignore"):
         return bool(np.allclose(one, other, rtol=CLOSE, atol=1e-6, equal_nan=True))
+
+
+def _endless(cases: list[_Numbers]) -> str | None:
+    """Infinity was to come, and something kept it away."""
+    where = [np.isinf(case.truth) for case in cases]
+    finite = all(np.isfinite(c.got[w]).all() for c, w in zip(cases, where, strict=True))
+    if finite and all(w.any() for w in where):
+        return "Infinity is right here, and something of yours keeps it away."
+    return None
 
 
 def _factor(cases: list[_Numbers]) -> str | None:

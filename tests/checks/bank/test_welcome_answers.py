@@ -9,9 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from llmcourse.checks.bank import welcome
-
-# ruff: noqa: E731, FURB118
+from llmcourse.checks.bank import welcome, writing
 
 
 def counted_with_a_loop(train_ids, valid_ids, vocab_size):
@@ -53,7 +51,7 @@ def written_by_recursion(scores, ids, n):
 
 
 def written_by_reduce(scores, ids, n):
-    return reduce(lambda text, _: text + [int(np.argmax(scores(text)))], range(n), ids[:])
+    return reduce(lambda text, _: [*text, int(scores(text).numpy().argmax())], range(n), ids[:])
 
 
 def written_by_while(scores, ids, n):
@@ -109,7 +107,7 @@ RIGHT = {
         counted_by_numpy,
         counted_in_the_exam_by_shares,
     ],
-    welcome.write: [
+    writing.write: [
         written_by_recursion,
         written_by_reduce,
         written_by_while,
