@@ -47,15 +47,21 @@ class Pair:
     got: Any
 
 
-def relation(pairs: list[Pair]) -> str | None:
+def relation(pairs: list[Pair], right: list[Pair] | None = None) -> str | None:
     """A sentence on what all answers have to do with the truths; None if there is nothing to say.
 
     Args:
         pairs: the cases whose answer is wrong, with a value to compare.
+        right: the cases whose answer is right: "always" is said of what holds in them, too.
     """
     if not pairs:
         return None
-    for look in (_unchanged, _exchanged, _container, _numeric, _listed, _constant):
+    for look in (_unchanged, _exchanged, _container):
+        if said := look(pairs):
+            return said
+    if said := _numeric(pairs, right or []):
+        return said
+    for look in (_listed, _constant):
         if said := look(pairs):
             return said
     cases = [(pair.inputs, pair.truth, pair.got) for pair in pairs]
@@ -108,7 +114,8 @@ def _container(pairs: list[Pair]) -> str | None:
     """The right values in something else: a list for a tuple, tensors for numbers."""
     kinds = {(a_kind(pair.truth), a_kind(pair.got)) for pair in pairs}
     found = [_numbers(pair) for pair in pairs]
-    if not all(case is not None and _near(case.got, case.truth) for case in found):
+    alike = all(case is not None and _near(case.got, case.truth) for case in found)
+    if not alike and not all(_same_entries(pair.truth, pair.got) for pair in pairs):
         return None
     if len(kinds) == 1 and len(set(*kinds)) == 2:
         ((wanted, came),) = kinds
@@ -137,19 +144,34 @@ class _Numbers:
     got: np.ndarray
 
 
-def _numeric(pairs: list[Pair]) -> str | None:
+def _numeric(pairs: list[Pair], right: list[Pair]) -> str | None:
     found = [_numbers(pair) for pair in pairs]
     cases = [case for case in found if case is not None]
     if len(cases) < len(found):
         return _of_another_shape(pairs)
+    others = [case for case in map(_numbers, right) if case is not None]
+    if said := _always(cases, others):
+        return said
     looks: Iterable[Callable[[list[_Numbers]], str | None]] = (
-        _endless, _factor, _offset, _function, _turned, _sums, _partly,
+        _endless, _turned, _sums, _partly,
     )  # fmt: skip
     return next((said for look in looks if (said := look(cases))), None)
 
 
+def _always(cases: list[_Numbers], right: list[_Numbers]) -> str | None:
+    """One change that makes every answer of its truth, also where it changes nothing."""
+    if not any((np.abs(case.truth) > 1e-9).any() for case in right) and (said := _factor(cases)):
+        return said
+    return (None if right else _offset(cases)) or _function([*cases, *right])
+
+
 def _numbers(pair: Pair) -> _Numbers | None:
-    truth, got = _array(pair.truth), _array(pair.got)
+    truth, got = pair.truth, pair.got
+    if isinstance(truth, Mapping) and isinstance(got, Mapping):
+        if truth.keys() != got.keys():
+            return None
+        truth, got = list(truth.values()), [got[key] for key in truth]
+    truth, got = _array(truth), _array(got)
     if truth is None or got is None or truth.shape != got.shape or not truth.size:
         return None
     return _Numbers(pair.inputs, truth, got)
@@ -176,6 +198,11 @@ def _array(value: Any) -> np.ndarray | None:
 def _near(one: np.ndarray | float, other: np.ndarray | float) -> bool:
     with np.errstate(all="ignore"):
         return bool(np.allclose(one, other, rtol=CLOSE, atol=1e-6, equal_nan=True))
+
+
+def _same_entries(truth: Any, got: Any) -> bool:
+    kinds = list | tuple
+    return isinstance(truth, kinds) and isinstance(got, kinds) and _equal(list(truth), list(got))
 
 
 def _endless(cases: list[_Numbers]) -> str | None:

@@ -55,3 +55,21 @@ def test_infinity_that_was_kept_away():
     pairs = [Pair({}, math.inf, 7.0), Pair({}, torch.tensor([1.0, math.inf]), torch.ones(2))]
     assert relation(pairs) == "Infinity is right here, and something of yours keeps it away."
     assert "Infinity" not in (relation([*pairs, Pair({}, 2.0, 3.5)]) or "")
+
+
+def test_always_is_said_of_what_holds_in_the_right_cases_as_well():
+    wrong, right = [Pair({}, 3, 4), Pair({}, 3, 4)], [Pair({}, 1, 1)]
+    assert relation(wrong) == "Your result is always 1.333 times the right one."
+    assert relation(wrong, [Pair({}, 0, 0)]) == "Your result is always 1.333 times the right one."
+    assert relation(wrong, right) is None
+    rounded = [Pair({}, 0.26, 0.0), Pair({}, 2.0, 2.0)]
+    assert "rounded" in (relation(rounded[:1], rounded[1:]) or "")
+
+
+def test_a_dicts_numbers_are_compared_by_key():
+    truth = {"a": 1.0, "b": 3.0}
+    said = relation([Pair({}, truth, {"b": -3.0, "a": -1.0})])
+    assert said == "Your result is always -1 times the right one: the sign is the wrong way round."
+    assert relation([Pair({}, ["a", "b"], ("a", "b"))]) == (
+        "The values are right, in a tuple where a list is expected."
+    )

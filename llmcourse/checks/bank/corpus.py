@@ -36,6 +36,8 @@ def _() -> Iterator[Case]:
     yield case("lines of nothing but blanks", "a\n  \nb\n \t\nc")
     yield case("capitals", "Buy\nbuy\nBUY\nsell")
     yield case("blanks within a line", "x = 1\nx  =  1\nx=1")
+    yield case("blanks at the end alone", "x = 1\nx = 1  \ny = 2")
+    yield case("blanks at the beginning alone", "x = 1\n    x = 1\ny = 2")
     yield case("copies far apart", "a\nb\nc\na\nb\nd")
     yield case("one line begins like another", "rain\nrain again\nrain")
 
@@ -173,6 +175,70 @@ def _(text):
 def _(text):
     words = text.split()
     return 1 - len(set(words)) / len(words) if words else 0.0
+
+
+@repeated_lines.mistake(
+    "only the ends are stripped",
+    hint="You strip a line's end. Blanks at its beginning matter as little: `strip` takes both.",
+)
+def _(text):
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return 1 - len(set(lines)) / len(lines) if lines else 0.0
+
+
+@repeated_lines.mistake(
+    "only the beginnings are stripped",
+    hint="You strip a line's beginning. Blanks at its end matter as little: `strip` takes both.",
+)
+def _(text):
+    lines = [line.lstrip() for line in text.splitlines() if line.strip()]
+    return 1 - len(set(lines)) / len(lines) if lines else 0.0
+
+
+@repeated_lines.mistake(
+    "nothing is stripped or left out",
+    hint="You take the lines as they come. Strip them first, and leave out those that are blank.",
+)
+def _(text):
+    lines = text.split("\n")
+    return 1 - len(set(lines)) / len(lines) if text else 0.0
+
+
+@repeated_lines.mistake(
+    "the share of the most frequent line",
+    hint="You look at one line only, the most frequent. Every line that was there before counts.",
+)
+def _(text):
+    counts = Counter(line.strip() for line in text.splitlines() if line.strip())
+    return max(counts.values(), default=0) / max(1, sum(counts.values()))
+
+
+@repeated_lines.mistake(
+    "each line that repeats counts once",
+    hint="You count the different lines that come again. If one comes three times, two of them "
+    "were there before.",
+)
+def _(text):
+    counts = Counter(line.strip() for line in text.splitlines() if line.strip())
+    return sum(n > 1 for n in counts.values()) / max(1, sum(counts.values()))
+
+
+@repeated_lines.mistake(
+    "pairs of equal lines",
+    hint="You compare every two lines: three equal ones make three pairs. Ask each line once "
+    "whether it was there before.",
+)
+def _(text):
+    counts = Counter(line.strip() for line in text.splitlines() if line.strip())
+    return sum(n * (n - 1) // 2 for n in counts.values()) / max(1, sum(counts.values()))
+
+
+@repeated_lines.mistake(
+    "yes or no, not a share",
+    hint="Whether anything repeats is not the question: which *share* of the lines does?",
+)
+def _(text):
+    return float(repeated_lines.right(text) > 0)
 
 
 @repeated_lines.mistake(
@@ -381,6 +447,69 @@ def _(a, b, hashes):
 )
 def _(a, b, hashes):
     return len(a & b) / max(len(a), len(b))
+
+
+@minhash_similarity.mistake(
+    "common minima, whichever function they are of",
+    hint="You look for numbers that are in both lists of minima. Compare function by function, "
+    "first with first.",
+)
+def _(a, b, hashes):
+    return len(set(_least(a, hashes)) & set(_least(b, hashes))) / len(hashes)
+
+
+@minhash_similarity.mistake(
+    "one least among all hashes of the other",
+    hint="You ask whether the least of the first set is anywhere in the second. It has to be the "
+    "least there as well.",
+)
+def _(a, b, hashes):
+    return sum(min(map(h, a)) in set(map(h, b)) for h in hashes) / len(hashes)
+
+
+@minhash_similarity.mistake(
+    "every function against every other",
+    hint="A function is compared with itself alone: as many comparisons as functions.",
+)
+def _(a, b, hashes):
+    pairs = [x == y for x in _least(a, hashes) for y in _least(b, hashes)]
+    return sum(pairs) / len(pairs)
+
+
+@minhash_similarity.mistake(
+    "the minima sorted before they are compared",
+    hint="Sorted, minima of different functions stand side by side. Leave them in the functions' "
+    "order.",
+)
+def _(a, b, hashes):
+    ours, theirs = sorted(_least(a, hashes)), sorted(_least(b, hashes))
+    return sum(x == y for x, y in zip(ours, theirs, strict=True)) / len(hashes)
+
+
+@minhash_similarity.mistake(
+    "twice the common over both sizes",
+    hint="That is Dice's formula, exact, and not the similarity meant here. Look at the least "
+    "hashes alone.",
+)
+def _(a, b, hashes):
+    return 2 * len(a & b) / (len(a) + len(b))
+
+
+@minhash_similarity.mistake(
+    "the exact share of the smaller set",
+    hint="You count what both have, exactly. The sets are not compared, only their least hashes.",
+)
+def _(a, b, hashes):
+    return len(a & b) / min(len(a), len(b))
+
+
+@minhash_similarity.mistake(
+    "the exact share of the first set",
+    hint="You count how much of `a` is in `b`, exactly. Look at nothing but the least "
+    "hashes, function by function.",
+)
+def _(a, b, hashes):
+    return len(a & b) / len(a)
 
 
 which_bands = choice(

@@ -6,6 +6,7 @@ exercises' texts (`solutions/`), and how checking works (`harness.py`). Chapter 
 
 import itertools
 import math
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -54,6 +55,17 @@ def _up_to_ties(answer: Any, text: str, probabilities: dict[str, float]) -> Any:
     return best if alike else pieces
 
 
+def _noise() -> Iterator[tuple[str, dict[str, float]]]:
+    """Texts and tables that nobody chose, the same each time."""
+    chance = random.Random(0)
+    for _ in range(4):
+        table = {char: chance.uniform(0.02, 0.4) for char in "abc"}
+        for size in (2, 2, 2, 3, 3, 4):
+            piece = "".join(chance.choices("abc", k=size))
+            table[piece] = chance.uniform(0.4, 1.2) * 0.22**size * chance.choice((1, 2, 4))
+        yield "".join(chance.choices("abc", k=9)), table
+
+
 @exercise(CHAPTER, call=_up_to_ties, read="3. What if a text can be cut in several ways?")
 def segment(text: str, probabilities: dict[str, float]) -> list[str]:
     """The pieces of the likeliest way to cut a text; every character is a piece, too."""
@@ -74,6 +86,8 @@ def _() -> Iterator[Case]:
     yield case("short ones beat a long one", "dogs", _DOGS)
     pieces = {"a": 0.2, "b": 0.01, "c": 0.4, "ac": 0.3, "aba": 0.1}
     yield case("a piece in the middle", "cabaca", pieces)
+    for number, (word, table) in enumerate(_noise(), 1):
+        yield case(f"a random text, {number}", word, table)
     yield case("forty characters", "abcbabca" * 5, _TRAPS)
     rare = {piece: share * 1e-4 ** len(piece) for piece, share in _TRAPS.items()}
     yield case("a hundred rare pieces", "abcbabca" * 15, rare)
@@ -251,6 +265,43 @@ def _best(
 
 
 @segment.mistake(
+    "the likeliest weakest piece",
+    hint="You rate a cut by its rarest piece. Every piece counts: multiply all of them.",
+)
+def _(text, probabilities):
+    return _best(text, probabilities, lambda before, share, _: min(before, share), 1.0)
+
+
+@segment.mistake(
+    "one piece ahead and no further",
+    hint="You look one piece ahead before you decide. The trap may be two pieces away: keep the "
+    "best way to every end.",
+)
+def _(text, probabilities):
+    pieces = []
+    while text:
+        ways = []
+        for piece in (p for p in probabilities if text.startswith(p)):
+            rest = text[len(piece) :]
+            after = (share for p, share in probabilities.items() if rest.startswith(p))
+            ways.append((probabilities[piece] * max(after, default=1.0), piece))
+        pieces.append(max(ways)[1])
+        text = text[len(pieces[-1]) :]
+    return pieces
+
+
+@segment.mistake(
+    "one piece, and then characters",
+    hint="You choose the first piece well and cut the rest into characters. The rest is a text "
+    "like the whole: cut it as well as you can.",
+)
+def _(text, probabilities):
+    firsts = [text[:end] for end in range(1, len(text) + 1) if text[:end] in probabilities]
+    ways = [[first, *text[len(first) :]] for first in firsts]
+    return max(ways, key=lambda way: _log(probabilities, way), default=[])
+
+
+@segment.mistake(
     "the likeliest piece first",
     hint="You take the best piece at each place and never look back. A piece that is best now may "
     "leave a rest that is dear: keep the best way to *every* end.",
@@ -336,6 +387,8 @@ def _() -> Iterator[Case]:
     yield case("nine characters", "abcbabcab", _TRAPS)
     yield case("pieces that are not in the text", "aba", _TRAPS | {"ca": 0.1, "zz": 0.1})
     yield case("one character", "a", {"a": 0.2, "b": 0.3})
+    for number, (word, table) in enumerate(_noise(), 1):
+        yield case(f"a random text, {number}", word[:6], table)
 
 
 @expected_counts.mistake(
@@ -536,3 +589,62 @@ def _(text, probabilities):
 def _(text, probabilities):
     ways = _every_way(text, probabilities)
     return {piece: float(any(piece in way for way in ways)) for piece in probabilities}
+
+
+@expected_counts.mistake(
+    "every cut counts once, and fully",
+    hint="You add up the uses over all cuts, as if each happened. One of them does: a cut counts "
+    "with its probability, given the text.",
+)
+def _(text, probabilities):
+    ways = _every_way(text, probabilities)
+    return _weighted(probabilities, ways, [1.0] * len(ways))
+
+
+@expected_counts.mistake(
+    "divided by the likeliest cut",
+    hint="You divide by the probability of the best cut. Divide by the sum over all of them.",
+)
+def _(text, probabilities):
+    ways = _every_way(text, probabilities)
+    products = _products(probabilities, ways)
+    return _weighted(probabilities, ways, [product / max(products) for product in products])
+
+
+@expected_counts.mistake(
+    "how often it stands in the text, times its probability",
+    hint="A piece's own probability is not how likely it is *used here*: that depends on what can "
+    "stand beside it, in this text.",
+)
+def _(text, probabilities):
+    return _posterior(text, probabilities, lambda a, b, p, i, j: p)
+
+
+@expected_counts.mistake(
+    "what a text of this length would have",
+    hint="You multiply each probability by a length: that would be expected of any text. This text "
+    "is given: look at its cuts.",
+)
+def _(text, probabilities):
+    return {piece: share * len(text) for piece, share in probabilities.items()}
+
+
+@expected_counts.mistake(
+    "the share within its cut",
+    hint="In each cut you divide by the number of its pieces. A use counts once, however many "
+    "pieces stand beside it.",
+)
+def _(text, probabilities):
+    ways = _every_way(text, probabilities)
+    products = _products(probabilities, ways)
+    total = sum(products)
+    weights = [p / total / max(1, len(way)) for p, way in zip(products, ways, strict=True)]
+    return _weighted(probabilities, ways, weights)
+
+
+@expected_counts.mistake(
+    "alpha, p and beta added",
+    hint="Before, piece and behind all have to happen: multiply the three, do not add them.",
+)
+def _(text, probabilities):
+    return _posterior(text, probabilities, lambda a, b, p, i, j: (a[i] + p + b[j]) / a[-1])

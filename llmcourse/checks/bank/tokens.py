@@ -36,6 +36,8 @@ def _() -> Iterator[Case]:
         yield case(f"the last before a border, {last:#x}", last)
         yield case(f"the first after a border, {last + 1:#x}", last + 1)
     yield case("the last of all", 0x10FFFF)
+    for between in (0xFF, 0x100, 0x900, 0x1000, 0x2000, 0x20000, 0x40000, 0x80000):
+        yield case(f"between the borders, {between:#x}", between)
 
 
 @utf8_length.mistake(
@@ -301,6 +303,47 @@ def _(ids, pair, new_id):
     return [new_id] * merge.right(ids, pair, new_id).count(new_id)
 
 
+@merge.mistake(
+    "two places on, match or not",
+    hint="After a match go on by two places; without one, by one. Yours skips an id that it never "
+    "kept.",
+)
+def _(ids, pair, new_id):
+    return [new_id if tuple(ids[at : at + 2]) == pair else ids[at] for at in range(0, len(ids), 2)]
+
+
+@merge.mistake(
+    "the last id is put there once more",
+    hint="You always add the last id at the end, also where a pair has just taken it.",
+)
+def _(ids, pair, new_id):
+    merged, at = [], 0
+    while at < len(ids) - 1:
+        found = (ids[at], ids[at + 1]) == pair
+        merged.append(new_id if found else ids[at])
+        at += 1 + found
+    return merged + ids[-1:]
+
+
+@merge.mistake(
+    "neighbours looked at, two by two",
+    hint="You go over all pairs of neighbours. The second half of a match comes again as the first "
+    "of the next pair, and the last id is in no pair's first place.",
+)
+def _(ids, pair, new_id):
+    return [new_id if two == pair else two[0] for two in itertools.pairwise(ids)]
+
+
+@merge.mistake(
+    "the new id is written twice",
+    hint="Two ids become one. You kept the length and wrote the new id at both places.",
+)
+def _(ids, pair, new_id):
+    return [
+        t for token in merge.right(ids, pair, -1) for t in ([new_id] * 2 if token < 0 else [token])
+    ]
+
+
 # 3. Encode
 
 
@@ -534,6 +577,66 @@ def _(ids, merges):
     return list(ids)
 
 
+@bpe_encode.mistake(
+    "one walk, never back",
+    hint="You glue what fits as you walk, and each new piece is never looked at again. Go over the "
+    "whole word once for each merge, in the order of learning.",
+)
+def _(ids, merges):
+    ids, ranks, at = list(ids), {pair: rank for rank, pair in enumerate(merges)}, 0
+    while at < len(ids) - 1:
+        if (pair := (ids[at], ids[at + 1])) in ranks:
+            ids[at : at + 2] = [256 + ranks[pair]]
+        at += 1
+    return ids
+
+
+@bpe_encode.mistake(
+    "from right to left, whatever fits first",
+    hint="You walk from the end and glue what fits. Neither end decides, but the order in which "
+    "the merges were learned.",
+)
+def _(ids, merges):
+    ids, ranks, at = list(ids), {pair: rank for rank, pair in enumerate(merges)}, len(ids) - 2
+    while at >= 0:
+        if (pair := tuple(ids[at : at + 2])) in ranks:
+            ids[at : at + 2] = [256 + ranks[pair]]
+        at = min(at, len(ids) - 1) - 1
+    return ids
+
+
+@bpe_encode.mistake(
+    "ids one too small",
+    hint="255 is a byte, the last one. The first merge makes 256.",
+)
+def _(ids, merges):
+    for rank, pair in enumerate(merges):
+        ids = merge.right(ids, pair, 255 + rank)
+    return list(ids)
+
+
+@bpe_encode.mistake(
+    "the pairs the wrong way round",
+    hint="A merge of b and c glues b before c. You look for c before b.",
+)
+def _(ids, merges):
+    for rank, pair in enumerate(merges):
+        ids = merge.right(ids, pair[::-1], 256 + rank)
+    return list(ids)
+
+
+@bpe_encode.mistake(
+    "only the merges that fit are returned",
+    hint="You return which merges found something. Wanted is the word itself, its ids after them.",
+)
+def _(ids, merges):
+    ids, used = list(ids), []
+    for rank, pair in enumerate(merges):
+        used += [256 + rank] * (pair in itertools.pairwise(ids))
+        ids = merge.right(ids, pair, 256 + rank)
+    return used
+
+
 # 4. Predict, and compare
 
 
@@ -623,6 +726,30 @@ def _():
 )
 def _():
     return 5
+
+
+@chinese_tokens.mistake(
+    "ids for both ends",
+    hint="You counted two more than there are bytes. `encode` adds no signs for beginning and end.",
+)
+def _():
+    return 20
+
+
+@chinese_tokens.mistake(
+    "the bytes of one character",
+    hint="Three bytes take one character. The sentence has six.",
+)
+def _():
+    return 3
+
+
+@chinese_tokens.mistake(
+    "a token a character, and one for the end",
+    hint="There is no id for 猫 in a vocabulary from English, and no sign for the end is added.",
+)
+def _():
+    return 7
 
 
 which_model = choice(
