@@ -56,7 +56,7 @@ def relation(pairs: list[Pair], right: list[Pair] | None = None) -> str | None:
     """
     if not pairs:
         return None
-    for look in (_unchanged, _exchanged, _container):
+    for look in (_unchanged, _exchanged, _container, _one_of_several):
         if said := look(pairs):
             return said
     if said := _numeric(pairs, right or []):
@@ -115,6 +115,7 @@ def _container(pairs: list[Pair]) -> str | None:
     kinds = {(a_kind(pair.truth), a_kind(pair.got)) for pair in pairs}
     found = [_numbers(pair) for pair in pairs]
     alike = all(case is not None and _near(case.got, case.truth) for case in found)
+    alike = alike or all(_same_numbers(pair) for pair in pairs)
     if not alike and not all(_same_entries(pair.truth, pair.got) for pair in pairs):
         return None
     if len(kinds) == 1 and len(set(*kinds)) == 2:
@@ -200,6 +201,30 @@ def _near(one: np.ndarray | float, other: np.ndarray | float) -> bool:
         return bool(np.allclose(one, other, rtol=CLOSE, atol=1e-6, equal_nan=True))
 
 
+def _same_numbers(pair: Pair) -> bool:
+    """The numbers of something else, one after the other, as several tensors in one are."""
+    truth, got = _array(pair.truth), _array(pair.got)
+    if truth is None or got is None or a_kind(pair.truth) == a_kind(pair.got):
+        return False
+    return truth.size == got.size and _near(truth.ravel(), got.ravel())
+
+
+def _one_of_several(pairs: list[Pair]) -> str | None:
+    """Of several results, one alone is wrong, and always the same one."""
+    several = [pair for pair in pairs if isinstance(pair.truth, tuple)]
+    count = len(pairs[0].truth) if several else 0
+    if count < 2 or not all(isinstance(p.got, tuple) and len(p.got) == count for p in pairs):
+        return None
+    parts = [[Pair(p.inputs, p.truth[n], p.got[n]) for p in pairs] for n in range(count)]
+    wrong = {n for n, some in enumerate(parts) if not all(_equal(p.truth, p.got) for p in some)}
+    if len(wrong) != 1:
+        return None
+    (number,) = wrong
+    said = relation(parts[number])
+    where = f"Of your results, [{number}] alone is wrong."
+    return f"{where} {said}" if said else where
+
+
 def _same_entries(truth: Any, got: Any) -> bool:
     kinds = list | tuple
     return isinstance(truth, kinds) and isinstance(got, kinds) and _equal(list(truth), list(got))
@@ -209,14 +234,20 @@ def _endless(cases: list[_Numbers]) -> str | None:
     """Infinity was to come, and something kept it away."""
     where = [np.isinf(case.truth) for case in cases]
     finite = all(np.isfinite(c.got[w]).all() for c, w in zip(cases, where, strict=True))
-    if finite and all(w.any() for w in where):
+    kept = [(c.got[~w], c.truth[~w]) for c, w in zip(cases, where, strict=True)]
+    rest = all(np.allclose(got, truth, rtol=1e-2) for got, truth in kept)
+    if finite and rest and any(w.any() for w in where):
         return "Infinity is right here, and something of yours keeps it away."
     return None
 
 
 def _factor(cases: list[_Numbers]) -> str | None:
     """Everything is so many times too large: by one number, or by a size that each case has."""
-    factors = [_ratio(case) for case in cases]
+    telling = [c for c in cases if (np.isfinite(c.truth) & (np.abs(c.truth) > 1e-9)).any()]
+    factors = [_ratio(case) for case in telling]
+    if not factors or not all(_ratio(c) or _signs_agree(c, factors[0]) for c in cases):
+        return None
+    cases = telling
     if any(factor is None for factor in factors):
         return None
     first = factors[0]
@@ -237,6 +268,12 @@ def _factor(cases: list[_Numbers]) -> str | None:
                     "mean, or a division that is missing or one too many."
                 )
     return None
+
+
+def _signs_agree(case: _Numbers, factor: float | None) -> bool:
+    """A case of zeros and infinities alone allows a factor."""
+    with np.errstate(invalid="ignore"):
+        return factor is not None and np.array_equal(case.got, factor * case.truth)
 
 
 def _ratio(case: _Numbers) -> float | None:

@@ -73,3 +73,23 @@ def test_a_dicts_numbers_are_compared_by_key():
     assert relation([Pair({}, ["a", "b"], ("a", "b"))]) == (
         "The values are right, in a tuple where a list is expected."
     )
+
+
+def test_one_of_several_results_is_looked_at_by_itself():
+    pairs = [Pair({}, (n, [1, 2]), (n, [2, 1])) for n in (3, 4)]
+    said = "Of your results, [1] alone is wrong. The right numbers are there, backwards."
+    assert relation(pairs) == said
+    other = Pair({}, (5, [1]), (6, [1]))
+    assert "alone" not in (relation([*pairs, other]) or "")
+
+
+def test_several_tensors_in_one_are_the_right_values():
+    truth = (torch.tensor([1.0]), torch.tensor([2.0]))
+    said = relation([Pair({}, truth, torch.stack(truth))])
+    assert said == "The values are right, in a tensor where a tuple is expected."
+
+
+def test_a_sign_is_seen_beside_infinity():
+    pairs = [Pair({}, 4.0, -4.0), Pair({}, math.inf, -math.inf)]
+    assert "the sign is the wrong way round" in (relation(pairs) or "")
+    assert "sign" not in (relation([pairs[0], Pair({}, math.inf, math.inf)]) or "")

@@ -281,6 +281,7 @@ def _() -> Iterator[Case]:
     yield case("a copy far behind its test story", ["t", *(f"s{n}" for n in range(25)), "t", "u"])
     yield case("a story that holds a test story", ["rain", "rain again", "the rain", "snow"])
     yield case("copies among the training stories", ["a", "b", "c", "b", "d", "c", "b"])
+    yield case("two copies side by side", ["a", "b", "a", "a", "a", "c"])
     yield case("capitals", ["Rain", "rain", "RAIN", "snow"])
 
 
@@ -444,6 +445,85 @@ def _(documents):
     return train, documents[::10]
 
 
+@hold_out.mistake(
+    "removed while walking over it",
+    hint="You take documents out of the list that your loop walks over: the one behind each is "
+    "passed over. Make a new list of those that stay.",
+)
+def _(documents):
+    train, test = [d for i, d in enumerate(documents) if i % 10], documents[::10]
+    for document in train:
+        if document in test:
+            train.remove(document)
+    return train, test
+
+
+@hold_out.mistake(
+    "copies removed from the collection first",
+    hint="Without copies the count begins to differ: another document is the eleventh. Keep the "
+    "test as it is, every tenth of all, and leave copies among training documents in.",
+)
+def _(documents):
+    kept = list(dict.fromkeys(documents))
+    return [d for i, d in enumerate(kept) if i % 10], kept[::10]
+
+
+@hold_out.mistake(
+    "whatever occurs twice is left out of training",
+    hint="You leave out every document that has a copy. Only copies of *test* documents leak.",
+)
+def _(documents):
+    kept = [d for i, d in enumerate(documents) if i % 10 and documents.count(d) == 1]
+    return kept, documents[::10]
+
+
+@hold_out.mistake(
+    "only copies of the first test document",
+    hint="You compare with one test document. All of them have to be strangers to training.",
+)
+def _(documents):
+    test = documents[::10]
+    return [d for i, d in enumerate(documents) if i % 10 and d != test[0]], test
+
+
+@hold_out.mistake(
+    "sorted",
+    hint="Keep the training documents in the order in which they came.",
+)
+def _(documents):
+    test = documents[::10]
+    return sorted(d for d in documents if d not in test), test
+
+
+@hold_out.mistake(
+    "every tenth, counted from the second",
+    hint="Counting begins at 0: the test has the first document, the eleventh, and so on.",
+)
+def _(documents):
+    test = documents[1::10]
+    return [d for d in documents if d not in test], test
+
+
+@hold_out.mistake(
+    "documents that begin like a test document",
+    hint="A document that only *begins* with the text of another is no copy of it. Compare all of "
+    "it.",
+)
+def _(documents):
+    test = documents[::10]
+    return [d for d in documents if not d.startswith(tuple(test))], test
+
+
+@hold_out.mistake(
+    "only what has no copy is asked",
+    hint="You took documents with copies out of the test. It stays as it is, every tenth of all: "
+    "the copies leave the *training* text.",
+)
+def _(documents):
+    test = [d for d in documents[::10] if documents.count(d) == 1]
+    return [d for d in documents if d not in test], test
+
+
 # 4. After how many different words?
 
 
@@ -584,3 +664,51 @@ def _(words):
 )
 def _(words):
     return dict(Counter(after for _, after in set(zip(words, words[2:], strict=False))))
+
+
+@continuation_counts.mistake(
+    "all different words of the text",
+    hint="You gave each word the number of all words there are. Collect, for each word apart, what "
+    "stands right before it.",
+)
+def _(words):
+    return {word: len(set(words)) for word in words[1:]}
+
+
+@continuation_counts.mistake(
+    "times per different word",
+    hint="You divided one count by the other. Wanted is the number of different words before.",
+)
+def _(words):
+    return {word: words.count(word) / n for word, n in continuation_counts.right(words).items()}
+
+
+@continuation_counts.mistake(
+    "how often the word before changed",
+    hint="You compare only with the word before *last time*. A word that came before once and "
+    "comes again later is no new one: remember all of them.",
+)
+def _(words):
+    last: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for before, word in pairwise(words):
+        counts[word] = counts.get(word, 0) + (last.get(word) != before)
+        last[word] = before
+    return counts
+
+
+@continuation_counts.mistake(
+    "pairs as keys",
+    hint="You counted pairs. The keys are single words: those that stand second.",
+)
+def _(words):
+    return dict(Counter(pairwise(words)))
+
+
+@continuation_counts.mistake(
+    "the words left over",
+    hint="You subtracted the one count from the other. Only the number of different words before "
+    "is wanted.",
+)
+def _(words):
+    return {word: words.count(word) - n for word, n in continuation_counts.right(words).items()}

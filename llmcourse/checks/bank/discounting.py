@@ -247,6 +247,76 @@ def _(pairs, before, d):
 
 
 @kneser_ney_row.mistake(
+    "d is always 0.75",
+    hint="0.75 is what people often take. Here d is an argument: use it.",
+)
+def _(pairs, before, d):
+    return kneser_ney_row.right(pairs, before, 0.75)
+
+
+@kneser_ney_row.mistake(
+    "the whole of p(w) is added",
+    hint="You add p(w) in full. Only what was collected is handed on: d N(h) / c(h) of it.",
+)
+def _(pairs, before, d):
+    row, shorter = pairs[before], _continuation(pairs)
+    return (row - d).clamp(min=0) / row.sum() + shorter if row.any() else shorter
+
+
+@kneser_ney_row.mistake(
+    "p(w) is not divided",
+    hint="The numbers of different words before are no probabilities yet: divide by the number of "
+    "all different pairs.",
+)
+def _(pairs, before, d):
+    return _mixed(pairs, before, d, (pairs > 0).sum(0).double())
+
+
+@kneser_ney_row.mistake(
+    "p(w) divided by all pairs, copies included",
+    hint="Above stand *different* words, so below stand the *different* pairs: not the sum of the "
+    "counts.",
+)
+def _(pairs, before, d):
+    return _mixed(pairs, before, d, (pairs > 0).sum(0) / pairs.sum())
+
+
+@kneser_ney_row.mistake(
+    "a share is taken off, not d",
+    hint="You take d of each count as a share. Each seen word pays the same amount: c - d.",
+)
+def _(pairs, before, d):
+    row, shorter = pairs[before], _continuation(pairs)
+    if not row.any():
+        return shorter
+    return (1 - d) * row / row.sum() + d * (row > 0).sum() / row.sum() * shorter
+
+
+@kneser_ney_row.mistake(
+    "add-k instead",
+    hint="That is add-k smoothing with d: it adds to every count. Kneser and Ney take off.",
+)
+def _(pairs, before, d):
+    row = pairs[before]
+    shorter = _continuation(pairs)
+    return (row + d) / (row.sum() + d * len(row)) if row.any() else shorter
+
+
+@kneser_ney_row.mistake(
+    "divided by what is left",
+    hint="You divide what is left by its own sum, so that it is whole again, and then add the "
+    "rest. Both parts are divided by c(h).",
+)
+def _(pairs, before, d):
+    row, shorter = pairs[before], _continuation(pairs)
+    if not row.any():
+        return shorter
+    kept = (row - d).clamp(min=0)
+    whole = kept.sum().clamp(min=1e-9)
+    return kept / whole + d * (row > 0).sum() / row.sum() * shorter
+
+
+@kneser_ney_row.mistake(
     "only p(w)",
     hint="Your row is the same after every word: that is the shorter context alone. What was seen "
     "after h comes first.",

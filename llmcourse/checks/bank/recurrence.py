@@ -42,6 +42,7 @@ def _() -> Iterator[Case]:
     keep = torch.cat([torch.full((1, 3), -50.0), torch.full((1, 3), 50.0), torch.randn(1, 6)], 1)
     yield case("keep everything", keep, torch.randn(1, 3))
     yield case("an empty cell", torch.randn(2, 8), torch.zeros(2, 2))
+    yield case("a full cell", torch.randn(2, 12), 3 * torch.randn(2, 3))
 
 
 @lstm_step.mistake(
@@ -208,6 +209,90 @@ def _(gates, cell):
     return o.sigmoid() * cell.tanh(), cell
 
 
+@lstm_step.mistake(
+    "the old cell is returned",
+    hint="Return the *new* cell: the next step goes on from it.",
+)
+def _(gates, cell):
+    i, f, g, o = gates.chunk(4, dim=-1)
+    new = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+    return o.sigmoid() * new.tanh(), cell
+
+
+@lstm_step.mistake(
+    "forget and output gate exchanged",
+    hint="The second of the four multiplies the old cell, the last lets the hidden vector out.",
+)
+def _(gates, cell):
+    i, f, g, o = gates.chunk(4, dim=-1)
+    cell = o.sigmoid() * cell + i.sigmoid() * g.tanh()
+    return f.sigmoid() * cell.tanh(), cell
+
+
+@lstm_step.mistake(
+    "input gate and material exchanged",
+    hint="The first of the four is the gate, with a sigmoid; the third is what comes "
+    "in, with a tanh.",
+)
+def _(gates, cell):
+    i, f, g, o = gates.chunk(4, dim=-1)
+    cell = f.sigmoid() * cell + g.sigmoid() * i.tanh()
+    return o.sigmoid() * cell.tanh(), cell
+
+
+@lstm_step.mistake(
+    "what is new is forgotten as well",
+    hint="The forget gate is for the old cell alone: multiply first, then add what is new.",
+)
+def _(gates, cell):
+    i, f, g, o = gates.chunk(4, dim=-1)
+    cell = f.sigmoid() * (cell + i.sigmoid() * g.tanh())
+    return o.sigmoid() * cell.tanh(), cell
+
+
+@lstm_step.mistake(
+    "a softmax for a gate",
+    hint="The entries of a gate do not compete: each opens by itself, through a sigmoid.",
+)
+def _(gates, cell):
+    i, f, g, o = gates.chunk(4, dim=-1)
+    cell = f.softmax(-1) * cell + i.softmax(-1) * g.tanh()
+    return o.softmax(-1) * cell.tanh(), cell
+
+
+@lstm_step.mistake(
+    "1 is added to the forget gate",
+    hint="A bias of 1 for the forget gate belongs into the layer's parameters. These "
+    "gates are complete: only squash them.",
+)
+def _(gates, cell):
+    i, f, g, o = gates.chunk(4, dim=-1)
+    cell = (f + 1).sigmoid() * cell + i.sigmoid() * g.tanh()
+    return o.sigmoid() * cell.tanh(), cell
+
+
+@lstm_step.mistake(
+    "sigmoid and tanh exchanged at the output",
+    hint="The output gate goes through a sigmoid, the cell through a tanh. You have "
+    "it the other way round.",
+)
+def _(gates, cell):
+    i, f, g, o = gates.chunk(4, dim=-1)
+    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+    return o.tanh() * cell.sigmoid(), cell
+
+
+@lstm_step.mistake(
+    "only what is not kept may enter",
+    hint="You open the input gate only where the forget gate is shut. The two gates "
+    "know nothing of each other.",
+)
+def _(gates, cell):
+    i, f, g, o = gates.chunk(4, dim=-1)
+    cell = f.sigmoid() * cell + (1 - f.sigmoid()) * i.sigmoid() * g.tanh()
+    return o.sigmoid() * cell.tanh(), cell
+
+
 # 6. How long does a memory last?
 
 
@@ -350,6 +435,8 @@ def _() -> Iterator[Case]:
     yield case("cut after three steps", *_run(6, 4), 3)
     yield case("more steps than words", *_run(3, 2), 10)
     yield case("no steps at all", *_run(3, 2), 0)
+    yield case("the last word alone", *_run(5, 3), 1)
+    yield case("four of seven", *_run(7, 3), 4)
 
 
 def _run(length: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -569,6 +656,106 @@ def _(hidden, U, gradient, steps):
     cut = max(0, len(hidden) - steps)
     found[:cut] = found[cut] if steps else gradient
     return found
+
+
+@gradient_through_time.mistake(
+    "a way around the step",
+    hint="You add the gradient itself to what comes back, as in a residual network. "
+    "Here the only way back is through the tanh and U.",
+)
+def _(hidden, U, gradient, steps):
+    found = torch.zeros_like(hidden)
+    for t in _steps(hidden, steps):
+        slope = 1 - hidden[t] ** 2
+        found[t] = gradient * slope
+        gradient = U.mT @ found[t] + gradient
+    return found
+
+
+@gradient_through_time.mistake(
+    "U already in the step's own gradient",
+    hint="x_t stands beside U h_(t-1), not behind it: its gradient is that inside "
+    "the tanh, without U.",
+)
+def _(hidden, U, gradient, steps):
+    found = torch.zeros_like(hidden)
+    for t in _steps(hidden, steps):
+        slope = 1 - hidden[t] ** 2
+        found[t] = U.mT @ (gradient * slope)
+        gradient = found[t]
+    return found
+
+
+@gradient_through_time.mistake(
+    "the inverse of U",
+    hint="Back through a matrix goes its *transpose*. The inverse would undo it, and "
+    "blow up what it shrank.",
+)
+def _(hidden, U, gradient, steps):
+    found = torch.zeros_like(hidden)
+    for t in _steps(hidden, steps):
+        slope = 1 - hidden[t] ** 2
+        found[t] = gradient * slope
+        gradient = torch.linalg.pinv(U.double()).to(U) @ found[t]
+    return found
+
+
+@gradient_through_time.mistake(
+    "the slope twice",
+    hint="The slope of the tanh is multiplied in once a step. You have it squared.",
+)
+def _(hidden, U, gradient, steps):
+    found = torch.zeros_like(hidden)
+    for t in _steps(hidden, steps):
+        slope = 1 - hidden[t] ** 2
+        found[t] = gradient * slope * slope
+        gradient = U.mT @ found[t]
+    return found
+
+
+@gradient_through_time.mistake(
+    "h squared for the slope",
+    hint="The slope of tanh is 1 - h²: steep where h is 0, flat where it is near 1. "
+    "You have the opposite.",
+)
+def _(hidden, U, gradient, steps):
+    found = torch.zeros_like(hidden)
+    for t in _steps(hidden, steps):
+        found[t] = gradient * hidden[t] ** 2
+        gradient = U.mT @ found[t]
+    return found
+
+
+@gradient_through_time.mistake(
+    "only U's diagonal",
+    hint="Every entry of a state feeds every entry of the next. You let each one feed "
+    "itself alone: it takes a matrix product.",
+)
+def _(hidden, U, gradient, steps):
+    found = torch.zeros_like(hidden)
+    for t in _steps(hidden, steps):
+        slope = 1 - hidden[t] ** 2
+        found[t] = gradient * slope
+        gradient = U.diagonal() * found[t]
+    return found
+
+
+@gradient_through_time.mistake(
+    "the cut counted from the beginning",
+    hint="You stop at position `steps`. It says how many words back from the *end* get a gradient.",
+)
+def _(hidden, U, gradient, steps):
+    found = _back(hidden, U, gradient, len(hidden))
+    found[:steps] = 0
+    return found
+
+
+@gradient_through_time.mistake(
+    "only the words that get a gradient",
+    hint="The result has a row for every word, [T, D]: zeros where the gradient does not come.",
+)
+def _(hidden, U, gradient, steps):
+    return _back(hidden, U, gradient, steps)[max(0, len(hidden) - steps) :]
 
 
 def _steps(hidden: Tensor, steps: int) -> list[int]:

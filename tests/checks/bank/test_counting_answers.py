@@ -107,7 +107,7 @@ def before_by_dict(words):
 
 
 def before_by_question(words):
-    pairs = list(zip(words[:-1], words[1:], strict=True))
+    pairs = [(words[at], words[at + 1]) for at in range(len(words) - 1)]
     return {w: len({a for a, b in pairs if b == w}) for w in dict.fromkeys(words[1:])}
 
 

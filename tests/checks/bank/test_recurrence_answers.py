@@ -1,4 +1,4 @@
-"""Right answers to the exercises on recurrent networks, in other styles than the solution's: all pass."""
+"""Right answers to the exercises on recurrence, in other styles than the solution's: all pass."""
 
 import pytest
 import torch
