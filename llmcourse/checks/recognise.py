@@ -105,11 +105,14 @@ def recognise(
     if sure:
         best = max(sure, key=lambda pair: pair[0])[1]
         return Finding(best.name, best.hint, best)
+    if changed := {evidence.outcomes[n].changed for n in evidence.wrong} - {()}:
+        names = " and ".join(f"`{name}`" for name in sorted({n for some in changed for n in some}))
+        return Finding(f"You change {names} in place", "Work on a copy: it belongs to the caller.")
     if not any(evidence.outcomes[n].timed_out for n in evidence.wrong):
         causes = list(_causes(evidence, shown, mutants(), run))
         if telling := [cause for cause in causes if not cause.startswith(VAGUE)]:
             return _as_if(telling[0])
-    if said := relation(_pairs(evidence)):
+    if said := relation(_pairs(evidence, evidence.wrong), _right_pairs(evidence)):
         return Finding(said)
     if not any(evidence.outcomes[n].timed_out for n in evidence.wrong) and causes:
         return _as_if(causes[0])
@@ -156,7 +159,8 @@ def _fit(evidence: Evidence, shown: int, answer: Any, run: Run) -> _Fit | None:
     # An idea that is written so that it cannot finish in a case is the same idea.
     explained = [a or bool(o.error) for a, o in zip(agrees, outcomes, strict=True)]
     all_wrongs = all(e for e, d in zip(explained, differs, strict=True) if d)
-    return _Fit(all(explained) and all_wrongs, all_wrongs, (all(agrees), sum(differs)))
+    half = 2 * sum(agrees[n] for n in evidence.wrong) >= len(evidence.wrong)
+    return _Fit(all(explained) and all_wrongs, all_wrongs and half, (all(agrees), sum(differs)))
 
 
 def _causes(evidence: Evidence, shown: int, mutants: list[Mutant], run: Run) -> Iterator[str]:
@@ -182,12 +186,17 @@ def _agrees(evidence: Evidence, number: int, outcome: Outcome) -> bool:
     return outcome.same(given, evidence.nearness) or bool(given.error and outcome.error)
 
 
-def _pairs(evidence: Evidence) -> list[Pair]:
-    """The wrong cases that came to a value; none if one did not."""
-    outcomes = [evidence.outcomes[n] for n in evidence.wrong]
+def _right_pairs(evidence: Evidence) -> list[Pair]:
+    numbers = range(min(evidence.plain, len(evidence.outcomes)))
+    return _pairs(evidence, [n for n in numbers if not evidence.problems[n]])
+
+
+def _pairs(evidence: Evidence, numbers: list[int]) -> list[Pair]:
+    """These cases, if they all came to a value; none if one did not."""
+    outcomes = [evidence.outcomes[n] for n in numbers]
     if any(o.error or o.timed_out or o.changed or o.value is None for o in outcomes):
         return []
-    plain = [n for n in evidence.wrong if n < evidence.plain] or evidence.wrong
+    plain = [n for n in numbers if n < evidence.plain] or numbers
     return [
         Pair(evidence.inputs[n], evidence.truths[n].value, evidence.outcomes[n].value)
         for n in plain

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llmcourse.checks.compare import difference
+from llmcourse.checks import dependence
+from llmcourse.checks.compare import a_kind, difference
 
 CLOSE = 1e-4
 """Relative; an answer in float32 that is wrong by a factor has lost some digits on its way."""
@@ -46,18 +47,24 @@ class Pair:
     got: Any
 
 
-def relation(pairs: list[Pair]) -> str | None:
+def relation(pairs: list[Pair], right: list[Pair] | None = None) -> str | None:
     """A sentence on what all answers have to do with the truths; None if there is nothing to say.
 
     Args:
         pairs: the cases whose answer is wrong, with a value to compare.
+        right: the cases whose answer is right: "always" is said of what holds in them, too.
     """
     if not pairs:
         return None
-    for look in (_unchanged, _exchanged, _listed, _numeric, _constant):
+    for look in (_unchanged, _exchanged, _container, _one_of_several, _listed):
         if said := look(pairs):
             return said
-    return None
+    if said := _numeric(pairs, right or []):
+        return said
+    if said := _constant(pairs):
+        return said
+    cases = [(pair.inputs, pair.truth, pair.got) for pair in pairs]
+    return dependence.on_arguments(cases)
 
 
 def value_relation(truth: float, got: Any) -> str | None:
@@ -102,6 +109,20 @@ def _exchanged(pairs: list[Pair]) -> str | None:
     return None
 
 
+def _container(pairs: list[Pair]) -> str | None:
+    """The right values in something else: a list for a tuple, tensors for numbers."""
+    kinds = {(a_kind(pair.truth), a_kind(pair.got)) for pair in pairs}
+    found = [_numbers(pair) for pair in pairs]
+    alike = all(case is not None and _near(case.got, case.truth) for case in found)
+    alike = alike or all(_same_numbers(pair) for pair in pairs)
+    if not alike and not all(_same_entries(pair.truth, pair.got) for pair in pairs):
+        return None
+    if len(kinds) == 1 and len(set(*kinds)) == 2:
+        ((wanted, came),) = kinds
+        return f"The values are right, in {came} where {wanted} is expected."
+    return "The values are right, and of another kind (or dtype) than expected."
+
+
 def _constant(pairs: list[Pair]) -> str | None:
     """The same whatever comes in."""
     first = pairs[0]
@@ -123,19 +144,34 @@ class _Numbers:
     got: np.ndarray
 
 
-def _numeric(pairs: list[Pair]) -> str | None:
+def _numeric(pairs: list[Pair], right: list[Pair]) -> str | None:
     found = [_numbers(pair) for pair in pairs]
     cases = [case for case in found if case is not None]
     if len(cases) < len(found):
         return _of_another_shape(pairs)
+    others = [case for case in map(_numbers, right) if case is not None]
+    if said := _always(cases, others):
+        return said
     looks: Iterable[Callable[[list[_Numbers]], str | None]] = (
-        _factor, _offset, _function, _turned, _sums, _partly,
+        _endless, _turned, _sums, _partly,
     )  # fmt: skip
     return next((said for look in looks if (said := look(cases))), None)
 
 
+def _always(cases: list[_Numbers], right: list[_Numbers]) -> str | None:
+    """One change that makes every answer of its truth, also where it changes nothing."""
+    if not any((np.abs(case.truth) > 1e-9).any() for case in right) and (said := _factor(cases)):
+        return said
+    return (None if right else _offset(cases)) or _function([*cases, *right])
+
+
 def _numbers(pair: Pair) -> _Numbers | None:
-    truth, got = _array(pair.truth), _array(pair.got)
+    truth, got = pair.truth, pair.got
+    if isinstance(truth, Mapping) and isinstance(got, Mapping):
+        if truth.keys() != got.keys():
+            return None
+        truth, got = list(truth.values()), [got[key] for key in truth]
+    truth, got = _array(truth), _array(got)
     if truth is None or got is None or truth.shape != got.shape or not truth.size:
         return None
     return _Numbers(pair.inputs, truth, got)
@@ -164,11 +200,55 @@ def _near(one: np.ndarray | float, other: np.ndarray | float) -> bool:
         return bool(np.allclose(one, other, rtol=CLOSE, atol=1e-6, equal_nan=True))
 
 
+def _same_numbers(pair: Pair) -> bool:
+    """The numbers of something else, one after the other, as several tensors in one are."""
+    truth, got = _array(pair.truth), _array(pair.got)
+    if truth is None or got is None or a_kind(pair.truth) == a_kind(pair.got):
+        return False
+    return truth.size == got.size and _near(truth.ravel(), got.ravel())
+
+
+def _one_of_several(pairs: list[Pair]) -> str | None:
+    """Of several results, one alone is wrong, and always the same one."""
+    several = [pair for pair in pairs if isinstance(pair.truth, tuple)]
+    count = len(pairs[0].truth) if several else 0
+    if count < 2 or not all(isinstance(p.got, tuple) and len(p.got) == count for p in pairs):
+        return None
+    parts = [[Pair(p.inputs, p.truth[n], p.got[n]) for p in pairs] for n in range(count)]
+    wrong = {n for n, some in enumerate(parts) if not all(_equal(p.truth, p.got) for p in some)}
+    if len(wrong) != 1:
+        return None
+    (number,) = wrong
+    said = relation(parts[number])
+    where = f"Of your results, [{number}] alone is wrong."
+    return f"{where} {said}" if said else where
+
+
+def _same_entries(truth: Any, got: Any) -> bool:
+    kinds = list | tuple
+    return isinstance(truth, kinds) and isinstance(got, kinds) and _equal(list(truth), list(got))
+
+
+def _endless(cases: list[_Numbers]) -> str | None:
+    """Infinity was to come, and something kept it away."""
+    where = [np.isinf(case.truth) for case in cases]
+    finite = all(np.isfinite(c.got[w]).all() for c, w in zip(cases, where, strict=True))
+    kept = [(c.got[~w], c.truth[~w]) for c, w in zip(cases, where, strict=True)]
+    rest = all(np.allclose(got, truth, rtol=1e-2) for got, truth in kept)
+    if finite and rest and any(w.any() for w in where):
+        return "Infinity is right here, and something of yours keeps it away."
+    return None
+
+
 def _factor(cases: list[_Numbers]) -> str | None:
     """Everything is so many times too large: by one number, or by a size that each case has."""
-    factors = [factor for case in cases if (factor := _ratio(case)) is not None]
-    if len(factors) < len(cases):
+    telling = [c for c in cases if (np.isfinite(c.truth) & (np.abs(c.truth) > 1e-9)).any()]
+    factors = [factor for case in telling if (factor := _ratio(case)) is not None]
+    if not factors or len(factors) < len(telling):
         return None
+    if not all(_ratio(case) or _signs_agree(case, factors[0]) for case in cases):
+        return None
+    cases = telling
     first = factors[0]
     if all(_near(factor, first) for factor in factors):
         for known, said in _FACTORS:
@@ -187,6 +267,12 @@ def _factor(cases: list[_Numbers]) -> str | None:
                     "mean, or a division that is missing or one too many."
                 )
     return None
+
+
+def _signs_agree(case: _Numbers, factor: float | None) -> bool:
+    """A case of zeros and infinities alone allows a factor."""
+    with np.errstate(invalid="ignore"):
+        return factor is not None and np.array_equal(case.got, factor * case.truth)
 
 
 def _ratio(case: _Numbers) -> float | None:

@@ -1,8 +1,8 @@
-"""The exercises on tokens: bytes, merges, the likeliest cut, and what all cuts together say.
+"""The exercises on tokens: bytes, merges, encoding, and two predictions.
 
-Ids below 256 are bytes; merge `r` makes id `256 + r`. Not here: the exercises on cleaning and on
-copies (`corpus.py`), their texts (`solutions/`), and how checking works (`harness.py`). Chapter 01
-teaches this.
+Ids below 256 are bytes; merge `r` makes id `256 + r`. Not here: the exercises on cutting a text
+(`cuts.py`), on cleaning and on copies (`corpus.py`), their texts (`solutions/`), and how checking
+works (`harness.py`). Chapter 01 teaches this.
 """
 
 import itertools
@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from llmcourse.checks.answers import choice, value
 from llmcourse.checks.harness import Case, case, exercise
 from llmcourse.tokenizers.bpe import BPETokenizer
-from llmcourse.tokenizers.lattice import UnigramModel
 
 CHAPTER = "01"
 
@@ -22,7 +21,7 @@ Pair = tuple[int, int]
 # 1. How many bytes?
 
 
-@exercise(CHAPTER)
+@exercise(CHAPTER, read="1. What is a letter, to a computer?")
 def utf8_length(code: int) -> int:
     """How many bytes UTF-8 takes for a code point."""
     return len(chr(code).encode("utf-8", "surrogatepass"))
@@ -37,6 +36,8 @@ def _() -> Iterator[Case]:
         yield case(f"the last before a border, {last:#x}", last)
         yield case(f"the first after a border, {last + 1:#x}", last + 1)
     yield case("the last of all", 0x10FFFF)
+    for between in (0xFF, 0x100, 0x900, 0x1000, 0x2000, 0x20000, 0x40000, 0x80000):
+        yield case(f"between the borders, {between:#x}", between)
 
 
 @utf8_length.mistake(
@@ -72,10 +73,68 @@ def _(code):
     return 1 if code < 0x80 else 2 if code < 0x800 else 3
 
 
+@utf8_length.mistake(
+    "seven bits in every byte",
+    hint="Only a single byte has seven bits for the number. In longer patterns each `x` is a bit: "
+    "count 11, 16 and 21 of them.",
+)
+def _(code):
+    return max(1, math.ceil(code.bit_length() / 7))
+
+
+@utf8_length.mistake(
+    "one byte up to 255",
+    hint="That is Latin-1, where é is a single byte. In UTF-8 a single byte has 7 bits: 0 to 127.",
+)
+def _(code):
+    return 1 if code < 0x100 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
+
+
+@utf8_length.mistake(
+    "a border is one too early",
+    hint="With k bits, the largest number is 2**k - 1, and it still fits: the border is 2**k.",
+)
+def _(code):
+    return 1 if code < 0x7F else 2 if code < 0x7FF else 3 if code < 0xFFFF else 4
+
+
+@utf8_length.mistake(
+    "the first byte always has seven bits",
+    hint="The first of several bytes says how many they are, and that takes bits: two bytes have "
+    "5 + 6 bits for the number, not 7 + 6.",
+)
+def _(code):
+    return 1 + max(0, math.ceil((code.bit_length() - 7) / 6))
+
+
+@utf8_length.mistake(
+    "zero takes no byte",
+    hint="Code point 0 is a character, too, and takes a byte like all below 128.",
+)
+def _(code):
+    return utf8_length.right(code) if code else 0
+
+
+@utf8_length.mistake(
+    "borders one bit too late",
+    hint="You count one bit too many for each length: 7, 11 and 16 are the bits of 1, 2, 3 bytes.",
+)
+def _(code):
+    return 1 if code < 2**8 else 2 if code < 2**12 else 3 if code < 2**17 else 4
+
+
+@utf8_length.mistake(
+    "two bytes at most",
+    hint="Two bytes have 11 bits, enough up to 0x7FF. Chinese lies beyond.",
+)
+def _(code):
+    return 1 if code < 0x80 else 2
+
+
 # 2. One merge
 
 
-@exercise(CHAPTER)
+@exercise(CHAPTER, read="2. Which pieces deserve a number?")
 def merge(ids: list[int], pair: Pair, new_id: int) -> list[int]:
     """The ids with every occurrence of the pair, from left to right, replaced by the new id."""
     merged: list[int] = []
@@ -99,6 +158,9 @@ def _() -> Iterator[Case]:
     yield case("the last one stays", [1, 2, 1], (1, 2), 9)
     yield case("nothing", [], (1, 2), 9)
     yield case("bytes of a word", list(b"banana"), (ord("a"), ord("n")), 256)
+    yield case("ids whose digits look alike", [11, 2, 1, 23, 1, 2], (1, 2), 9)
+    yield case("the pair at an odd place", [5, 1, 2, 1, 2, 6], (1, 2), 9)
+    yield case("two pairs side by side", [3, 4, 3, 4], (3, 4), 256)
 
 
 @merge.mistake(
@@ -156,10 +218,136 @@ def _(ids, pair, new_id):
     return merge.right(ids[::-1], pair[::-1], new_id)[::-1]
 
 
+@merge.mistake(
+    "a list is never equal to a tuple",
+    hint="Nothing was merged. In Python `[1, 2] == (1, 2)` is False: make the slice a tuple, or "
+    "compare the two ids one by one.",
+)
+def _(ids, pair, new_id):
+    return list(ids)
+
+
+@merge.mistake(
+    "digits instead of ids",
+    hint="You looked for the pair in a text of digits, and 1,2 stands in 11,2 as well. Compare "
+    "whole ids.",
+)
+def _(ids, pair, new_id):
+    text = ",".join(map(str, ids)).replace(",".join(map(str, pair)), str(new_id))
+    return [int(part) for part in text.split(",") if part]
+
+
+@merge.mistake(
+    "in either order",
+    hint="The pair (1, 2) is 1 and then 2. Where 2 stands before 1, nothing is glued.",
+)
+def _(ids, pair, new_id):
+    merged, at = [], 0
+    while at < len(ids):
+        found = sorted(ids[at : at + 2]) == sorted(pair)
+        merged.append(new_id if found else ids[at])
+        at += 1 + found
+    return merged
+
+
+@merge.mistake(
+    "each half replaced by itself",
+    hint="You replace every id that belongs to the pair. Only where both stand side by side, one "
+    "new id takes the place of the two.",
+)
+def _(ids, pair, new_id):
+    return [new_id if token in pair else token for token in ids]
+
+
+@merge.mistake(
+    "only even places are looked at",
+    hint="You cut the ids into twos. A pair may begin at an odd place, too: go on by one where "
+    "nothing matches.",
+)
+def _(ids, pair, new_id):
+    merged = []
+    for at in range(0, len(ids), 2):
+        two = ids[at : at + 2]
+        merged += [new_id] if tuple(two) == pair else two
+    return merged
+
+
+@merge.mistake(
+    "the first half stays",
+    hint="1 2 became 1 9: the new id takes the place of both, so the first has to go as well.",
+)
+def _(ids, pair, new_id):
+    return [
+        new_id if at and tuple(ids[at - 1 : at + 1]) == pair else ids[at] for at in range(len(ids))
+    ]
+
+
+@merge.mistake(
+    "the id after a pair is lost",
+    hint="A pair is two ids long: after a match go on by two places, not three.",
+)
+def _(ids, pair, new_id):
+    merged, at = [], 0
+    while at < len(ids):
+        found = tuple(ids[at : at + 2]) == pair
+        merged.append(new_id if found else ids[at])
+        at += 3 if found else 1
+    return merged
+
+
+@merge.mistake(
+    "only the pairs are kept",
+    hint="What belongs to no pair stays as it is: it must not vanish.",
+)
+def _(ids, pair, new_id):
+    return [new_id] * merge.right(ids, pair, new_id).count(new_id)
+
+
+@merge.mistake(
+    "two places on, match or not",
+    hint="After a match go on by two places; without one, by one. Yours skips an id that it never "
+    "kept.",
+)
+def _(ids, pair, new_id):
+    return [new_id if tuple(ids[at : at + 2]) == pair else ids[at] for at in range(0, len(ids), 2)]
+
+
+@merge.mistake(
+    "the last id is put there once more",
+    hint="You always add the last id at the end, also where a pair has just taken it.",
+)
+def _(ids, pair, new_id):
+    merged, at = [], 0
+    while at < len(ids) - 1:
+        found = (ids[at], ids[at + 1]) == pair
+        merged.append(new_id if found else ids[at])
+        at += 1 + found
+    return merged + ids[-1:]
+
+
+@merge.mistake(
+    "neighbours looked at, two by two",
+    hint="You go over all pairs of neighbours. The second half of a match comes again as the first "
+    "of the next pair, and the last id is in no pair's first place.",
+)
+def _(ids, pair, new_id):
+    return [new_id if two == pair else two[0] for two in itertools.pairwise(ids)]
+
+
+@merge.mistake(
+    "the new id is written twice",
+    hint="Two ids become one. You kept the length and wrote the new id at both places.",
+)
+def _(ids, pair, new_id):
+    return [
+        t for token in merge.right(ids, pair, -1) for t in ([new_id] * 2 if token < 0 else [token])
+    ]
+
+
 # 3. Encode
 
 
-@exercise(CHAPTER)
+@exercise(CHAPTER, read="2. Which pieces deserve a number?")
 def bpe_encode(ids: list[int], merges: list[Pair]) -> list[int]:
     """The ids after all merges, in the order in which they were learned; merge r makes 256 + r."""
     for rank, pair in enumerate(merges):
@@ -181,6 +369,13 @@ def _() -> Iterator[Case]:
     text = "low lower newest widest " * 3
     yield case("a trained tokenizer", list(b"newer"), BPETokenizer.train([text], 270).merges)
     yield case("nothing", [], _LEARNED)
+    yield case("the second merge alone fits", list(b"abab"), [(98, 99), (97, 98)])
+    yield case("one merge, many places", list(b"bcxbcbc"), _LEARNED)
+    yield case("learned late, and frequent", list(b"ababbc"), [(98, 98), (98, 99), (97, 98)])
+    longer = [(97, 98), (98, 99), (99, 100), (257, 258)]
+    yield case("a long piece that cannot be reached", list(b"abcdbcd"), longer)
+    early = [(99, 100), (98, 99), (97, 257), (97, 98)]
+    yield case("an early merge takes the end of a long piece", list(b"abcd"), early)
 
 
 @bpe_encode.mistake(
@@ -231,10 +426,221 @@ def _(ids, merges):
     return list(ids)
 
 
+def _smallest(ids, merges, key):
+    """The pair that is best by `key(pair, rank, its first place)` merged, again and again."""
+    ids, ranks = list(ids), {pair: rank for rank, pair in reversed(list(enumerate(merges)))}
+    while found := [(p, at) for at, p in enumerate(itertools.pairwise(ids)) if p in ranks]:
+        pair, _ = min(found, key=lambda one: key(one[0], ranks[one[0]], one[1], ids))
+        ids = merge.right(ids, pair, 256 + ranks[pair])
+    return ids
+
+
+def _lengths(merges: list[Pair]) -> dict[int, int]:
+    """How many bytes stand in each id."""
+    lengths: dict[int, int] = {}
+    for rank, (first, second) in enumerate(merges):
+        lengths[256 + rank] = lengths.get(first, 1) + lengths.get(second, 1)
+    return lengths
+
+
+@bpe_encode.mistake(
+    "the longest piece first",
+    hint="You glue what makes the longest piece. How long a piece is does not matter here: the "
+    "order in which the merges were learned decides.",
+)
+def _(ids, merges):
+    lengths = _lengths(merges)
+    return _smallest(ids, merges, lambda _, rank, at, __: (-lengths[256 + rank], at))
+
+
+@bpe_encode.mistake(
+    "the most frequent pair first",
+    hint="That is how merges are *learned*. To encode, replay them in the order of learning, "
+    "whatever is frequent in this word.",
+)
+def _(ids, merges):
+    def key(pair: Pair, rank: int, at: int, now: list[int]) -> tuple[int, int]:
+        return -list(itertools.pairwise(now)).count(pair), at
+
+    return _smallest(ids, merges, key)
+
+
+@bpe_encode.mistake(
+    "the longest piece from the left",
+    hint="You looked the pieces up like words in a dictionary, the longest that fits. BPE knows no "
+    "dictionary: it replays merges, one after the other.",
+)
+def _(ids, merges):
+    pieces = {(token,): token for token in range(256)}
+    spelled = {token: (token,) for token in range(256)}
+    for rank, (first, second) in enumerate(merges):
+        spelled[256 + rank] = spelled[first] + spelled[second]
+        pieces.setdefault(spelled[256 + rank], 256 + rank)
+    encoded, at = [], 0
+    while at < len(ids):
+        fits = (n for n in range(len(ids), at, -1) if tuple(ids[at:n]) in pieces)
+        end = next(fits)
+        encoded.append(pieces[tuple(ids[at:end])])
+        at = end
+    return encoded
+
+
+@bpe_encode.mistake(
+    "the merges sorted",
+    hint="The list of merges has an order, that of learning. You sorted it by the ids.",
+)
+def _(ids, merges):
+    for pair in sorted(set(merges)):
+        ids = merge.right(ids, pair, 256 + merges.index(pair))
+    return list(ids)
+
+
+@bpe_encode.mistake(
+    "each merge at one place only",
+    hint="A merge is applied at every place where its pair stands, not at the first alone.",
+)
+def _(ids, merges):
+    ids = list(ids)
+    for rank, pair in enumerate(merges):
+        at = next((n for n, two in enumerate(itertools.pairwise(ids)) if two == pair), None)
+        if at is not None:
+            ids[at : at + 2] = [256 + rank]
+    return ids
+
+
+@bpe_encode.mistake(
+    "it stops at the first merge that does not fit",
+    hint="A merge that this word has no use for is passed over. The later ones may still fit.",
+)
+def _(ids, merges):
+    for rank, pair in enumerate(merges):
+        if pair not in itertools.pairwise(ids):
+            break
+        ids = merge.right(ids, pair, 256 + rank)
+    return list(ids)
+
+
+@bpe_encode.mistake(
+    "numbers only for the merges that are used",
+    hint="Merge r makes 256 + r, also where earlier merges found nothing in this word: count all "
+    "merges, not those that fit.",
+)
+def _(ids, merges):
+    names: dict[int, int] = {}
+    ids = list(ids)
+    for rank, (first, second) in enumerate(merges):
+        pair = (names.get(first, first), names.get(second, second))
+        if pair in itertools.pairwise(ids):
+            names[256 + rank] = 256 + len(names)
+            ids = merge.right(ids, pair, names[256 + rank])
+    return ids
+
+
+@bpe_encode.mistake(
+    "the first merge alone",
+    hint="You return after one merge. Go through the whole list, each on what the one before left.",
+)
+def _(ids, merges):
+    return merge.right(ids, merges[0], 256) if merges else list(ids)
+
+
+@bpe_encode.mistake(
+    "every merge on the plain bytes",
+    hint="Each merge works on what the merges before it left, not on the bytes anew: late pairs "
+    "are made of ids that early merges made.",
+)
+def _(ids, merges):
+    encoded = list(ids)
+    for rank, pair in enumerate(merges):
+        encoded = merge.right(ids, pair, 256 + rank)
+    return encoded
+
+
+@bpe_encode.mistake(
+    "the number of merges is the first id",
+    hint="There are always 256 bytes, however many merges: merge r makes 256 + r.",
+)
+def _(ids, merges):
+    for rank, pair in enumerate(merges):
+        ids = merge.right(ids, pair, len(merges) + rank)
+    return list(ids)
+
+
+@bpe_encode.mistake(
+    "only one merge a word",
+    hint="You stop after the first merge that fits. The ones behind it may join what it made.",
+)
+def _(ids, merges):
+    for rank, pair in enumerate(merges):
+        if pair in itertools.pairwise(ids):
+            return merge.right(ids, pair, 256 + rank)
+    return list(ids)
+
+
+@bpe_encode.mistake(
+    "one walk, never back",
+    hint="You glue what fits as you walk, and each new piece is never looked at again. Go over the "
+    "whole word once for each merge, in the order of learning.",
+)
+def _(ids, merges):
+    ids, ranks, at = list(ids), {pair: rank for rank, pair in enumerate(merges)}, 0
+    while at < len(ids) - 1:
+        if (pair := (ids[at], ids[at + 1])) in ranks:
+            ids[at : at + 2] = [256 + ranks[pair]]
+        at += 1
+    return ids
+
+
+@bpe_encode.mistake(
+    "from right to left, whatever fits first",
+    hint="You walk from the end and glue what fits. Neither end decides, but the order in which "
+    "the merges were learned.",
+)
+def _(ids, merges):
+    ids, ranks, at = list(ids), {pair: rank for rank, pair in enumerate(merges)}, len(ids) - 2
+    while at >= 0:
+        if (pair := tuple(ids[at : at + 2])) in ranks:
+            ids[at : at + 2] = [256 + ranks[pair]]
+        at = min(at, len(ids) - 1) - 1
+    return ids
+
+
+@bpe_encode.mistake(
+    "ids one too small",
+    hint="255 is a byte, the last one. The first merge makes 256.",
+)
+def _(ids, merges):
+    for rank, pair in enumerate(merges):
+        ids = merge.right(ids, pair, 255 + rank)
+    return list(ids)
+
+
+@bpe_encode.mistake(
+    "the pairs the wrong way round",
+    hint="A merge of b and c glues b before c. You look for c before b.",
+)
+def _(ids, merges):
+    for rank, pair in enumerate(merges):
+        ids = merge.right(ids, pair[::-1], 256 + rank)
+    return list(ids)
+
+
+@bpe_encode.mistake(
+    "only the merges that fit are returned",
+    hint="You return which merges found something. Wanted is the word itself, its ids after them.",
+)
+def _(ids, merges):
+    ids, used = list(ids), []
+    for rank, pair in enumerate(merges):
+        used += [256 + rank] * (pair in itertools.pairwise(ids))
+        ids = merge.right(ids, pair, 256 + rank)
+    return used
+
+
 # 4. Predict, and compare
 
 
-@value(CHAPTER, unit="tokens")
+@value(CHAPTER, unit="tokens", read="4. Does one vocabulary fit all languages?")
 def chinese_tokens() -> int:
     """How many tokens a byte-level BPE trained on English needs for 猫在公园里。"""
     return len("猫在公园里。".encode())
@@ -265,6 +671,87 @@ def _():
     return 16
 
 
+@chinese_tokens.mistake(
+    "the full stop is forgotten",
+    hint="Five characters at three bytes, and a full stop. It is text, too: how many bytes has 。?",
+)
+def _():
+    return 15
+
+
+@chinese_tokens.mistake(
+    "four bytes a character",
+    hint="Four bytes are for emoji and rare characters. Count the bytes of 猫.",
+)
+def _():
+    return 24
+
+
+@chinese_tokens.mistake(
+    "an id for the beginning or the end",
+    hint="You counted one more than there are bytes. `encode` adds no sign for the end by itself.",
+)
+def _():
+    return 19
+
+
+@chinese_tokens.mistake(
+    "a token a word",
+    hint="Cat, in the park, inside: those are the words. But this tokenizer never saw a Chinese "
+    "word, so it has no piece for one.",
+)
+def _():
+    return 4
+
+
+@chinese_tokens.mistake(
+    "one token for the unknown",
+    hint="A tokenizer of whole words would say `<unk>`, once. A byte-level one can spell anything.",
+)
+def _():
+    return 1
+
+
+@chinese_tokens.mistake(
+    "the full stop is one byte, and two a character",
+    hint="Two bytes are for é and я. Chinese characters lie beyond, and so does their full stop.",
+)
+def _():
+    return 11
+
+
+@chinese_tokens.mistake(
+    "a token a character, without the full stop",
+    hint="The full stop counts as well. And is there an id for 猫, in a vocabulary from English?",
+)
+def _():
+    return 5
+
+
+@chinese_tokens.mistake(
+    "ids for both ends",
+    hint="You counted two more than there are bytes. `encode` adds no signs for beginning and end.",
+)
+def _():
+    return 20
+
+
+@chinese_tokens.mistake(
+    "the bytes of one character",
+    hint="Three bytes take one character. The sentence has six.",
+)
+def _():
+    return 3
+
+
+@chinese_tokens.mistake(
+    "a token a character, and one for the end",
+    hint="There is no id for 猫 in a vocabulary from English, and no sign for the end is added.",
+)
+def _():
+    return 7
+
+
 which_model = choice(
     CHAPTER,
     "which_model",
@@ -279,175 +766,5 @@ which_model = choice(
         "many of them as of model a's.",
         "d": "Per token they cannot be compared. Per byte of the same text they can.",
     },
+    read="4. Does one vocabulary fit all languages?",
 )
-
-
-# 5. The likeliest cut
-
-
-def _model(probabilities: dict[str, float]) -> UnigramModel:
-    return UnigramModel({piece: math.log(share) for piece, share in probabilities.items()})
-
-
-_HATCH = {"h": 0.1, "a": 0.1, "t": 0.1, "c": 0.1} | {
-    "at": 0.15,
-    "hat": 0.2,
-    "ch": 0.1,
-    "tch": 0.05,
-    "hatch": 0.001,
-}
-_TRAPS = {"a": 0.3, "b": 0.2, "c": 0.02, "ab": 0.25, "bc": 0.2, "abc": 0.001}
-
-
-@exercise(CHAPTER)
-def segment(text: str, probabilities: dict[str, float]) -> list[str]:
-    """The pieces of the likeliest way to cut a text; every character is a piece, too."""
-    return _model(probabilities).best(text)
-
-
-@segment.cases
-def _() -> Iterator[Case]:
-    yield case("by hand", "hatch", _HATCH)
-    yield case("the first piece must not be the likeliest", "abc", _TRAPS)
-    yield case("twice", "abcabc", _TRAPS)
-    yield case("one character", "a", _TRAPS)
-    yield case("nothing", "", _TRAPS)
-    yield case("many rare ones against one rarer", "aaab", {"a": 0.5, "b": 0.1, "aa": 0.3})
-    yield case("forty characters", "abcbabca" * 5, _TRAPS)
-
-
-@segment.mistake(
-    "the longest piece first",
-    hint="Long is not likely: `hatch` as one piece has the probability 0.001, `hat` and `ch` have "
-    "0.02. Compare products.",
-)
-def _(text, probabilities):
-    pieces = []
-    while text:
-        pieces.append(max((p for p in probabilities if text.startswith(p)), key=len))
-        text = text[len(pieces[-1]) :]
-    return pieces
-
-
-@segment.mistake(
-    "the likeliest piece first",
-    hint="You take the best piece at each place and never look back. A piece that is best now may "
-    "leave a rest that is dear: keep the best way to *every* end.",
-)
-def _(text, probabilities):
-    pieces = []
-    while text:
-        fitting = (p for p in probabilities if text.startswith(p))
-        pieces.append(max(fitting, key=probabilities.__getitem__))
-        text = text[len(pieces[-1]) :]
-    return pieces
-
-
-@segment.mistake(
-    "the fewest pieces",
-    hint="Fewest is best only where all pieces are equally likely. Multiply the probabilities.",
-)
-def _(text, probabilities):
-    return _model(dict.fromkeys(probabilities, 0.1)).best(text)
-
-
-@segment.mistake(
-    "probabilities were added",
-    hint="Both pieces have to come, one *and* the other: their probabilities multiply. A sum "
-    "favours many pieces.",
-)
-def _(text, probabilities):
-    best: list[tuple[float, list[str]]] = [(0.0, [])]
-    for end in range(1, len(text) + 1):
-        ways = [
-            (best[start][0] + probabilities[text[start:end]], [*best[start][1], text[start:end]])
-            for start in range(end)
-            if text[start:end] in probabilities
-        ]
-        best.append(max(ways, key=lambda way: way[0]))
-    return best[-1][1]
-
-
-@segment.mistake(
-    "the pieces come backwards",
-    hint="You found the right path from its end, where it is read off. Turn the list around.",
-)
-def _(text, probabilities):
-    return segment.right(text, probabilities)[::-1]
-
-
-# 6. All cuts at once
-
-
-def _every_way(text: str, probabilities: dict[str, float]) -> list[list[str]]:
-    if not text:
-        return [[]]
-    beginnings = [p for p in probabilities if text.startswith(p)]
-    return [[p, *rest] for p in beginnings for rest in _every_way(text[len(p) :], probabilities)]
-
-
-def _weighted(
-    probabilities: dict[str, float], ways: list[list[str]], weights: list[float]
-) -> dict[str, float]:
-    counts = dict.fromkeys(probabilities, 0.0)
-    for way, weight in zip(ways, weights, strict=True):
-        for piece in way:
-            counts[piece] += weight
-    return counts
-
-
-def _products(probabilities: dict[str, float], ways: list[list[str]]) -> list[float]:
-    return [math.prod(probabilities[piece] for piece in way) for way in ways]
-
-
-@exercise(CHAPTER)
-def expected_counts(text: str, probabilities: dict[str, float]) -> dict[str, float]:
-    """How often each piece is expected in a text, over all of its segmentations."""
-    return _model(probabilities).expected_counts({text: 1})[0]
-
-
-@expected_counts.cases
-def _() -> Iterator[Case]:
-    yield case("by hand", "ab", {"a": 0.5, "b": 0.4, "ab": 0.1})
-    yield case("hatch", "hatch", _HATCH)
-    yield case("a piece that comes twice", "aab", {"a": 0.4, "b": 0.3, "aa": 0.2, "ab": 0.1})
-    yield case("one way only", "ba", {"a": 0.5, "b": 0.5})
-    yield case("nine characters", "abcbabcab", _TRAPS)
-
-
-@expected_counts.mistake(
-    "only the likeliest cut is counted",
-    hint="That is Viterbi's cut. It gets the largest share, but the other ways count with theirs.",
-)
-def _(text, probabilities):
-    return _weighted(probabilities, [segment.right(text, probabilities)], [1.0])
-
-
-@expected_counts.mistake(
-    "all cuts count alike",
-    hint="A way of probability 0.02 should count twenty times as much as one of 0.001.",
-)
-def _(text, probabilities):
-    ways = _every_way(text, probabilities)
-    return _weighted(probabilities, ways, [1 / len(ways)] * len(ways))
-
-
-@expected_counts.mistake(
-    "not divided by the total",
-    hint="The text is given: one of its cuts happened for sure. So the ways' weights have to sum "
-    "to one. Divide by the probability of the text.",
-)
-def _(text, probabilities):
-    ways = _every_way(text, probabilities)
-    return _weighted(probabilities, ways, _products(probabilities, ways))
-
-
-@expected_counts.mistake(
-    "each piece at most once a cut",
-    hint="In `a a b` the piece `a` comes twice, and counts twice.",
-)
-def _(text, probabilities):
-    ways = _every_way(text, probabilities)
-    products = _products(probabilities, ways)
-    weights = [product / sum(products) for product in products]
-    return _weighted(probabilities, [list(dict.fromkeys(way)) for way in ways], weights)

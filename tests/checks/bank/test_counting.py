@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from llmcourse.checks.bank import counting
+from llmcourse.checks.bank import counting, discounting
 from llmcourse.models.ngram import NGram
 from llmcourse.models.ngram_counts import count_ngrams
 from llmcourse.models.ngram_smoothing import AddK, KneserNey
@@ -55,7 +55,7 @@ def test_continuation_counts_are_the_models():
 @pytest.mark.parametrize("before", range(V))
 def test_kneser_ney_row_is_the_models(before):
     model = NGram(count_ngrams([WORDS], 2, V), KneserNey((0.0, 0.75)))
-    expected = counting.kneser_ney_row.right(table(), before, 0.75)
+    expected = discounting.kneser_ney_row.right(table(), before, 0.75)
     torch.testing.assert_close(row(model, before).float(), expected, rtol=1e-5, atol=1e-6)
 
 

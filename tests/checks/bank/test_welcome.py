@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmcourse.checks.bank import welcome
+from llmcourse.checks.bank import welcome, writing
 from llmcourse.evaluate.perplexity import Score, uniform_bits_per_byte, unigram_bits_per_byte
 from llmcourse.generate.decode import generate
 from llmcourse.generate.sampling import greedy
@@ -51,7 +51,7 @@ def test_write_is_greedy_generation():
     sizes = {"vocab_size": 11, "context_length": 16, "d_model": 8, "n_layers": 1, "n_heads": 2}
     model = GPT(modern_recipe(**sizes)).eval()
     with torch.no_grad():
-        ours = welcome.write.right(lambda ids: model(torch.tensor([ids])).logits[0, -1], [3, 1], 6)
+        ours = writing.write.right(lambda ids: model(torch.tensor([ids])).logits[0, -1], [3, 1], 6)
     theirs = generate(model, torch.tensor([[3, 1]]), max_new_tokens=6, sampler=greedy)
     assert ours == [3, 1, *(int(token) for token in theirs)]
 
