@@ -140,8 +140,8 @@ def _(q, k, v, chunk):
 
 @chunked_attention.mistake(
     "only the last chunk counts",
-    hint="Every round wipes out what came before. Do you add to the sums, and does the old m become "
-    "the new one at the end of a round?",
+    hint="Every round wipes out what came before. Do you add to the sums, and does the old m "
+    "become the new one at the end of a round?",
 )
 def _(q, k, v, chunk):
     return _online(q, k, v, chunk, remember=False)
@@ -166,9 +166,9 @@ def _(q, k, v, chunk):
 
 @chunked_attention.mistake(
     "infinity in the first round",
-    hint="Before the first chunk the old m is minus infinity. The factor is exp(old m - new m), which "
-    "is then 0; and the chunk's own exponentials need the new m. One of the two is the other way "
-    "round.",
+    hint="Before the first chunk the old m is minus infinity. The factor is exp(old m - new m), "
+    "which is then 0, and the chunk's own exponentials need the new m. One of the two is the other "
+    "way round.",
 )
 def _(q, k, v, chunk):
     return _online(q, k, v, chunk, sign=-1)
