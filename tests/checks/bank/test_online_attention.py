@@ -31,9 +31,9 @@ def test_a_matrix_that_is_only_passed_through_is_seen():
         return output + 0 * (q @ k.mT).sum()
 
     assert verdict_of(check.chunked_attention, chunked_attention) != ""
-    q, k, v = check.chunked_attention.inputs("four chunks of three")[:3]
-    with pytest.raises(check.WholeMatrixError, match="T x S is 60"):
-        check._within_memory(chunked_attention, q, k, v, 3)
+    q, k, v = check.chunked_attention.inputs("a long text")[:3]
+    with pytest.raises(check.WholeMatrixError, match="T x S is 5120"):
+        check._within_memory(chunked_attention, q, k, v, 16)
 
 
 def test_some_cases_forbid_the_matrix():
