@@ -151,8 +151,21 @@ def _() -> Iterator[Case]:
     yield case("the largest score is hidden", torch.tensor([[300.0, 1, 2]]), _bools("011"))
     low = torch.tensor([[-1000.0, -1001.0, 5.0]])
     yield case("very low scores and a mask", low, _bools("110"))
+    lowest = torch.tensor([[-100_000.0, -200_000.0, 5.0]])
+    yield case("even lower scores and a mask", lowest, _bools("110"))
     yield case("a row that may look nowhere", torch.randn(3, 4), _bools("1101", "0000", "0111"))
     yield case("one key", torch.randn(2, 1))
+
+
+@softmax.mistake(
+    "divided by the sum of the whole matrix",
+    hint="Each row sums to 1 by itself: take the sum over the keys, the last axis.",
+)
+def _(scores, mask=None):
+    low = scores if mask is None else scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    exponentials = (low - low.amax(-1, keepdim=True)).exp()
+    exponentials = exponentials if mask is None else exponentials * mask
+    return exponentials / exponentials.sum()
 
 
 @softmax.mistake(
@@ -362,6 +375,40 @@ def _attend(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float | None = None
 ) -> Tensor:
     return reference.scaled_dot_product_attention(q, k, v, mask, scale).output
+
+
+@scaled_dot_product_attention.mistake(
+    "causal, whatever the mask says",
+    hint="You hide the future in every case. What may be seen is told by the mask alone, and "
+    "without one everything may.",
+)
+def _(q, k, v, mask=None):
+    past = torch.ones(q.size(1), k.size(1), dtype=torch.bool).tril()
+    return _attend(q, k, v, past if mask is None else past & mask)
+
+
+@scaled_dot_product_attention.mistake(
+    "divided by the root of the number of keys",
+    hint="A score is a sum over the head's width K, however many keys there are.",
+)
+def _(q, k, v, mask=None):
+    return _attend(q, k, v, mask, scale=k.size(1) ** -0.5)
+
+
+@scaled_dot_product_attention.mistake(
+    "multiplied by the root of K",
+    hint="A wide head's scores are too large already: divide.",
+)
+def _(q, k, v, mask=None):
+    return _attend(q, k, v, mask, scale=q.size(-1) ** 0.5)
+
+
+@scaled_dot_product_attention.mistake(
+    "the plain mean of the values",
+    hint="Every key counts alike in yours, as if all scores were equal. Where do q and k enter?",
+)
+def _(q, k, v, mask=None):
+    return _attend(0 * q, k, v, mask)
 
 
 @scaled_dot_product_attention.mistake(

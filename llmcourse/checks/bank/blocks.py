@@ -83,6 +83,48 @@ def _norm(width: int) -> RMSNorm:
 
 
 @block.mistake(
+    "the MLP reads attention's answer alone",
+    hint="The MLP reads the whole stream, to which attention's answer has been *added*.",
+)
+def _(hidden, norm1, attention, norm2, mlp):
+    return hidden + mlp(norm2(attention(norm1(hidden))))
+
+
+@block.mistake(
+    "a norm at the end",
+    hint="The branches are right. Nothing stands on the stream: the last sum is what comes out.",
+)
+def _(hidden, norm1, attention, norm2, mlp):
+    return norm2(block.right(hidden, norm1, attention, norm2, mlp))
+
+
+@block.mistake(
+    "both branches read one copy",
+    hint="You normalise once, and both branches read it. The MLP has a norm of its own, and reads "
+    "the stream after attention has added to it.",
+)
+def _(hidden, norm1, attention, norm2, mlp):
+    copy = norm1(hidden)
+    return hidden + attention(copy) + mlp(copy)
+
+
+@block.mistake(
+    "attention's answer is added twice",
+    hint="Each answer is added once. Yours has attention's in it twice.",
+)
+def _(hidden, norm1, attention, norm2, mlp):
+    return block.right(hidden, norm1, attention, norm2, mlp) + attention(norm1(hidden))
+
+
+@block.mistake(
+    "what came in is lost",
+    hint="Both answers are there, and the stream is not: `hidden + ...`.",
+)
+def _(hidden, norm1, attention, norm2, mlp):
+    return block.right(hidden, norm1, attention, norm2, mlp) - hidden
+
+
+@block.mistake(
     "the first residual is forgotten",
     hint="What attention answers is added to the stream. In yours it replaces it.",
 )
@@ -281,6 +323,96 @@ def _reading(batch: int, n_keys: int, width: int) -> tuple[Any, ...]:
     cross_attention = Attention(d_model=width, n_heads=2)
     parts = (norm1, norm2, _norm(width)), attention, cross_attention, mlp
     return 2 * torch.randn(batch, n_keys, width), *parts
+
+
+@decoder_block.mistake(
+    "thinking before reading",
+    hint="All parts are there. The order is: look back, look at what was read, then think.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden), is_causal=True)
+    hidden = hidden + mlp(norms[2](hidden))
+    return hidden + cross_attention(norms[1](hidden), context=memory)
+
+
+@decoder_block.mistake(
+    "no norms",
+    hint="Each branch reads a *normalised* copy of the stream: the norms were never called.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(hidden, is_causal=True)
+    hidden = hidden + cross_attention(hidden, context=memory)
+    return hidden + mlp(hidden)
+
+
+@decoder_block.mistake(
+    "the thought is not normalised",
+    hint="The third branch has a norm of its own, and you never called it.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden), is_causal=True)
+    hidden = hidden + cross_attention(norms[1](hidden), context=memory)
+    return hidden + mlp(hidden)
+
+
+@decoder_block.mistake(
+    "looking back is not normalised",
+    hint="The first branch has a norm of its own, and you never called it.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(hidden, is_causal=True)
+    hidden = hidden + cross_attention(norms[1](hidden), context=memory)
+    return hidden + mlp(norms[2](hidden))
+
+
+@decoder_block.mistake(
+    "one attention for both",
+    hint="`cross_attention` has weights of its own: it is the one that looks at the memory.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden), is_causal=True)
+    hidden = hidden + attention(norms[1](hidden), context=memory)
+    return hidden + mlp(norms[2](hidden))
+
+
+@decoder_block.mistake(
+    "the second norm again for thinking",
+    hint="Three branches, three norms. The third one is for the MLP.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden), is_causal=True)
+    hidden = hidden + cross_attention(norms[1](hidden), context=memory)
+    return hidden + mlp(norms[1](hidden))
+
+
+@decoder_block.mistake(
+    "the first norm again for reading",
+    hint="Three branches, three norms. The second one is for the stream that asks the memory.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden), is_causal=True)
+    hidden = hidden + cross_attention(norms[0](hidden), context=memory)
+    return hidden + mlp(norms[2](hidden))
+
+
+@decoder_block.mistake(
+    "what came in asks the memory",
+    hint="The stream that asks has attention's answer in it already. Yours asks as it came in.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    after = hidden + attention(norms[0](hidden), is_causal=True)
+    after = after + cross_attention(norms[1](hidden), context=memory)
+    return after + mlp(norms[2](after))
+
+
+@decoder_block.mistake(
+    "both attentions look at the memory",
+    hint="The first looks back at what has been written; only `cross_attention` gets the memory.",
+)
+def _(hidden, memory, norms, attention, cross_attention, mlp):
+    hidden = hidden + attention(norms[0](hidden), context=memory)
+    hidden = hidden + cross_attention(norms[1](hidden), context=memory)
+    return hidden + mlp(norms[2](hidden))
 
 
 @decoder_block.mistake(

@@ -37,6 +37,14 @@ def _() -> Iterator[Case]:
 
 
 @split_heads.mistake(
+    "the first slice for every head",
+    hint="All heads got the first K numbers. Head 1 takes the next K, and so on.",
+)
+def _(x, n_heads):
+    return x[:, None, :, : x.size(-1) // n_heads].expand(-1, n_heads, -1, -1).clone()
+
+
+@split_heads.mistake(
     "the number of heads taken for their width",
     hint="You cut pieces of `n_heads` numbers. `n_heads` is how many pieces there are; each is "
     "`width // n_heads` wide.",
@@ -238,6 +246,31 @@ def cache_megabytes() -> float:
     """The keys and values of one text of 1024 tokens in GPT-2 medium, in half precision."""
     layers, heads, length, width, n_bytes = 24, 16, 1024, 64, 2
     return 2 * layers * heads * length * width * n_bytes / 1e6
+
+
+@cache_megabytes.mistake(
+    "a quarter of it",
+    hint="Two factors of 2 are missing: keys *and* values, and *two* bytes for each number.",
+)
+def _():
+    return cache_megabytes.right() / 4
+
+
+@cache_megabytes.mistake(
+    "half of it, in mebibytes",
+    hint="A megabyte is a million bytes; and did you count values beside keys, and two bytes a "
+    "number?",
+)
+def _():
+    return cache_megabytes.right() / 2 * 1e6 / 2**20
+
+
+@cache_megabytes.mistake(
+    "four bytes for a number, in mebibytes",
+    hint="Half precision takes 2 bytes a number, and a megabyte is a million of them.",
+)
+def _():
+    return cache_megabytes.right() * 2 * 1e6 / 2**20
 
 
 @cache_megabytes.mistake(

@@ -39,7 +39,7 @@ def _within_memory(
         output = answer(q, k, v, chunk)
     n_scores = q.size(0) * k.size(0)
     if k.size(0) >= LONG and live.peak >= n_scores:
-        raise WholeMatrixError(f"{live.peak} numbers were alive at once; T x S is {n_scores}")
+        raise WholeMatrixError(f"at one moment, {n_scores} numbers or more were held: T x S")
     if q.requires_grad and isinstance(output, Tensor) and not output.requires_grad:
         raise CutOffError("no gradient can flow back to q, k and v: look for .item() or .detach()")
     return output
@@ -81,7 +81,7 @@ def _() -> Iterator[Case]:
     loud = torch.full((5, 3), 40.0)
     yield case("scores that keep rising", loud, ramp, v, 3)
     yield case("scores that keep falling", loud, ramp.flip(0), v, 3)
-    yield case("scores far below zero", -loud, ramp + 20, v, 3)
+    yield case("scores far below zero", -1000 * loud, ramp + 20, v, 3)
     apart = torch.cat([loud[:2], -loud[:2]])
     yield case("queries far apart", apart, ramp, v, 3)
     yield case("a long text", *_rows(32, 160, 2), 16)
@@ -99,16 +99,36 @@ def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 @chunked_attention.mistake(
-    "every chunk's scores are kept",
-    hint="Each piece is small, but they wait in a list until the end, and together they are the "
-    "matrix. What was read has to go: only the three running things stay.",
+    "each chunk counts by its size",
+    hint="You average the chunks' outputs by how many keys they have. What counts is how well "
+    "those keys match: the sum of their exponentials.",
 )
 def _(q, k, v, chunk):
-    scores = [q @ keys.mT / math.sqrt(q.size(-1)) for keys in k.split(chunk)]
-    highest = torch.stack([s.amax(-1) for s in scores]).amax(0)[:, None]
-    weights = [(s - highest).exp() for s in scores]
-    mixed = sum(w @ values for w, values in zip(weights, v.split(chunk), strict=True))
-    return mixed / sum(w.sum(-1, keepdim=True) for w in weights)
+    pieces = zip(k.split(chunk), v.split(chunk), strict=True)
+    return sum(_attend(q, keys, values) * len(keys) for keys, values in pieces) / len(k)
+
+
+@chunked_attention.mistake(
+    "totals of different maxima are compared",
+    hint="Each chunk's total was made with its own maximum, so the totals cannot be added: first "
+    "bring them to one maximum, by exp(old m - new m).",
+)
+def _(q, k, v, chunk):
+    mixed, total = 0, 0
+    for keys, values in zip(k.split(chunk), v.split(chunk), strict=True):
+        scores = q @ keys.mT / math.sqrt(q.size(-1))
+        weights = (scores - scores.amax(-1, keepdim=True)).exp()
+        mixed, total = mixed + weights @ values, total + weights.sum(-1, keepdim=True)
+    return mixed / total
+
+
+@chunked_attention.mistake(
+    "the last chunk is filled up with zeros",
+    hint="A key of zeros has the score 0, and takes its share. Let the last chunk be shorter.",
+)
+def _(q, k, v, chunk):
+    more = torch.zeros(-len(k) % chunk, k.size(1)).to(k)
+    return _online(q, torch.cat([k, more]), torch.cat([v, more]), chunk)
 
 
 @chunked_attention.mistake(
@@ -203,8 +223,9 @@ def _(q, k, v, chunk):
 
 @chunked_attention.mistake(
     "the whole matrix after all",
-    hint="Right, and exactly what was to be avoided: at one moment all T x S scores were there. "
-    "Work on one chunk of keys at a time and keep sums, not scores.",
+    hint="Right, and exactly what was to be avoided: at one moment all T x S scores were there, in "
+    "one matrix or in a list of pieces, yours or the library's. Work on one chunk of keys at a "
+    "time and keep sums, not scores.",
 )
 def _(q, k, v, chunk):
     return _attend(q, k, v)

@@ -524,6 +524,14 @@ def longest_wavelength() -> float:
 
 
 @longest_wavelength.mistake(
+    "theta itself",
+    hint="theta is the base of the frequencies. A wave is 2 pi over a frequency.",
+)
+def _():
+    return 500_000
+
+
+@longest_wavelength.mistake(
     "the last pair but one",
     hint="Pairs are numbered from 0 to 63: the last exponent is 126/128. Is your K 128? With heads "
     "of 64, the same number comes out.",
