@@ -35,6 +35,7 @@ from llmcourse import learner
 from llmcourse.checks import cases, feedback, patches, probe, references, sandbox
 from llmcourse.checks.cases import Call, Case, Gradients
 from llmcourse.checks.compare import Axes, a_kind, difference
+from llmcourse.checks.guesses import guesses_of
 from llmcourse.checks.mutants import Mutant, mutants_of
 from llmcourse.checks.recognise import Evidence, Finding, recognise
 from llmcourse.checks.sandbox import Outcome
@@ -149,6 +150,11 @@ class FunctionCheck(Check):
             return []
         return mutants_of(reference, self._named(self.trials()[0]))
 
+    def guesses(self) -> list[Mutant]:
+        """The reference's answers to slightly other questions."""
+        reference = references.find(self.chapter, self.name)
+        return guesses_of(reference) if reference else []
+
     def problems(self, answer: Any, *, until_wrong: bool = False) -> list[str | None]:
         """What is wrong with an answer in each trial, in words; None where nothing is.
 
@@ -215,7 +221,7 @@ class FunctionCheck(Check):
             trials, named, truths, outcomes, problems, plain, self._settings.tolerance
         )
         shown = min(evidence.wrong, key=lambda n: (n >= plain, feedback.size(trials[n].args), n))
-        finding = recognise(evidence, shown, self.mistakes, self.mutants, self._ask)
+        finding = recognise(evidence, shown, self.mistakes, self.mutants, self._ask, self.guesses)
         return self._explain(evidence, shown, finding)
 
     def _explain(self, evidence: Evidence, shown: int, finding: Finding | None) -> Verdict:

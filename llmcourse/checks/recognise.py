@@ -16,6 +16,7 @@ from typing import Any
 
 from llmcourse.checks.cases import Case
 from llmcourse.checks.mutants import Mutant
+from llmcourse.checks.patterns import pattern
 from llmcourse.checks.relations import Pair, relation
 from llmcourse.checks.sandbox import Outcome
 from llmcourse.checks.verdict import Mistake
@@ -90,6 +91,7 @@ def recognise(
     mistakes: Iterable[Mistake],
     mutants: Callable[[], list[Mutant]],
     run: Run,
+    guesses: Callable[[], list[Mutant]] = list,
 ) -> Finding | None:
     """What the answer is, from the surest to the vaguest; None if nothing fits.
 
@@ -99,6 +101,7 @@ def recognise(
         mistakes: the catalogued ones.
         mutants: makes the ones made by program.
         run: asks a mistake or a mutant in a trial.
+        guesses: makes right answers to other questions.
     """
     near = [(m, _fit(evidence, shown, m.answer, run)) for m in mistakes]
     sure = [(fit.rank, m) for m, fit in near if fit and fit.everywhere]
@@ -113,6 +116,10 @@ def recognise(
         if telling := [cause for cause in causes if not cause.startswith(VAGUE)]:
             return _as_if(telling[0])
     if said := relation(_pairs(evidence, evidence.wrong), _right_pairs(evidence)):
+        return Finding(said)
+    if guessed := next(_causes(evidence, shown, guesses(), run), None):
+        return _as_if(guessed)
+    if said := pattern([(p.inputs, p.truth, p.got) for p in _pairs(evidence)]):
         return Finding(said)
     if not any(evidence.outcomes[n].timed_out for n in evidence.wrong) and causes:
         return _as_if(causes[0])

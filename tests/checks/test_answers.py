@@ -60,6 +60,18 @@ def test_a_known_wrong_number_hears_its_hint_even_rounded(entropy):
         assert entropy.verdict(answer).mistake.name == "in bits"
 
 
+def test_small_numbers_are_told_apart_as_large_ones_are():
+    @value("00")
+    def share():
+        return 0.5
+
+    share.mistake("a thousandth", hint="Too small.")(lambda: 0.0005)
+    share.mistake("a millionth", hint="Far too small.")(lambda: 0.0000005)
+    assert share.verdict(0.0005).mistake.name == "a thousandth"
+    assert share.verdict(0.0000005).mistake.name == "a millionth"
+    assert share.verdict(0.00052).mistake is None
+
+
 def test_values_that_are_no_numbers_are_compared_exactly():
     @value("00")
     def pieces():

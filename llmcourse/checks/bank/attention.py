@@ -1,30 +1,36 @@
-"""The exercises on attention: from scores to attention that never holds the whole matrix.
+"""The exercises on attention: from scores to a causal mask.
 
-Masks are True where a query may look. Shapes are given in the letters of `shapes.py`. Not here: the
+Masks are True where a query may look. Shapes are given in the letters of `shapes.py`. Not here:
+many heads (`heads.py`), attention that never holds the whole matrix (`online_attention.py`), the
 exercises' texts (`solutions/`), and how checking works (`harness.py`). Chapter 03 teaches this.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from llmcourse.checks.answers import value
 from llmcourse.checks.harness import DEFAULT_VARIANTS, Case, case, exercise
-from llmcourse.checks.largest_tensor import LargestTensor
 from llmcourse.nn import attention as reference
 from llmcourse.nn import masks
 
 CHAPTER = "03"
 WITH_GRADIENTS = (*DEFAULT_VARIANTS, "gradients")
+SHARE = 1e-4
+"""How far off a weight may be: by the logarithm of a sum, scores of 1000 lose so many digits."""
 
 
 # 1. Scores
 
 
-@exercise(CHAPTER, axes="B T S")
+@exercise(
+    CHAPTER,
+    axes="B T S",
+    variants=WITH_GRADIENTS,
+    read="3. Why divide by the square root of K?",
+)
 def attention_scores(
     q: Float[Tensor, "B T K"], k: Float[Tensor, "B S K"]
 ) -> Float[Tensor, "B T S"]:
@@ -36,10 +42,53 @@ def attention_scores(
 def _() -> Iterator[Case]:
     q = torch.tensor([[[2.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]]])
     k = torch.tensor([[[2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 2.0], [1.0, 0.0, 0.0, 0.0]]])
-    yield case("by hand", q, k)
+    yield case("by hand", q[:, :1], k[:, :1])
+    yield case("two queries, three keys", q, k)
     yield case("three sentences", torch.randn(3, 5, 8), torch.randn(3, 7, 8))
     yield case("one token", torch.randn(1, 1, 3), torch.randn(1, 1, 3))
     yield case("as many tokens as the head is wide", torch.randn(2, 6, 6), torch.randn(2, 6, 6))
+
+
+@attention_scores.mistake(
+    "`** 1/2` divides last",
+    hint="Python reads `K ** 1/2` as `(K ** 1) / 2`. Write `K ** 0.5`, or use brackets.",
+)
+def _(q, k):
+    return q @ k.mT / q.size(-1) ** 1 / 2
+
+
+@attention_scores.mistake(
+    "the example's root, written in",
+    hint="2 is the root of K in the example by hand. Take the width from `q`, whatever it is.",
+)
+def _(q, k):
+    return q @ k.mT / 2
+
+
+@attention_scores.mistake(
+    "softmax already",
+    hint="Your rows sum to 1. Only the scores are asked for here; softmax is the next exercise.",
+)
+def _(q, k):
+    return (q @ k.mT / q.size(-1) ** 0.5).softmax(-1)
+
+
+@attention_scores.mistake(
+    "the angle only, not the length",
+    hint="You divide by how long query and key are. That is cosine similarity; attention lets a "
+    "long key match more strongly, and divides by the root of K alone.",
+)
+def _(q, k):
+    return (q / q.norm(dim=-1, keepdim=True)) @ (k / k.norm(dim=-1, keepdim=True)).mT
+
+
+@attention_scores.mistake(
+    "the gradient is cut off",
+    hint="The scores are right, but no gradient flows back to q and k: look for `.item()`, "
+    "`.detach()`, numpy or `no_grad`. A model could not learn through this.",
+)
+def _(q, k):
+    return (q @ k.mT / q.size(-1) ** 0.5).detach()
 
 
 @attention_scores.mistake(
@@ -77,7 +126,13 @@ def _(q, k):
 # 2. A softmax that survives
 
 
-@exercise(CHAPTER, axes="T S", variants=WITH_GRADIENTS)
+@exercise(
+    CHAPTER,
+    axes="T S",
+    variants=WITH_GRADIENTS,
+    tolerance=SHARE,
+    read="4. Who may look at whom?",
+)
 def softmax(
     scores: Float[Tensor, "T S"], mask: Bool[Tensor, "T S"] | None = None
 ) -> Float[Tensor, "T S"]:
@@ -88,12 +143,120 @@ def softmax(
 
 @softmax.cases
 def _() -> Iterator[Case]:
-    yield case("by hand", torch.tensor([[4.0, 0.0, 2.0, 0.0], [0.0, 2.0, 0.0, 0.0]]))
+    yield case("by hand", torch.tensor([[1000.0, 999.0], [1.0, 0.0]]))
+    yield case("small scores", torch.tensor([[4.0, 0.0, 2.0, 0.0], [0.0, 2.0, 0.0, 0.0]]))
     yield case("a square of noise", torch.randn(4, 4))
     yield case("large scores", torch.tensor([[1000.0, 999.0, 0.0], [-1000.0, -1001.0, -1000.0]]))
     yield case("a mask", torch.randn(3, 5), torch.rand(3, 5) > 0.4)
     yield case("the largest score is hidden", torch.tensor([[300.0, 1, 2]]), _bools("011"))
+    low = torch.tensor([[-1000.0, -1001.0, 5.0]])
+    yield case("very low scores and a mask", low, _bools("110"))
+    lowest = torch.tensor([[-100_000.0, -200_000.0, 5.0]])
+    yield case("even lower scores and a mask", lowest, _bools("110"))
     yield case("a row that may look nowhere", torch.randn(3, 4), _bools("1101", "0000", "0111"))
+    yield case("one key", torch.randn(2, 1))
+
+
+@softmax.mistake(
+    "divided by the sum of the whole matrix",
+    hint="Each row sums to 1 by itself: take the sum over the keys, the last axis.",
+)
+def _(scores, mask=None):
+    low = scores if mask is None else scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    exponentials = (low - low.amax(-1, keepdim=True)).exp()
+    exponentials = exponentials if mask is None else exponentials * mask
+    return exponentials / exponentials.sum()
+
+
+@softmax.mistake(
+    "hidden scores are not low enough",
+    hint="-100 is low beside small scores. If the allowed ones are at -1000, the hidden key is the "
+    "largest. Fill with the lowest number that the dtype has.",
+)
+def _(scores, mask=None):
+    hidden = scores if mask is None else scores.masked_fill(~mask, -100.0)
+    return hidden.softmax(-1) * (1 if mask is None else mask)
+
+
+@softmax.mistake(
+    "hidden scores are not low enough, and keep their share",
+    hint="-100 is low beside small scores. If the allowed ones are at -1000, the hidden key gets "
+    "everything. And a row that may look nowhere still shares out its weight.",
+)
+def _(scores, mask=None):
+    return (scores if mask is None else scores.masked_fill(~mask, -100.0)).softmax(-1)
+
+
+@softmax.mistake(
+    "hidden scores count as 0 in the maximum",
+    hint="Times the mask, a hidden score becomes 0. Where the allowed ones are at -1000, the "
+    "maximum is then that 0, and every exp underflows. Hide before you look for the maximum.",
+)
+def _(scores, mask=None):
+    shown = scores if mask is None else scores * mask
+    return _normalise(shown - shown.amax(-1, keepdim=True), mask)
+
+
+@softmax.mistake(
+    "the maximum looks at hidden keys",
+    hint="A hidden score of 300 becomes the number that you take away, and the allowed ones "
+    "underflow to 0 / 0. Hide first, then look for the maximum.",
+)
+def _(scores, mask=None):
+    return _normalise(scores - scores.amax(-1, keepdim=True), mask)
+
+
+@softmax.mistake(
+    "the mean is taken away, not the maximum",
+    hint="With the mean taken away, the largest exponent can still be far above 0, and overflow. "
+    "Which number makes sure that none is above 0?",
+)
+def _(scores, mask=None):
+    return _normalise(scores - scores.mean(-1, keepdim=True), mask)
+
+
+@softmax.mistake(
+    "large scores are cut off",
+    hint="You limit the scores, so all large ones become equal. Softmax sees differences: shift "
+    "the whole row instead.",
+)
+def _(scores, mask=None):
+    return _normalise(scores.clamp(-80, 80), mask)
+
+
+@softmax.mistake(
+    "the mask the wrong way round",
+    hint="True means *may look*. You hide exactly what each query may see.",
+)
+def _(scores, mask=None):
+    return softmax.right(scores, None if mask is None else ~mask)
+
+
+@softmax.mistake(
+    "minus infinity times zero",
+    hint="0 times infinity is NaN, so adding `(1 - mask) * -inf` spoils the allowed scores too. "
+    "Choose with `masked_fill` or `torch.where`.",
+)
+def _(scores, mask=None):
+    return (scores if mask is None else scores + (1 - mask.to(scores)) * -math.inf).softmax(-1)
+
+
+@softmax.mistake(
+    "the logarithm of the weights",
+    hint="Scores less their maximum, less the logarithm of the sum: that is log-softmax. An `exp` "
+    "is missing.",
+)
+def _(scores, mask=None):
+    return softmax.right(scores, mask).log()
+
+
+@softmax.mistake(
+    "the gradient is cut off",
+    hint="The weights are right, but no gradient flows back to the scores: look for `.item()`, "
+    "`.detach()`, numpy or `no_grad`.",
+)
+def _(scores, mask=None):
+    return softmax.right(scores, mask).detach()
 
 
 @softmax.mistake(
@@ -176,7 +339,7 @@ def _bools(*rows: str) -> Tensor:
 # 3. Attention
 
 
-@exercise(CHAPTER, axes="B T K", variants=WITH_GRADIENTS)
+@exercise(CHAPTER, axes="B T K", variants=WITH_GRADIENTS, read="4. Who may look at whom?")
 def scaled_dot_product_attention(
     q: Float[Tensor, "B T K"],
     k: Float[Tensor, "B S K"],
@@ -189,12 +352,16 @@ def scaled_dot_product_attention(
 
 @scaled_dot_product_attention.cases
 def _() -> Iterator[Case]:
+    q, k, v = _qkv(1, 1, 3, 2)
+    yield case("by hand: a query of zeros", 0 * q, k, v)
     hidden = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 0.0, 2.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0]]])
     yield case("four tokens that look at each other", hidden, hidden, hidden)
     yield case("more keys than queries", *_qkv(2, 3, 5, 4))
     yield case("one token", *_qkv(1, 1, 1, 8))
     yield case("causal", *_qkv(2, 4, 4, 6), masks.causal(4))
     yield case("padding", *_qkv(2, 3, 4, 6), masks.padding(torch.tensor([2, 4]), 4)[:, 0])
+    each = torch.stack([_bools("1100", "0111"), _bools("1011", "0001")])
+    yield case("a mask for each text", *_qkv(2, 2, 4, 3), each)
     yield case("a query that may look nowhere", *_qkv(1, 2, 3, 4), _bools("101", "000")[None])
 
 
@@ -208,6 +375,104 @@ def _attend(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float | None = None
 ) -> Tensor:
     return reference.scaled_dot_product_attention(q, k, v, mask, scale).output
+
+
+@scaled_dot_product_attention.mistake(
+    "causal, whatever the mask says",
+    hint="You hide the future in every case. What may be seen is told by the mask alone, and "
+    "without one everything may.",
+)
+def _(q, k, v, mask=None):
+    past = torch.ones(q.size(1), k.size(1), dtype=torch.bool).tril()
+    return _attend(q, k, v, past if mask is None else past & mask)
+
+
+@scaled_dot_product_attention.mistake(
+    "divided by the root of the number of keys",
+    hint="A score is a sum over the head's width K, however many keys there are.",
+)
+def _(q, k, v, mask=None):
+    return _attend(q, k, v, mask, scale=k.size(1) ** -0.5)
+
+
+@scaled_dot_product_attention.mistake(
+    "multiplied by the root of K",
+    hint="A wide head's scores are too large already: divide.",
+)
+def _(q, k, v, mask=None):
+    return _attend(q, k, v, mask, scale=q.size(-1) ** 0.5)
+
+
+@scaled_dot_product_attention.mistake(
+    "the plain mean of the values",
+    hint="Every key counts alike in yours, as if all scores were equal. Where do q and k enter?",
+)
+def _(q, k, v, mask=None):
+    return _attend(0 * q, k, v, mask)
+
+
+@scaled_dot_product_attention.mistake(
+    "the keys are mixed, not the values",
+    hint="The weights are right. What they mix are the values: keys are for matching alone.",
+)
+def _(q, k, v, mask=None):
+    return _attend(q, k, k, mask)
+
+
+@scaled_dot_product_attention.mistake(
+    "a query that may look nowhere looks everywhere",
+    hint="Equal scores, however negative, give equal weights. Such a query should get zeros: hide "
+    "once more after the softmax, as your exercise 2 does.",
+)
+def _(q, k, v, mask=None):
+    scores = q @ k.mT / q.size(-1) ** 0.5
+    lowest = torch.finfo(scores.dtype).min
+    return (scores if mask is None else scores.masked_fill(~mask, lowest)).softmax(-1) @ v
+
+
+@scaled_dot_product_attention.mistake(
+    "hidden scores set to 0",
+    hint="A score of 0 is no absence: exp(0) = 1, so the hidden key still gets a share.",
+)
+def _(q, k, v, mask=None):
+    scores = q @ k.mT / q.size(-1) ** 0.5
+    return (scores if mask is None else scores * mask).softmax(-1) @ v
+
+
+@scaled_dot_product_attention.mistake(
+    "the mask is added",
+    hint="True and False are added as 1 and 0, so an allowed key is a little more likely, and a "
+    "hidden one is not hidden. Fill its score instead.",
+)
+def _(q, k, v, mask=None):
+    scores = q @ k.mT / q.size(-1) ** 0.5
+    return (scores if mask is None else scores + mask).softmax(-1) @ v
+
+
+@scaled_dot_product_attention.mistake(
+    "scaled after the softmax",
+    hint="Softmax has to see scores that are scaled already. You divide the weights, so they no "
+    "longer sum to 1.",
+)
+def _(q, k, v, mask=None):
+    return _attend(q, k, v, mask, scale=1.0) / q.size(-1) ** 0.5
+
+
+@scaled_dot_product_attention.mistake(
+    "`** 1/2` divides last",
+    hint="Python reads `K ** 1/2` as `(K ** 1) / 2`. Write `K ** 0.5`, or use brackets.",
+)
+def _(q, k, v, mask=None):
+    return _attend(q, k, v, mask, scale=1 / q.size(-1) / 2)
+
+
+@scaled_dot_product_attention.mistake(
+    "the first text's mask for all",
+    hint="The mask may have its own rows for each text of the batch, as padding does. You take "
+    "the first one's for all.",
+)
+def _(q, k, v, mask=None):
+    return _attend(q, k, v, mask if mask is None or mask.ndim < 3 else mask[:1])
 
 
 @scaled_dot_product_attention.mistake(
@@ -285,97 +550,10 @@ def _(q, k, v, mask=None):
     return (scores if mask is None else scores.masked_fill(~mask, -math.inf)).softmax(-1) @ v
 
 
-# 4. Many heads
-
-
-@exercise(CHAPTER, axes="B H T K")
-def split_heads(x: Float[Tensor, "B T HK"], n_heads: int) -> Float[Tensor, "B H T K"]:
-    """Cut the width into heads: `B T (H K) -> B H T K`."""
-    return reference.split_heads(x, n_heads)
-
-
-@split_heads.cases
-def _() -> Iterator[Case]:
-    yield case("two tokens, two heads", torch.arange(8.0).view(1, 2, 4), 2)
-    yield case("a batch", torch.randn(2, 5, 12), 3)
-    yield case("as many heads as tokens", torch.randn(2, 3, 6), 3)
-    yield case("one head", torch.randn(1, 3, 4), 1)
-    yield case("heads one wide", torch.randn(2, 3, 4), 4)
-
-
-@split_heads.mistake(
-    "the sentence was cut, not the width",
-    hint="Reshaping straight to B H T K keeps the order of memory, so a head gets whole vectors of "
-    "some tokens. First unfold the width into H and K, then move H forward.",
-)
-def _(x, n_heads):
-    batch, length, width = x.shape
-    return x.reshape(batch, n_heads, length, width // n_heads)
-
-
-@split_heads.mistake(
-    "every H-th number instead of K neighbours",
-    hint="Head 0 takes the first K numbers of a vector, head 1 the next K. Unfold the width as "
-    "(H, K), in this order.",
-)
-def _(x, n_heads):
-    return x.unflatten(-1, (-1, n_heads)).permute(0, 3, 1, 2)
-
-
-@split_heads.mistake(
-    "heads behind the positions",
-    hint="The width is cut well, but the result is B T H K. Matrix products work on the last two "
-    "axes: which two must those be, if tokens are to look at tokens?",
-)
-def _(x, n_heads):
-    return x.unflatten(-1, (n_heads, -1))
-
-
-@exercise(CHAPTER, axes="B T D")
-def merge_heads(x: Float[Tensor, "B H T K"]) -> Float[Tensor, "B T HK"]:
-    """The way back: `B H T K -> B T (H K)`."""
-    return reference.merge_heads(x)
-
-
-@merge_heads.cases
-def _() -> Iterator[Case]:
-    yield case("two heads, two tokens", torch.arange(8.0).view(1, 2, 2, 2))
-    yield case("a batch", torch.randn(2, 3, 5, 4))
-    yield case("as many heads as tokens", torch.randn(2, 3, 3, 2))
-    yield case("one head", torch.randn(1, 1, 3, 4))
-
-
-@merge_heads.mistake(
-    "reshaped without bringing the heads back",
-    hint="The shape is right and the numbers are shuffled: reshape reads memory in order, and that "
-    "is head by head. Put H beside K first.",
-)
-def _(x):
-    batch, n_heads, length, width = x.shape
-    return x.reshape(batch, length, n_heads * width)
-
-
-@merge_heads.mistake(
-    "heads interleaved",
-    hint="A token's vector holds head 0's K numbers, then head 1's. Yours alternates.",
-)
-def _(x):
-    return x.permute(0, 2, 3, 1).flatten(2)
-
-
-@merge_heads.mistake(
-    "heads added up",
-    hint="Each head keeps its own place in the vector; mixing them is the work of o_proj. Nothing "
-    "is summed here.",
-)
-def _(x):
-    return x.sum(1)
-
-
 # 5. Find the bug
 
 
-@exercise(CHAPTER, axes="T S")
+@exercise(CHAPTER, axes="T S", strict=True, read="4. Who may look at whom?")
 def causal_mask(n_queries: int, n_keys: int) -> Bool[Tensor, "T S"]:
     """Each position sees itself and its past; the last query stands at the last key."""
     return masks.causal(n_queries, n_keys)
@@ -387,6 +565,41 @@ def _() -> Iterator[Case]:
     yield case("one new token, four in the cache", 1, 5)
     yield case("two new tokens, three in the cache", 2, 5)
     yield case("one token", 1, 1)
+
+
+@causal_mask.mistake(
+    "the other triangle",
+    hint="`triu` keeps the future. The past of each row is on the left: `tril`.",
+)
+def _(n_queries, n_keys):
+    return torch.ones(n_queries, n_keys, dtype=torch.bool).triu(n_keys - n_queries)
+
+
+@causal_mask.mistake(
+    "new tokens see the cache, and not each other",
+    hint="The cache and themselves, you let them see. A new token may also look at the new tokens "
+    "before it.",
+)
+def _(n_queries, n_keys):
+    cached = torch.ones(n_queries, n_keys - n_queries, dtype=torch.bool)
+    return torch.cat([cached, torch.eye(n_queries, dtype=torch.bool)], dim=1)
+
+
+@causal_mask.mistake(
+    "with a cache, everything is in sight",
+    hint="For one new token that is right. Of two new ones, the first must not see the second.",
+)
+def _(n_queries, n_keys):
+    everything = torch.ones(n_queries, n_keys, dtype=torch.bool)
+    return everything if n_keys > n_queries else everything.tril()
+
+
+@causal_mask.mistake(
+    "everything is in sight",
+    hint="Nothing is hidden. Which keys are a query's future?",
+)
+def _(n_queries, n_keys):
+    return torch.ones(n_queries, n_keys, dtype=torch.bool)
 
 
 @causal_mask.mistake(
@@ -429,250 +642,3 @@ def _(n_queries, n_keys):
 )
 def _(n_queries, n_keys):
     return torch.ones(n_queries, n_keys, dtype=torch.bool).tril(n_queries - n_keys)
-
-
-# 6. Grouped heads
-
-
-@exercise(CHAPTER, axes="B H S K")
-def repeat_kv(x: Float[Tensor, "B G S K"], n_heads: int) -> Float[Tensor, "B H S K"]:
-    """Give every query head its group's keys (or values): head `h` takes group `h G // H`."""
-    return reference.repeat_kv(x, n_heads)
-
-
-@repeat_kv.cases
-def _() -> Iterator[Case]:
-    yield case("two groups, four heads", torch.arange(4.0).view(1, 2, 2, 1), 4)
-    yield case("three groups, six heads", torch.randn(2, 3, 4, 5), 6)
-    yield case("one group: multi-query", torch.randn(2, 1, 3, 4), 3)
-    yield case("a group for each head", torch.randn(1, 4, 2, 3), 4)
-
-
-@repeat_kv.mistake(
-    "tiled instead of interleaved",
-    hint="You made 0 1 0 1; neighbouring query heads share a group, so it is 0 0 1 1. The shape is "
-    "the same, nothing crashes, and a loaded model talks nonsense.",
-)
-def _(x, n_heads):
-    return x.repeat(1, n_heads // x.size(1), 1, 1)
-
-
-@repeat_kv.mistake(
-    "every group H times",
-    hint="There are G groups already. How many query heads does each of them serve?",
-)
-def _(x, n_heads):
-    return x.repeat_interleave(n_heads, dim=1)
-
-
-@repeat_kv.mistake(
-    "positions repeated",
-    hint="Axis 2 is the sentence. The heads are axis 1.",
-)
-def _(x, n_heads):
-    return x.repeat_interleave(n_heads // x.size(1), dim=2)
-
-
-# 7. Predict, then measure
-
-
-@value(CHAPTER, rel=0.02, unit="MB")
-def cache_megabytes() -> float:
-    """The keys and values of one text of 1024 tokens in GPT-2 medium, in half precision."""
-    layers, heads, length, width, n_bytes = 24, 16, 1024, 64, 2
-    return 2 * layers * heads * length * width * n_bytes / 1e6
-
-
-@cache_megabytes.mistake(
-    "keys without values",
-    hint="Half of it. What, besides the keys, does a later token need from an earlier one?",
-)
-def _():
-    return cache_megabytes.right() / 2
-
-
-@cache_megabytes.mistake(
-    "one layer of twenty-four",
-    hint="Every layer has keys and values of its own, and all of them wait in memory.",
-)
-def _():
-    return cache_megabytes.right() / 24
-
-
-@cache_megabytes.mistake(
-    "one head of sixteen",
-    hint="That is one head's share. All sixteen heads of a layer keep their own, in every layer.",
-)
-def _():
-    return cache_megabytes.right() / 24 / 16
-
-
-@cache_megabytes.mistake(
-    "four bytes for a number",
-    hint="That is float32. Half precision takes 2 bytes a number.",
-)
-def _():
-    return cache_megabytes.right() * 2
-
-
-@cache_megabytes.mistake(
-    "bytes instead of megabytes",
-    hint="Right, in bytes. Divide by a million.",
-)
-def _():
-    return cache_megabytes.right() * 1e6
-
-
-@cache_megabytes.mistake(
-    "kilobytes instead of megabytes",
-    hint="Right, in kilobytes. A megabyte is a million bytes.",
-)
-def _():
-    return cache_megabytes.right() * 1e3
-
-
-# 8. Attention that never holds the matrix
-
-
-class WholeMatrixError(AssertionError):
-    """Somewhere on the way, a tensor held as many numbers as all the scores together."""
-
-
-def _within_memory(
-    answer: Callable[..., Tensor], q: Tensor, k: Tensor, v: Tensor, chunk: int
-) -> Tensor:
-    """Call `answer`; raise if it ever held a tensor as large as the `T x S` matrix."""
-    n_scores = q.size(0) * k.size(0)
-    with LargestTensor() as largest:
-        output = answer(q, k, v, chunk)
-    # Where a chunk is everything, or the width is as large, such a tensor is no sign of anything.
-    if largest.numel >= n_scores > max(q.size(0) * chunk, q.numel(), k.numel()):
-        raise WholeMatrixError(f"a tensor held {largest.numel} numbers; T x S is {n_scores}")
-    return output
-
-
-@exercise(CHAPTER, axes="T K", call=_within_memory)
-def chunked_attention(
-    q: Float[Tensor, "T K"], k: Float[Tensor, "S K"], v: Float[Tensor, "S K"], chunk: int
-) -> Float[Tensor, "T K"]:
-    """Attention that reads `chunk` keys at a time and keeps, for each query, three running numbers.
-
-    With `m` the largest score so far, `l = sum exp(score - m)` and `o = sum exp(score - m) v`, a
-    larger `m` multiplies both sums by `exp(old m - new m)` (Milakov and Gimelshein, 2018; Dao et
-    al., 2022, algorithm 1).
-    """
-    largest = torch.full_like(q[:, :1], -math.inf)
-    total, output = torch.zeros_like(largest), torch.zeros_like(q)
-    for start in range(0, k.size(0), chunk):
-        scores = q @ k[start : start + chunk].mT / math.sqrt(q.size(-1))  # T chunk
-        new_largest = torch.maximum(largest, scores.amax(-1, keepdim=True))
-        shrink = (largest - new_largest).exp()
-        weights = (scores - new_largest).exp()
-        total = total * shrink + weights.sum(-1, keepdim=True)
-        output = output * shrink + weights @ v[start : start + chunk]
-        largest = new_largest
-    return output / total
-
-
-@chunked_attention.cases
-def _() -> Iterator[Case]:
-    q, k, v = (x[0] for x in _qkv(1, 5, 12, 3))
-    yield case("four chunks of three", q, k, v, 3)
-    yield case("a last chunk that is not full", q, k[:11], v[:11], 4)
-    yield case("one key at a time", q, k, v, 1)
-    yield case("one chunk is enough", q, k[:4], v[:4], 8)
-    rising = torch.arange(12.0)[:, None].expand(12, 3).contiguous()
-    yield case("scores that keep rising", torch.full((5, 3), 40.0), rising, v, 3)
-
-
-@chunked_attention.mistake(
-    "the whole matrix after all",
-    hint="Right, and exactly what was to be avoided: somewhere a tensor held all T x S scores. "
-    "Work on one chunk of keys at a time and keep sums, not scores.",
-)
-def _(q, k, v, chunk):
-    return reference.scaled_dot_product_attention(q, k, v).output
-
-
-@chunked_attention.mistake(
-    "the mean of the chunks' outputs",
-    hint="Each chunk was normalised by itself, so an unimportant chunk counts as much as an "
-    "important one. Keep sums across chunks and divide once, at the end.",
-)
-def _(q, k, v, chunk):
-    pieces = zip(k.split(chunk), v.split(chunk), strict=True)
-    return torch.stack([_attend(q, keys, values, None) for keys, values in pieces]).mean(0)
-
-
-@chunked_attention.mistake(
-    "a new maximum, and old sums that never heard of it",
-    hint="The old sums were made with the old maximum. When it grows by d, all that was summed "
-    "before is too large by a factor of exp(d).",
-)
-def _(q, k, v, chunk):
-    return _online(q, k, v, chunk, shrink_total=False, shrink_output=False)
-
-
-@chunked_attention.mistake(
-    "the total shrinks, the output does not",
-    hint="Both sums were made with the old maximum: the output needs the same correction.",
-)
-def _(q, k, v, chunk):
-    return _online(q, k, v, chunk, shrink_total=True, shrink_output=False)
-
-
-@chunked_attention.mistake(
-    "the output shrinks, the total does not",
-    hint="Both sums were made with the old maximum: the total needs the same correction.",
-)
-def _(q, k, v, chunk):
-    return _online(q, k, v, chunk, shrink_total=False, shrink_output=True)
-
-
-@chunked_attention.mistake(
-    "exp overflows",
-    hint="Without a running maximum the sums are right and small scores work. A score of 100 is "
-    "already too much for exp in float32.",
-)
-def _(q, k, v, chunk):
-    total, output = torch.zeros_like(q[:, :1]), torch.zeros_like(q)
-    for keys, values in zip(k.split(chunk), v.split(chunk), strict=True):
-        weights = (q @ keys.mT / math.sqrt(q.size(-1))).exp()
-        total, output = total + weights.sum(-1, keepdim=True), output + weights @ values
-    return output / total
-
-
-@chunked_attention.mistake(
-    "the last, incomplete chunk is dropped",
-    hint="With 11 keys and chunks of 4, the last three keys were never read: `S // chunk` rounds "
-    "down.",
-)
-def _(q, k, v, chunk):
-    chunk = min(chunk, k.size(0))
-    whole = k.size(0) // chunk * chunk
-    return _online(q, k[:whole], v[:whole], chunk, shrink_total=True, shrink_output=True)
-
-
-@chunked_attention.mistake(
-    "the scores are not scaled",
-    hint="The online part works. Divide the scores by the root of the head's width, as ever.",
-)
-def _(q, k, v, chunk):
-    return _online(q * math.sqrt(q.size(-1)), k, v, chunk, shrink_total=True, shrink_output=True)
-
-
-def _online(
-    q: Tensor, k: Tensor, v: Tensor, chunk: int, *, shrink_total: bool, shrink_output: bool
-) -> Tensor:
-    """The right loop, or with a correction left out a wrong one."""
-    largest = torch.full_like(q[:, :1], -math.inf)
-    total, output = torch.zeros_like(largest), torch.zeros_like(q)
-    for keys, values in zip(k.split(chunk), v.split(chunk), strict=True):
-        scores = q @ keys.mT / math.sqrt(q.size(-1))
-        new_largest = torch.maximum(largest, scores.amax(-1, keepdim=True))
-        shrink = (largest - new_largest).exp()
-        weights = (scores - new_largest).exp()
-        total = total * (shrink if shrink_total else 1) + weights.sum(-1, keepdim=True)
-        output = output * (shrink if shrink_output else 1) + weights @ values
-        largest = new_largest
-    return output / total

@@ -1,210 +1,36 @@
-"""The exercises on the transformer: from a norm to a block that writes and reads.
+"""The exercises on the transformer's parts: a gate, how weights begin, how many there are.
 
-Weights are stored as `nn.Linear` stores them, `[out, in]`. Not here: the exercises' texts
-(`solutions/`), and how checking works (`harness.py`). Chapter 05 teaches this.
+Weights are stored as `nn.Linear` stores them, `[out, in]`. Not here: norms (`normalisation.py`),
+blocks (`blocks.py`), the exercises' texts (`solutions/`), and how checking works (`harness.py`).
+Chapter 05 teaches this.
 """
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from llmcourse.checks.answers import choice, value
 from llmcourse.checks.harness import DEFAULT_VARIANTS, Case, case, exercise
-from llmcourse.nn import init, norms
+from llmcourse.nn import init
 from llmcourse.nn.attention import Attention
-from llmcourse.nn.blocks import Block, DecoderBlock
-from llmcourse.nn.mlp import GELUMLP, SwiGLU
+from llmcourse.nn.blocks import Block
+from llmcourse.nn.mlp import SwiGLU
 from llmcourse.nn.norms import RMSNorm
 
 CHAPTER = "05"
-WITH_PARTS = ("non-contiguous",)
-"""How cases that hand over modules are run again: a module's weights are of one format."""
-
-
-# 1. LayerNorm
-
-
-@exercise(CHAPTER, axes="B T D")
-def layer_norm(
-    hidden: Float[Tensor, "B T D"],
-    weight: Float[Tensor, " D"],
-    bias: Float[Tensor, " D"],
-    eps: float = 1e-5,
-) -> Float[Tensor, "B T D"]:
-    """`(x - mean) / sqrt(var + eps) * weight + bias`, over the width of each token."""
-    return norms.layer_norm(hidden, weight, bias, eps)
-
-
-@layer_norm.cases
-def _() -> Iterator[Case]:
-    plain = torch.ones(4), torch.zeros(4)
-    yield case("by hand", torch.tensor([[[1.0, 2.0, 3.0, 6.0]]]), *plain)
-    yield case("two texts", 3 * torch.randn(2, 5, 4) + 1, torch.rand(4) + 0.5, torch.randn(4))
-    yield case(
-        "as many tokens as the width", torch.randn(1, 4, 4) - 2, torch.rand(4), torch.ones(4)
-    )
-    yield case("a small token", 0.01 * torch.randn(2, 1, 4), *plain)
-    yield case("a token of equal entries", torch.full((1, 2, 4), 7.0), *plain)
-    yield case("a large eps", torch.randn(1, 2, 4), *plain, eps=0.5)
-
-
-@layer_norm.mistake(
-    "the variance is divided by D - 1",
-    hint="`var` and `std` divide by D - 1 unless told otherwise: that estimates the variance of a "
-    "population from a sample. Here the D entries are all there is.",
-)
-def _(hidden, weight, bias, eps=1e-5):
-    centred = hidden - hidden.mean(-1, keepdim=True)
-    return centred / (hidden.var(-1, keepdim=True) + eps).sqrt() * weight + bias
-
-
-@layer_norm.mistake(
-    "eps outside the root",
-    hint="The formula takes the root of variance + eps. Where a token is small, the two differ.",
-)
-def _(hidden, weight, bias, eps=1e-5):
-    centred = hidden - hidden.mean(-1, keepdim=True)
-    return centred / (hidden.var(-1, correction=0, keepdim=True).sqrt() + eps) * weight + bias
-
-
-@layer_norm.mistake(
-    "nothing is subtracted",
-    hint="You divide by the right number, but the mean is still in what you divide.",
-)
-def _(hidden, weight, bias, eps=1e-5):
-    variance = hidden.var(-1, correction=0, keepdim=True)
-    return hidden / (variance + eps).sqrt() * weight + bias
-
-
-@layer_norm.mistake(
-    "RMSNorm",
-    hint="That is the norm of Llama: it divides by the root mean square and centres nothing. "
-    "LayerNorm subtracts the mean first.",
-)
-def _(hidden, weight, bias, eps=1e-5):
-    return norms.rms_norm(hidden, weight, eps) + bias
-
-
-@layer_norm.mistake(
-    "normalised over the tokens",
-    hint="Every token is normalised by itself, over its width, the last axis. Yours mixes tokens, "
-    "so late ones leak into early ones.",
-)
-def _(hidden, weight, bias, eps=1e-5):
-    return (
-        norms.layer_norm(hidden.mT, torch.ones(hidden.size(1)).to(hidden), None, eps).mT * (weight)
-        + bias
-    )
-
-
-@layer_norm.mistake(
-    "normalised over tokens and width together",
-    hint="One mean and one variance for a whole text: each token should have its own.",
-)
-def _(hidden, weight, bias, eps=1e-5):
-    centred = hidden - hidden.mean((-1, -2), keepdim=True)
-    return (
-        centred * torch.rsqrt(centred.square().mean((-1, -2), keepdim=True) + eps) * weight + bias
-    )
-
-
-@layer_norm.mistake(
-    "weight and bias left out",
-    hint="The normalising is right. At the end comes what is learned: times weight, plus bias.",
-)
-def _(hidden, weight, bias, eps=1e-5):
-    return norms.layer_norm(hidden, torch.ones_like(weight), None, eps)
-
-
-@layer_norm.mistake(
-    "divided by the variance",
-    hint="Divide by the standard deviation: the root is missing.",
-)
-def _(hidden, weight, bias, eps=1e-5):
-    centred = hidden - hidden.mean(-1, keepdim=True)
-    return centred / (centred.square().mean(-1, keepdim=True) + eps) * weight + bias
-
-
-# 2. Find the bug
-
-
-@exercise(CHAPTER, axes="B T D")
-def rms_norm(
-    hidden: Float[Tensor, "B T D"], weight: Float[Tensor, " D"], eps: float = 1e-5
-) -> Float[Tensor, "B T D"]:
-    """`x / sqrt(mean(x^2) + eps) * weight`, over the width of each token."""
-    return norms.rms_norm(hidden, weight, eps)
-
-
-@rms_norm.cases
-def _() -> Iterator[Case]:
-    yield case("by hand", torch.tensor([[[3.0, 4.0, 0.0, 0.0]]]), torch.ones(4))
-    yield case("two texts", 2 * torch.randn(2, 5, 4) + 1, torch.rand(4) + 0.5)
-    yield case("as many tokens as the width", torch.randn(1, 4, 4), torch.rand(4))
-    yield case("a small token", 0.01 * torch.randn(2, 3, 4), torch.ones(4))
-    yield case("zeros", torch.zeros(1, 2, 4), torch.ones(4))
-
-
-@rms_norm.mistake(
-    "over the tokens: the colleague's bug",
-    hint="That is the code that you were given. `dim=1` of B T D is the text: each entry is "
-    "divided by its size over all tokens, later ones included.",
-)
-def _(hidden, weight, eps=1e-5):
-    return hidden / (hidden.square().mean(1, keepdim=True) + eps).sqrt() * weight
-
-
-@rms_norm.mistake(
-    "over the whole text",
-    hint="Better hidden, still a leak: one size for all tokens of a text. Each token has its own.",
-)
-def _(hidden, weight, eps=1e-5):
-    return hidden / (hidden.square().mean((1, 2), keepdim=True) + eps).sqrt() * weight
-
-
-@rms_norm.mistake(
-    "over the batch",
-    hint="Axis 0 is the batch. Now the texts of a batch depend on each other.",
-)
-def _(hidden, weight, eps=1e-5):
-    return hidden / (hidden.square().mean(0, keepdim=True) + eps).sqrt() * weight
-
-
-@rms_norm.mistake(
-    "the sum instead of the mean",
-    hint="The right axis, but you divide by the vector's length (in the sense of Pythagoras). "
-    "Entries should come out of size 1, whatever D is: mean, not sum.",
-)
-def _(hidden, weight, eps=1e-5):
-    return hidden / (hidden.square().sum(-1, keepdim=True) + eps).sqrt() * weight
-
-
-@rms_norm.mistake(
-    "eps forgotten",
-    hint="A token of zeros has the size 0, and you divide by it. That is what eps is for, under "
-    "the root.",
-)
-def _(hidden, weight, eps=1e-5):
-    return hidden / hidden.square().mean(-1, keepdim=True).sqrt() * weight
-
-
-@rms_norm.mistake(
-    "LayerNorm",
-    hint="RMSNorm subtracts nothing: that is what it saves.",
-)
-def _(hidden, weight, eps=1e-5):
-    return norms.layer_norm(hidden, weight, None, eps)
+WITH_GRADIENTS = (*DEFAULT_VARIANTS, "gradients")
 
 
 # 3. A gate
 
 
-@exercise(CHAPTER, axes="B T D", variants=(*DEFAULT_VARIANTS, "gradients"))
+@exercise(
+    CHAPTER, axes="B T D", variants=WITH_GRADIENTS, read="4. What does each position do alone?"
+)
 def swiglu(
     hidden: Float[Tensor, "B T D"],
     gate: Float[Tensor, "F D"],
@@ -226,6 +52,47 @@ def _() -> Iterator[Case]:
 
 def _matrices(width: int, wider: int) -> tuple[Tensor, Tensor, Tensor]:
     return torch.randn(wider, width), torch.randn(wider, width), torch.randn(width, wider)
+
+
+@swiglu.mistake(
+    "silu at the very end",
+    hint="silu bends the gate's branch, before the two meet and long before `down`.",
+)
+def _(hidden, gate, up, down):
+    return F.silu(((hidden @ gate.mT) * (hidden @ up.mT)) @ down.mT)
+
+
+@swiglu.mistake(
+    "tanh instead of silu",
+    hint="silu(x) is x times sigmoid(x). It has no upper end; tanh ends at 1.",
+)
+def _(hidden, gate, up, down):
+    return (torch.tanh(hidden @ gate.mT) * (hidden @ up.mT)) @ down.mT
+
+
+@swiglu.mistake(
+    "ReLU instead of SiLU",
+    hint="That is ReGLU. silu(x) is x times sigmoid(x): smooth, and a little below 0 "
+    "for negative x.",
+)
+def _(hidden, gate, up, down):
+    return (F.relu(hidden @ gate.mT) * (hidden @ up.mT)) @ down.mT
+
+
+@swiglu.mistake(
+    "both branches bent",
+    hint="silu belongs to the gate's branch alone.",
+)
+def _(hidden, gate, up, down):
+    return (F.silu(hidden @ gate.mT) * F.silu(hidden @ up.mT)) @ down.mT
+
+
+@swiglu.mistake(
+    "nothing is bent",
+    hint="Without silu the gate is one more matrix. It stands around gate x.",
+)
+def _(hidden, gate, up, down):
+    return ((hidden @ gate.mT) * (hidden @ up.mT)) @ down.mT
 
 
 @swiglu.mistake(
@@ -276,110 +143,10 @@ def _(hidden, gate, up, down):
     return F.silu(hidden @ gate.mT) @ down.mT
 
 
-# 4. A block
-
-
-@exercise(CHAPTER, axes="B T D", variants=WITH_PARTS)
-def block(
-    hidden: Float[Tensor, "B T D"],
-    norm1: Any,
-    attention: Any,
-    norm2: Any,
-    mlp: Any,
-) -> Float[Tensor, "B T D"]:
-    """A pre-norm block from its parts, each of which is called with a tensor `B T D`."""
-    return Block(norm1, attention, norm2, mlp)(hidden)
-
-
-@block.cases
-def _() -> Iterator[Case]:
-    yield case("a text", torch.randn(1, 4, 8), *_parts(8))
-    yield case("two texts, loud ones", 10 * torch.randn(2, 3, 8), *_parts(8))
-    yield case("one token", torch.randn(1, 1, 8), *_parts(8))
-
-
-def _parts(width: int) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
-    """A norm, attention, another norm and a feed-forward part, each with weights of its own."""
-    attention = Attention(d_model=width, n_heads=2)
-    return _norm(width), attention, _norm(width), GELUMLP(width, 2 * width)
-
-
-def _norm(width: int) -> RMSNorm:
-    norm = RMSNorm(width)
-    nn.init.uniform_(norm.weight, 0.5, 2.0)
-    return norm
-
-
-@block.mistake(
-    "post-norm",
-    hint="You normalise the sum. In pre-norm the norm stands on the branch, and nothing stands on "
-    "the stream.",
-)
-def _(hidden, norm1, attention, norm2, mlp):
-    hidden = norm1(hidden + attention(hidden))
-    return norm2(hidden + mlp(hidden))
-
-
-@block.mistake(
-    "the residual is forgotten",
-    hint="Each branch replaces the stream. It should be added: `hidden + ...`, twice.",
-)
-def _(hidden, norm1, attention, norm2, mlp):
-    return mlp(norm2(attention(norm1(hidden))))
-
-
-@block.mistake(
-    "the second residual is forgotten",
-    hint="Attention is added, the MLP replaces. Both are added.",
-)
-def _(hidden, norm1, attention, norm2, mlp):
-    hidden = hidden + attention(norm1(hidden))
-    return mlp(norm2(hidden))
-
-
-@block.mistake(
-    "the stream itself is normalised",
-    hint="`hidden = norm(hidden)` throws the stream away before it is added to. The branch reads a "
-    "normalised *copy*; what is added to is the stream as it was.",
-)
-def _(hidden, norm1, attention, norm2, mlp):
-    hidden = norm1(hidden)
-    hidden = hidden + attention(hidden)
-    hidden = norm2(hidden)
-    return hidden + mlp(hidden)
-
-
-@block.mistake(
-    "both branches read what came in",
-    hint="The MLP should read the stream after attention has added to it. (Side by side is another "
-    "design, of GPT-J and PaLM.)",
-)
-def _(hidden, norm1, attention, norm2, mlp):
-    return hidden + attention(norm1(hidden)) + mlp(norm2(hidden))
-
-
-@block.mistake(
-    "the MLP reads the stream as it is",
-    hint="The second branch has a norm of its own, and you never called it.",
-)
-def _(hidden, norm1, attention, norm2, mlp):
-    hidden = hidden + attention(norm1(hidden))
-    return hidden + mlp(hidden)
-
-
-@block.mistake(
-    "one norm for both branches",
-    hint="norm1 and norm2 have learned weights of their own, and in these cases they differ.",
-)
-def _(hidden, norm1, attention, norm2, mlp):
-    hidden = hidden + attention(norm1(hidden))
-    return hidden + mlp(norm1(hidden))
-
-
 # 5. How weights begin
 
 
-@exercise(CHAPTER)
+@exercise(CHAPTER, read="6. How should the weights begin?")
 def initial_std(shape: tuple[int, int], rule: str) -> float:
     """The deviation of a matrix `[out, in]` by `xavier`, `kaiming` (in) or `kaiming_out`."""
     fan_out, fan_in = shape
@@ -394,16 +161,62 @@ def _() -> Iterator[Case]:
     yield case("Xavier by hand", (20, 30), "xavier")
     yield case("Kaiming for the gradient", (32, 8), "kaiming_out")
     yield case("wider than tall", (3, 48), "xavier")
+    yield case("taller than wide", (45, 5), "xavier")
+    yield case("wider than tall, for the gradient", (5, 45), "kaiming_out")
     yield case("an MLP's way up", (256, 64), "kaiming")
     yield case("a square", (64, 64), "kaiming_out")
 
 
 @initial_std.mistake(
-    "in and out swapped",
-    hint="`nn.Linear(in, out)` stores its weight as [out, in]: the *second* number is the fan-in.",
+    "kaiming_out takes the fan-in",
+    hint='"kaiming_out" keeps the gradient\'s size: its number is the fan-*out*, the first of the '
+    "shape.",
 )
 def _(shape, rule):
-    return initial_std.right((shape[1], shape[0]), rule)
+    return initial_std.right(shape, rule.removesuffix("_out"))
+
+
+@initial_std.mistake(
+    "the rule is never asked",
+    hint="Every rule gives the same number in yours. Where does `rule` enter?",
+)
+def _(shape, rule):
+    return initial_std.right(shape, "kaiming")
+
+
+@initial_std.mistake(
+    "in and out swapped",
+    hint='`nn.Linear(in, out)` stores [out, in]: "kaiming" takes the second number, '
+    '"kaiming_out" the first.',
+)
+def _(shape, rule):
+    return initial_std.right(shape if rule == "xavier" else shape[::-1], rule)
+
+
+@initial_std.mistake(
+    "the product, not the sum",
+    hint="Xavier has the *sum* of fan-in and fan-out under its root.",
+)
+def _(shape, rule):
+    if rule == "xavier":
+        return math.sqrt(2 / (shape[0] * shape[1]))
+    return initial_std.right(shape, rule)
+
+
+@initial_std.mistake(
+    "`** 1/2` divides last",
+    hint="Python reads `x ** 1/2` as `(x ** 1) / 2`. Write `** 0.5`, or `math.sqrt`.",
+)
+def _(shape, rule):
+    return initial_std.right(shape, rule) ** 2 / 2
+
+
+@initial_std.mistake(
+    "one over the root of the fan-in",
+    hint="That is the rule of LeCun, for layers without ReLU. All three of these have a 2 on top.",
+)
+def _(shape, rule):
+    return 1 / math.sqrt(shape[1])
 
 
 @initial_std.mistake(
@@ -441,10 +254,68 @@ def _(shape, rule):
 # 6. Predict, then decide
 
 
-@value(CHAPTER, rel=0.03)
+@value(CHAPTER, rel=0.03, read="3. Before the branch, or after the sum?")
 def stream_size() -> float:
     """The size of a stream of size 1 after 36 blocks that add two independent vectors of size 1."""
     return math.sqrt(1 + 2 * 36)
+
+
+@stream_size.mistake(
+    "one vector a block, and sizes added up without the start",
+    hint="A block adds twice, squares add up and not sizes, and the stream began with 1.",
+)
+def _():
+    return 36
+
+
+@stream_size.mistake(
+    "sizes added up, and the start left out",
+    hint="Independent vectors do not all point the same way: their *squares* add up.",
+)
+def _():
+    return 2 * 36
+
+
+@stream_size.mistake(
+    "one addition a block, and the start left out",
+    hint="A block adds twice: once for attention, once for the MLP. And it began with 1.",
+)
+def _():
+    return math.sqrt(36)
+
+
+@stream_size.mistake(
+    "at right angles within a block, all alike from block to block",
+    hint="You added 36 times the root of 2. Blocks are independent too: all *squares* add up, and "
+    "the root comes last.",
+)
+def _():
+    return 36 * math.sqrt(2)
+
+
+@stream_size.mistake(
+    "all alike within a block, at right angles from block to block",
+    hint="The two vectors of a block are independent too: together they have the mean square 2, "
+    "not 4.",
+)
+def _():
+    return math.sqrt(1 + 4 * 36)
+
+
+@stream_size.mistake(
+    "three additions a block",
+    hint="A block adds twice, as the text says: once for attention, once for the MLP.",
+)
+def _():
+    return math.sqrt(1 + 3 * 36)
+
+
+@stream_size.mistake(
+    "doubled in each block",
+    hint="Nothing is multiplied: each block adds vectors of size 1, however large the stream is.",
+)
+def _():
+    return 2**36
 
 
 @stream_size.mistake(
@@ -483,6 +354,7 @@ def _():
 which_cure = choice(
     CHAPTER,
     "which_cure",
+    read="3. Before the branch, or after the sum?",
     right=(
         "b",
         "At the beginning the blocks at the top of a post-norm stack get gradients that do not "
@@ -499,7 +371,7 @@ which_cure = choice(
 # 7. Count
 
 
-@exercise(CHAPTER)
+@exercise(CHAPTER, read="10. Where do the parameters sit, and what does a pass cost?")
 def block_parameters(d_model: int, n_heads: int, n_kv_heads: int, head_dim: int, d_ff: int) -> int:
     """The parameters of a Llama block: grouped attention, SwiGLU, two RMSNorms; no biases."""
     with torch.device("meta"):
@@ -518,6 +390,7 @@ def _() -> Iterator[Case]:
     yield case("every head its own keys", 64, 4, 4, 16, 256)
     yield case("heads wider than their share", 64, 4, 2, 32, 128)
     yield case("Llama 3 8B", 4096, 32, 8, 128, 14_336)
+    yield case("all sizes different", 5, 6, 3, 7, 11)
 
 
 def _counted(
@@ -525,6 +398,132 @@ def _counted(
 ) -> int:
     """The count, from the widths of the queries and of the keys."""
     return 2 * d_model * (queries + keys) + matrices * d_model * d_ff + n_norms * d_model
+
+
+@block_parameters.mistake(
+    "norms inside of attention too",
+    hint="Some newer models normalise queries and keys as well. Llama's block has two norms.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return block_parameters.right(d_model, n_heads, n_kv_heads, head_dim, d_ff) + 2 * head_dim
+
+
+@block_parameters.mistake(
+    "the stream taken to be as wide as the heads",
+    hint="D is given, and H K need not be D: the matrices lead from one width to the other.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return block_parameters.right(n_heads * head_dim, n_heads, n_kv_heads, head_dim, d_ff)
+
+
+@block_parameters.mistake(
+    "two matrices in the MLP, and no norms",
+    hint="Two things are missing: SwiGLU has a third matrix, and each norm has D numbers.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    wide, narrow = n_heads * head_dim, n_kv_heads * head_dim
+    return _counted(d_model, wide, narrow, d_ff, matrices=2, n_norms=0)
+
+
+@block_parameters.mistake(
+    "with biases",
+    hint="Llama's matrices have no biases: [out, in] numbers each, and no more.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    whole = block_parameters.right(d_model, n_heads, n_kv_heads, head_dim, d_ff)
+    return whole + (n_heads + 2 * n_kv_heads) * head_dim + 2 * d_model + 2 * d_ff
+
+
+@block_parameters.mistake(
+    "norms with a bias",
+    hint="That is LayerNorm, with weight and bias. An RMSNorm has a weight alone: D numbers.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, d_ff, n_norms=4)
+
+
+@block_parameters.mistake(
+    "a third norm",
+    hint="The last norm stands behind all blocks, and belongs to none. A block has two.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, d_ff, n_norms=3)
+
+
+@block_parameters.mistake(
+    "one matrix in the MLP",
+    hint="SwiGLU has three: up, down and the gate.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, d_ff, matrices=1)
+
+
+@block_parameters.mistake(
+    "keys without values",
+    hint="k_proj and v_proj are two matrices of the same shape.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    whole = _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, d_ff)
+    return whole - d_model * n_kv_heads * head_dim
+
+
+@block_parameters.mistake(
+    "four square matrices",
+    hint="Q, K, V and O are [D, D] in the first transformers. Here their sizes come from "
+    "H, G and K.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, d_model, d_model, d_ff)
+
+
+@block_parameters.mistake(
+    "the heads' width forgotten",
+    hint="A head makes K numbers, not one: q_proj is [H K, D].",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, n_heads, n_kv_heads, d_ff)
+
+
+@block_parameters.mistake(
+    "one head of each",
+    hint="You counted one query head and one key head. There are H and G of them.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, head_dim, head_dim, d_ff)
+
+
+@block_parameters.mistake(
+    "o_proj as narrow as the keys",
+    hint="o_proj brings all H query heads back to the stream: [D, H K].",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    whole = _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, d_ff)
+    return whole + d_model * head_dim * (n_kv_heads - n_heads)
+
+
+@block_parameters.mistake(
+    "o_proj is square",
+    hint="o_proj takes all heads, H K numbers, and H K need not be D.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    whole = _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, d_ff)
+    return whole + d_model * (d_model - n_heads * head_dim)
+
+
+@block_parameters.mistake(
+    "as wide as four models",
+    hint="4 D is the old feed-forward width. Here it is given: F.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, 4 * d_model)
+
+
+@block_parameters.mistake(
+    "attention alone",
+    hint="A block has a feed-forward part as well: three matrices.",
+)
+def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
+    return _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, d_ff, matrices=0)
 
 
 @block_parameters.mistake(
@@ -575,119 +574,3 @@ def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
 )
 def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
     return _counted(d_model, d_model, d_model * n_kv_heads // n_heads, d_ff)
-
-
-# 8. A block that writes and reads
-
-
-@exercise(CHAPTER, axes="B T D", variants=WITH_PARTS)
-def decoder_block(
-    hidden: Float[Tensor, "B T D"],
-    memory: Float[Tensor, "B S D"],
-    norms: tuple[Any, Any, Any],
-    attention: Any,
-    cross_attention: Any,
-    mlp: Any,
-) -> Float[Tensor, "B T D"]:
-    """A pre-norm block that looks back, looks at `memory`, and thinks; from its parts."""
-    norm1, norm2, norm3 = norms
-    whole = DecoderBlock(norm1, attention, norm2, cross_attention, norm3, mlp)
-    return whole(hidden, memory)
-
-
-@decoder_block.cases
-def _() -> Iterator[Case]:
-    yield case("three write, five were read", torch.randn(1, 3, 8), *_reading(1, 5, 8))
-    yield case("as many written as read", torch.randn(2, 4, 8), *_reading(2, 4, 8))
-    yield case("the first sign", torch.randn(1, 1, 8), *_reading(1, 6, 8))
-    yield case("one word read", 3 * torch.randn(1, 4, 8), *_reading(1, 1, 8))
-
-
-def _reading(batch: int, n_keys: int, width: int) -> tuple[Any, ...]:
-    """A memory, and the parts of a block that reads it."""
-    norm1, attention, norm2, mlp = _parts(width)
-    cross_attention = Attention(d_model=width, n_heads=2)
-    parts = (norm1, norm2, _norm(width)), attention, cross_attention, mlp
-    return 2 * torch.randn(batch, n_keys, width), *parts
-
-
-@decoder_block.mistake(
-    "the future is in sight",
-    hint="Writing positions may look at themselves and the past: `is_causal=True`, for the first "
-    "attention.",
-)
-def _(hidden, memory, norms, attention, cross_attention, mlp):
-    hidden = hidden + attention(norms[0](hidden))
-    hidden = hidden + cross_attention(norms[1](hidden), context=memory)
-    return hidden + mlp(norms[2](hidden))
-
-
-@decoder_block.mistake(
-    "a causal mask on what was read",
-    hint="The source is no secret: each writing position may look at all of it. The causal mask is "
-    "for the first attention alone.",
-)
-def _(hidden, memory, norms, attention, cross_attention, mlp):
-    hidden = hidden + attention(norms[0](hidden), is_causal=True)
-    hidden = hidden + cross_attention(norms[1](hidden), context=memory, is_causal=True)
-    return hidden + mlp(norms[2](hidden))
-
-
-@decoder_block.mistake(
-    "nothing is read",
-    hint="Your second attention looks at the writing itself. Where does `memory` enter?",
-)
-def _(hidden, memory, norms, attention, cross_attention, mlp):
-    hidden = hidden + attention(norms[0](hidden), is_causal=True)
-    hidden = hidden + cross_attention(norms[1](hidden))
-    return hidden + mlp(norms[2](hidden))
-
-
-@decoder_block.mistake(
-    "reading before looking back",
-    hint="All parts are there. The order is: look at what is written, then at what was read, then "
-    "think.",
-)
-def _(hidden, memory, norms, attention, cross_attention, mlp):
-    hidden = hidden + cross_attention(norms[1](hidden), context=memory)
-    hidden = hidden + attention(norms[0](hidden), is_causal=True)
-    return hidden + mlp(norms[2](hidden))
-
-
-@decoder_block.mistake(
-    "the memory is normalised again",
-    hint="The encoder's final norm has done that. norm2 is for the stream that asks.",
-)
-def _(hidden, memory, norms, attention, cross_attention, mlp):
-    hidden = hidden + attention(norms[0](hidden), is_causal=True)
-    hidden = hidden + cross_attention(norms[1](hidden), context=norms[1](memory))
-    return hidden + mlp(norms[2](hidden))
-
-
-@decoder_block.mistake(
-    "what was read replaces what was written",
-    hint="The result of cross-attention is added to the stream, as everything is.",
-)
-def _(hidden, memory, norms, attention, cross_attention, mlp):
-    hidden = hidden + attention(norms[0](hidden), is_causal=True)
-    hidden = cross_attention(norms[1](hidden), context=memory)
-    return hidden + mlp(norms[2](hidden))
-
-
-@decoder_block.mistake(
-    "no cross-attention",
-    hint="That is GPT's block. This one has a third branch, between the two that you have.",
-)
-def _(hidden, memory, norms, attention, cross_attention, mlp):
-    hidden = hidden + attention(norms[0](hidden), is_causal=True)
-    return hidden + mlp(norms[2](hidden))
-
-
-@decoder_block.mistake(
-    "one norm for all",
-    hint="Three branches, three norms: each has learned weights of its own.",
-)
-def _(hidden, memory, norms, attention, cross_attention, mlp):
-    hidden = hidden + attention(norms[0](hidden), is_causal=True)
-    hidden = hidden + cross_attention(norms[0](hidden), context=memory)
-    return hidden + mlp(norms[0](hidden))
