@@ -80,8 +80,7 @@ class ValueCheck(Check):
                 f"right, {_show(truth)}{self._unit}" if _is_number(truth) else "right"
             )
         for mistake in self.mistakes:
-            tolerance = _SAME_MISTAKE if _is_number(truth) else None
-            if difference(self._made(mistake.answer), answer, tolerance=tolerance) is None:
+            if _same(self._made(mistake.answer), answer):
                 return self._wrong(mistake.hint, mistake=mistake)
         said = (
             value_relation(truth, single(answer))
@@ -179,6 +178,14 @@ def plot_data(axes: Any) -> dict[str, list[np.ndarray]]:
         "bars": [np.array([bar.get_height() for bar in box], float) for box in axes.containers],
         "images": [np.ma.filled(image.get_array(), np.nan) for image in axes.get_images()],
     }
+
+
+def _same(mistake: Any, answer: Any) -> bool:
+    """Whether an answer is a mistake's; a number may be rounded, be it large or small."""
+    number = single(answer)
+    if _is_number(mistake) and _is_number(number):
+        return math.isclose(number, mistake, rel_tol=_SAME_MISTAKE)
+    return difference(mistake, answer) is None
 
 
 def _as_it_is(answer: Any) -> Any:

@@ -110,7 +110,9 @@ def recognise(
         if telling := [cause for cause in causes if not cause.startswith(VAGUE)]:
             return _as_if(telling[0])
     if said := relation(_pairs(evidence)):
-        return Finding(said)
+        # What holds wherever it is wrong need not hold where it is right: "always", "the same".
+        partly = not all(evidence.problems[: evidence.plain])
+        return Finding(f"In the wrong cases: {said[0].lower()}{said[1:]}" if partly else said)
     if not any(evidence.outcomes[n].timed_out for n in evidence.wrong) and causes:
         return _as_if(causes[0])
     close = [(fit.rank, m) for m, fit in near if fit and fit.all_wrongs]

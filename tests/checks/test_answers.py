@@ -60,6 +60,19 @@ def test_a_known_wrong_number_hears_its_hint_even_rounded(entropy):
         assert entropy.verdict(answer).mistake.name == "in bits"
 
 
+def test_a_small_number_is_not_taken_for_another():
+    @value("00")
+    def share():
+        return 0.02
+
+    @share.mistake("half of it", hint="Both halves count.")
+    def _():
+        return 0.01
+
+    assert share.verdict(0.01).mistake.name == "half of it"
+    assert share.verdict(0.012).mistake is None
+
+
 def test_values_that_are_no_numbers_are_compared_exactly():
     @value("00")
     def pieces():

@@ -497,3 +497,16 @@ def test_another_format_passes_where_the_exercise_leaves_it_open(strict, status)
 
     assert double.verdict(lambda x: 2 * x.double()).status == status
     assert double.verdict(lambda x: 3 * x.double()).status == "wrong"
+
+
+def test_what_holds_in_the_wrong_cases_alone_is_said_so():
+    @exercise("03")
+    def limited(x):
+        return min(x, 1.0)
+
+    @limited.cases
+    def _():
+        yield from (case(f"of {x}", x) for x in (0.25, 0.5, 2.0, 3.0))
+
+    assert limited.verdict(lambda x: x).title == "In the wrong cases: you give back `x` as it came."
+    assert limited.verdict(lambda x: -min(x, 1.0)).title.startswith("Your result is always -1")
