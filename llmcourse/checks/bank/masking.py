@@ -220,7 +220,7 @@ def _(tokens, chosen, fate, noise, mask_id):
     CHAPTER, axes="T", variants=("non-contiguous",), strict=False, read="3. MLM: what was hidden?"
 )
 def choose_words(
-    words: Int[Tensor, " T"], draws: Float[Tensor, " T"], rate: float
+    words: Int[Tensor, " T"], draws: Float[Tensor, " W"], rate: float
 ) -> Bool[Tensor, " T"]:
     """Which tokens to hide, a whole word at a time: word number `w` by the draw `draws[w]`."""
     return draws[words] < rate

@@ -11,7 +11,7 @@ def with_a_bool(first, second, swap, cls_id, sep_id):
     pair = [second, first] if swap else [first, second]
     ids, segments = [cls_id], [0]
     for number, sentence in enumerate(pair):
-        ids = ids + sentence + [sep_id]  # noqa: RUF005
+        ids = ids + sentence + [sep_id]
         segments = segments + [number] * (len(sentence) + 1)
     return ids, segments, not swap
 
