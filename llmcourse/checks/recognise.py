@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from llmcourse.checks.cases import Case
+from llmcourse.checks.cases import Case, Gradients
 from llmcourse.checks.mutants import Mutant
 from llmcourse.checks.relations import Pair, relation
 from llmcourse.checks.sandbox import Outcome
@@ -188,6 +188,8 @@ def _pairs(evidence: Evidence) -> list[Pair]:
     """The wrong cases that came to a value; none if one did not."""
     outcomes = [evidence.outcomes[n] for n in evidence.wrong]
     if any(o.error or o.timed_out or o.changed or o.value is None for o in outcomes):
+        return []
+    if any(isinstance(o.value, Gradients) for o in outcomes):  # which have sentences of their own
         return []
     plain = [n for n in evidence.wrong if n < evidence.plain] or evidence.wrong
     return [

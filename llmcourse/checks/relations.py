@@ -128,6 +128,8 @@ def _numeric(pairs: list[Pair]) -> str | None:
     cases = [case for case in found if case is not None]
     if len(cases) < len(found):
         return _of_another_shape(pairs)
+    if all(_near(case.got, case.truth) for case in cases):
+        return None  # the same numbers, in another nest or shape
     looks: Iterable[Callable[[list[_Numbers]], str | None]] = (
         _factor, _offset, _function, _turned, _sums, _partly,
     )  # fmt: skip
@@ -272,6 +274,9 @@ def _turned(cases: list[_Numbers]) -> str | None:
             continue
         if all(got.shape == moved.shape and _near(got, moved) for got, moved in pairs):
             return f"The right numbers are there, {how}."
+    # Of two values, such as yes and no, any arrangement is "another order".
+    if all(len(np.unique(case.truth)) < 3 for case in cases):
+        return None
     if all(_near(np.sort(c.got, axis=None), np.sort(c.truth, axis=None)) for c in cases):
         return "The right numbers are there, in another order."
     return None
