@@ -181,6 +181,49 @@ def _(parts):
     return _total(parts) / (len(parts) * parts[0][1].sum())
 
 
+@accumulated_loss.mistake(
+    "padding alone",
+    hint="`scored` is True where a loss means something. You took the others.",
+)
+def _(parts):
+    total = torch.stack([(losses * ~scored).sum() for losses, scored in parts]).sum()
+    return total / sum(int((~scored).sum()) for _, scored in parts)
+
+
+@accumulated_loss.mistake(
+    "the last part's losses over all counts",
+    hint="The count adds up, the losses do not: += in both places.",
+)
+def _(parts):
+    return _total(parts[-1:]) / sum(int(scored.sum()) for _, scored in parts)
+
+
+@accumulated_loss.mistake(
+    "all losses over the last part's count",
+    hint="The losses add up, the count does not: += in both places.",
+)
+def _(parts):
+    return _total(parts) / parts[-1][1].sum()
+
+
+@accumulated_loss.mistake(
+    "means of all positions, averaged",
+    hint="Padding became 0 and counts all the same, and each part has the same say. Add up sums "
+    "and counts, and divide once.",
+)
+def _(parts):
+    return torch.stack([(losses * scored).mean() for losses, scored in parts]).mean()
+
+
+@accumulated_loss.mistake(
+    "means divided by the count",
+    hint="You divided twice: within each part, and at the end. Add *sums*, divide once.",
+)
+def _(parts):
+    total = torch.stack([losses[scored].mean() for losses, scored in parts]).sum()
+    return total / sum(int(scored.sum()) for _, scored in parts)
+
+
 # 2. Keep them apart
 
 
@@ -318,6 +361,41 @@ def _(documents):
 )
 def _(documents):
     return keep_apart.right(documents)[0], documents - documents[:, :1]
+
+
+@keep_apart.mistake(
+    "one of the two conditions is enough",
+    hint="The same document *and* not in the future: & where you have |.",
+)
+def _(documents):
+    positions = keep_apart.right(documents)[1]
+    return _same(documents) | masks.causal(documents.size(1)), positions
+
+
+@keep_apart.mistake(
+    "numbers to add, 0 and minus infinity",
+    hint="Those are the masks that some libraries add to the scores. Asked are yes and no.",
+)
+def _(documents):
+    mask, positions = keep_apart.right(documents)
+    return torch.zeros(mask.shape).masked_fill(~mask, -torch.inf), positions
+
+
+@keep_apart.mistake(
+    "the length of the document for a position",
+    hint="You count all tokens of the document. A position counts those *before* it.",
+)
+def _(documents):
+    return keep_apart.right(documents)[0], _same(documents).sum(-1) - 1
+
+
+@keep_apart.mistake(
+    "the first row's documents for all rows",
+    hint="Each row is packed otherwise, and has a mask of its own: keep the axis B.",
+)
+def _(documents):
+    mask, positions = keep_apart.right(documents[:1].expand_as(documents).contiguous())
+    return mask, positions
 
 
 # 3. A sampler that resumes
@@ -471,6 +549,15 @@ def _(order_of, position, n):
 def _(order_of, position, n):
     order = order_of(0)
     return (order + order_of(1) + order_of(2))[position % len(order) :][:n]
+
+
+@next_windows.mistake(
+    "epoch and place within it exchanged",
+    hint="`divmod(place, length)` gives the epoch first, then how far into it.",
+)
+def _(order_of, position, n):
+    size = len(order_of(0))
+    return [order_of(p % size)[p // size % size] for p in range(position, position + n)]
 
 
 # 7. Successive halving
@@ -730,3 +817,48 @@ def _(score, n, first, eta):
         if left <= eta:
             return order[0], total
         left, had, target = left // eta, target, target * eta
+
+
+@halving.mistake(
+    "the best are dropped",
+    hint="`order[k:]` leaves the first k out. The first ones are the best: keep `order[:k]`.",
+)
+def _(score, n, first, eta):
+    alive, had, target, total = list(range(n)), 0, first, 0
+    while True:
+        total += len(alive) * (target - had)
+        order = sorted(alive, key=lambda c: score(c, target))
+        if len(alive) <= eta:
+            return order[0], total
+        alive = order[-(len(order) // eta) :]
+        had, target = target, target * eta
+
+
+@halving.mistake(
+    "the winner's loss for its number",
+    hint="Asked is *who* won: its number, not its loss.",
+)
+def _(score, n, first, eta):
+    lowest = []
+
+    def noted(candidate, steps):
+        lowest.append((steps, score(candidate, steps)))
+        return lowest[-1][1]
+
+    _, total = _rounds(noted, n, first, eta)
+    return min(value for steps, value in lowest if steps == lowest[-1][0]), total
+
+
+@halving.mistake(
+    "the same number of steps more each round",
+    hint="The survivors get `eta` *times* what they had: 10, 20, 40, not 10, 20, 30.",
+)
+def _(score, n, first, eta):
+    alive, had, target, total = list(range(n)), 0, first, 0
+    while True:
+        total += len(alive) * (target - had)
+        order = sorted(alive, key=lambda c: score(c, target))
+        if len(alive) <= eta:
+            return order[0], total
+        alive = order[: len(order) // eta]
+        had, target = target, target + first * (eta - 1)

@@ -213,6 +213,41 @@ def _(tokens, chosen, fate, noise, mask_id):
     return ids, tokens.masked_fill(~chosen, IGNORE)
 
 
+@hide_tokens.mistake(
+    "masked up to 0.9, and noise from there on",
+    hint="There are two borders, 0.8 and 0.9, and three groups: masked, noise, as it was.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = torch.where(chosen & (fate >= 0.9), noise, tokens)
+    return ids.masked_fill(chosen & (fate < 0.9), mask_id), tokens.masked_fill(~chosen, IGNORE)
+
+
+@hide_tokens.mistake(
+    "noise below 0.1, the mask from 0.2 on",
+    hint="The shares are right, the order of the fates is not: the mask is *below* 0.8.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = torch.where(chosen & (fate < 0.1), noise, tokens)
+    return ids.masked_fill(chosen & (fate >= 0.2), mask_id), tokens.masked_fill(~chosen, IGNORE)
+
+
+@hide_tokens.mistake(
+    "only the chosen ones are returned as targets",
+    hint="A target for *each* place: -100 where nothing is asked, so that both rows stay aligned.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    return hide_tokens.right(tokens, chosen, fate, noise, mask_id)[0], tokens[chosen]
+
+
+@hide_tokens.mistake(
+    "the mask where nothing is asked",
+    hint="`mask_id` belongs into what is *read*. What is not scored has the target -100.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = hide_tokens.right(tokens, chosen, fate, noise, mask_id)[0]
+    return ids, tokens.masked_fill(~chosen, mask_id)
+
+
 # 2. Whole words
 
 
@@ -316,6 +351,40 @@ def _(words, draws, rate):
 def _(words, draws, rate):
     spared = words[draws[: len(words)] >= rate]
     return ~torch.isin(words, spared)
+
+
+@choose_words.mistake(
+    "where the hidden tokens stand",
+    hint="You return their places. Asked is a yes or no for *each* token.",
+)
+def _(words, draws, rate):
+    return torch.nonzero(draws[words] < rate).flatten()
+
+
+@choose_words.mistake(
+    "the hidden tokens' words",
+    hint="You return the numbers of hidden words. Asked is a yes or no for *each* token.",
+)
+def _(words, draws, rate):
+    return words[draws[words] < rate]
+
+
+@choose_words.mistake(
+    "words counted from 1",
+    hint="Word number 0 has `draws[0]`: no `words - 1`.",
+)
+def _(words, draws, rate):
+    return draws[words - 1] < rate
+
+
+@choose_words.mistake(
+    "all but the first token of each word",
+    hint="The first piece gives the word away as well: hide *all* of its tokens.",
+)
+def _(words, draws, rate):
+    begins = torch.ones_like(words, dtype=torch.bool)
+    begins[1:] = words[1:] != words[:-1]
+    return ~begins & (draws[words] < rate)
 
 
 # 4. The masks of an order
@@ -482,6 +551,46 @@ def _(order):
 def _(order):
     made = (torch.zeros(m.shape).masked_fill(~m, -torch.inf) for m in _both(order))
     return tuple(made)
+
+
+@order_masks.mistake(
+    "rows of the triangle, picked by the order",
+    hint="You moved the rows of a causal mask, and left the columns where they were. Both who asks "
+    "and who is looked at have a place in the order.",
+)
+def _(order):
+    lower = torch.ones(len(order), len(order), dtype=torch.bool).tril()
+    return lower[order], lower.tril(-1)[order]
+
+
+@order_masks.mistake(
+    "columns of the triangle, picked by the order",
+    hint="You moved the columns of a causal mask, and left the rows where they were. Both who asks "
+    "and who is looked at have a place in the order.",
+)
+def _(order):
+    lower = torch.ones(len(order), len(order), dtype=torch.bool).tril()
+    return lower[:, order], lower.tril(-1)[:, order]
+
+
+@order_masks.mistake(
+    "the content goes from left to right",
+    hint="The query is right. The content follows the same order, and adds itself.",
+)
+def _(order):
+    query = _both(order)[1]
+    return torch.ones_like(query).tril(), query
+
+
+@order_masks.mistake(
+    "earlier in the order and in the text",
+    hint="Where in the text a position stands does not matter: it may look to the right, at what "
+    "came earlier in the *order*.",
+)
+def _(order):
+    lower = torch.ones(len(order), len(order), dtype=torch.bool).tril()
+    content, query = _both(order)
+    return content & lower, query & lower
 
 
 # 5. Cut spans out
@@ -719,3 +828,44 @@ def _(tokens, hidden, first_sentinel):
         (target if gone else source).append(token)
         before = gone
     return source, [*target, first_sentinel + len(tokens)]
+
+
+@cut_spans.mistake(
+    "counted up by every hidden token",
+    hint="A run has one sentinel, however long it is: count up once for each run.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, target, sentinel, before = [], [], first_sentinel, False
+    for token, gone in zip(tokens, hidden, strict=True):
+        if gone and not before:
+            source.append(sentinel)
+            target.append(sentinel)
+        (target if gone else source).append(token)
+        sentinel += gone
+        before = gone
+    return source, [*target, sentinel]
+
+
+@cut_spans.mistake(
+    "only the first run has a sentinel",
+    hint="You remember that a run has begun, and never that it is over: a token that is not hidden "
+    "ends it.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, target, sentinel, inside = [], [], first_sentinel, False
+    for token, gone in zip(tokens, hidden, strict=True):
+        if gone and not inside:
+            source.append(sentinel)
+            target.append(sentinel)
+            sentinel, inside = sentinel + 1, True
+        (target if gone else source).append(token)
+    return source, [*target, sentinel]
+
+
+@cut_spans.mistake(
+    "the places of the hidden tokens",
+    hint="The target holds the *tokens* that were cut out, not where they stood.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, _ = _cut(tokens, hidden, first_sentinel)
+    return source, _cut(list(range(len(tokens))), hidden, first_sentinel)[1]

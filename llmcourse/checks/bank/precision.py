@@ -129,8 +129,8 @@ def _(x):
 
 @round_bf16.mistake(
     "one digit too few",
-    hint="Your neighbours are twice as far apart as they should be. `frexp` gives a mantissa below "
-    "1, so its exponent is one more than the e of the exercise.",
+    hint="Your neighbours are twice as far apart as they should be. e is the logarithm rounded "
+    "*down*; the exponent of `frexp`, whose mantissa is below 1, is one more.",
 )
 def _(x):
     spacing = _spacing(x, 6)
@@ -200,12 +200,12 @@ def _(x):
 
 
 @round_bf16.mistake(
-    "bf16 itself",
-    hint="The numbers are right, the type is not: the result stays float32. (And the exercise asks "
-    "you to do it by hand.)",
+    "the spacing of the largest for all",
+    hint="Each number has a spacing of its own: take the power of two of *each*.",
 )
 def _(x):
-    return x.bfloat16()
+    spacing = _spacing(x.abs().max())
+    return (torch.round(x.double() / spacing) * spacing).float()
 
 
 @exercise(CHAPTER, axes="N", tolerance=0.0, variants=("non-contiguous",), read=BITS)
@@ -333,6 +333,23 @@ def _(x, draws):
 )
 def _(x, draws):
     return _at_random(x, draws < _share(x, 8), 8)
+
+
+@round_at_random.mistake(
+    "1 minus the draw",
+    hint="As often up as it should be, but with other draws: up where the draw *itself* is below "
+    "the share.",
+)
+def _(x, draws):
+    return _at_random(x, 1 - draws.double() < _share(x))
+
+
+@round_at_random.mistake(
+    "always up",
+    hint="The neighbour above is one of two, and a number that bf16 has needs none of them.",
+)
+def _(x, draws):
+    return _at_random(x, torch.ones_like(draws))
 
 
 # 5. A scale for the loss
@@ -522,6 +539,46 @@ def _(finite, scale, interval):
     return scales
 
 
+@loss_scales.mistake(
+    "multiplied by the interval",
+    hint="The interval says *when* the scale grows. It grows by a factor of 2.",
+)
+def _(finite, scale, interval):
+    good, scales = 0, []
+    for fine in finite:
+        good = good + 1 if fine else 0
+        scale = scale if fine else scale / 2
+        if good == interval:
+            scale, good = scale * interval, 0
+        scales.append(scale)
+    return scales
+
+
+@loss_scales.mistake(
+    "no entry for a bad step",
+    hint="A step that is left out has a scale after it, too: one entry for each step.",
+)
+def _(finite, scale, interval):
+    scales = _scales(finite, scale, interval)
+    return [value for value, fine in zip(scales, finite, strict=True) if fine]
+
+
+@loss_scales.mistake(
+    "bad steps in a row halve once",
+    hint="*Each* bad step halves the scale: it falls until a step fits.",
+)
+def _(finite, scale, interval):
+    good, before, scales = 0, True, []
+    for fine in finite:
+        good = good + 1 if fine else 0
+        scale = scale / 2 if before and not fine else scale
+        if good == interval:
+            scale, good = scale * 2, 0
+        scales.append(scale)
+        before = fine
+    return scales
+
+
 # 6. How much of the machine?
 
 
@@ -667,3 +724,30 @@ def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
 def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
     right = utilisation.right(tokens_per_second, n_weights, n_layers, d_model, context_length, peak)
     return right * context_length
+
+
+@utilisation.mistake(
+    "attention within the six",
+    hint="12 L D T stands beside 6 N: it already has its six.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    attention = 6 * 12 * n_layers * d_model * context_length
+    return _utilised(tokens_per_second, 6 * n_weights, attention, peak)
+
+
+@utilisation.mistake(
+    "the square of the width",
+    hint="Attention's scores cost D for each pair of positions. D² is in the weights, in N.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    attention = 12 * n_layers * d_model**2 * context_length
+    return _utilised(tokens_per_second, 6 * n_weights, attention, peak)
+
+
+@utilisation.mistake(
+    "attention outside the division",
+    hint="Brackets: both parts are multiplied by the tokens and divided by the peak.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    attention = 12 * n_layers * d_model * context_length
+    return tokens_per_second * 6 * n_weights / peak + attention

@@ -172,6 +172,34 @@ def _(first, second, swap, cls_id, sep_id):
     return ids, [0] * (len(first) + 2) + [1] * (len(second) + 1), label
 
 
+@pair_row.mistake(
+    "the same sentence twice",
+    hint="`first = second` loses the first one, before `second` can take it. Exchange both at "
+    "once.",
+)
+def _(first, second, swap, cls_id, sep_id):
+    left = second if swap else first
+    ids, segments, _ = pair_row.right(left, second, False, cls_id, sep_id)
+    return ids, segments, int(not swap)
+
+
+@pair_row.mistake(
+    "the last [SEP] in segment 0",
+    hint="The second [SEP] ends B, and belongs to its segment.",
+)
+def _(first, second, swap, cls_id, sep_id):
+    ids, segments, label = pair_row.right(first, second, swap, cls_id, sep_id)
+    return ids, [*segments[:-1], 0], label
+
+
+@pair_row.mistake(
+    "the label is always 1",
+    hint="A swapped pair has the label 0: else there would be nothing to find out.",
+)
+def _(first, second, swap, cls_id, sep_id):
+    return (*pair_row.right(first, second, swap, cls_id, sep_id)[:2], 1)
+
+
 # 6. InfoNCE
 
 
@@ -387,6 +415,31 @@ def _(anchors, others, temperature):
     return F.binary_cross_entropy_with_logits(scores, torch.eye(len(scores)).to(scores))
 
 
+@info_nce.mistake(
+    "the temperature divides the loss",
+    hint="It has to divide the *scores*, before the softmax. Outside it is a factor, and changes "
+    "who wins nothing.",
+)
+def _(anchors, others, temperature):
+    return _nats(_scores(anchors, others)) / temperature
+
+
+@info_nce.mistake(
+    "anchors compared with anchors",
+    hint="Each anchor is compared with the *others*: with itself it is always alike.",
+)
+def _(anchors, others, temperature):
+    return _nats(_scores(anchors, anchors) / temperature)
+
+
+@info_nce.mistake(
+    "divided by the length of the whole batch",
+    hint="`norm()` without an axis is one length for all vectors together. Each row has its own.",
+)
+def _(anchors, others, temperature):
+    return _nats(anchors @ others.mT / (anchors.norm() * others.norm()) / temperature)
+
+
 # 7. Find the leak
 
 which_leaks = choice(
@@ -466,6 +519,14 @@ def _():
 )
 def _():
     return round(300 * 0.85)
+
+
+@windows_for_as_many_answers.mistake(
+    "the same number",
+    hint="Both read the same number of tokens then. But of MLM's tokens only 15 % are asked for.",
+)
+def _():
+    return 300
 
 
 # 8. Choose
