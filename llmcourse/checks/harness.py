@@ -295,10 +295,15 @@ class FunctionCheck(Check):
             outcome.value,
             axes=self._settings.axes,
             tolerance=tolerance,
-            # Where no argument is a floating tensor, nothing says in which format the answer is.
-            loose=not (self._settings.strict or _is_floating(self._named(trial))),
+            loose=not self._strict(trial),
         )
         return f"the result {found}" if found else None
+
+    def _strict(self, trial: Case) -> bool:
+        """Whether the result's format counts: as said, or as the arguments' formats say it."""
+        if self._settings.strict is not None:
+            return self._settings.strict
+        return _is_floating(self._named(trial))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -310,7 +315,7 @@ class _Settings:
     variants: tuple[str, ...]
     call: Call | None
     seconds: float
-    strict: bool
+    strict: bool | None
 
 
 def _is_floating(value: Any) -> bool:
@@ -330,7 +335,7 @@ def exercise(
     variants: tuple[str, ...] = DEFAULT_VARIANTS,
     call: Call | None = None,
     seconds: float = 5.0,
-    strict: bool = False,
+    strict: bool | None = None,
     read: str = "",
 ) -> Callable[[Callable[..., Any]], FunctionCheck]:
     """Make the decorated oracle, a right answer with the package behind it, a check of its name.
@@ -344,7 +349,8 @@ def exercise(
             class to build first, say, or `lambda answer, text: list(answer(text))`. The oracle and
             the mistakes are then called so, too.
         seconds: how long one call may take, of the processor's time.
-        strict: the result's format is part of the exercise, even where no argument has one.
+        strict: whether the result's format is part of the exercise; by default, where an argument
+            is a floating tensor: nothing else says what the format of the answer is.
         read: the heading of the chapter's section to read again.
     """
     settings = _Settings(axes, tolerance, variants, call, seconds, strict)

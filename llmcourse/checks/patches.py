@@ -28,8 +28,9 @@ _WATCHED: dict[str, Any] = {
     "torch.nn.Module": torch.nn.Module,
     "torch.Tensor": torch.Tensor,
 }
-_SETTINGS = {"torch.Storage"}
-"""What changes with a setting, such as the default format of numbers."""
+_SETTINGS = {"torch.Storage", "torch.manual_seed"}
+"""What changes with a setting, such as the default format of numbers, or by PyTorch itself: the
+first step of an optimizer imports its compiler, which wraps `manual_seed`."""
 
 _PRISTINE = {name: dict(vars(place)) for name, place in _WATCHED.items()}
 _MISSING = object()

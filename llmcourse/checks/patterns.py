@@ -58,9 +58,10 @@ def _with_an_argument(cases: list[Case]) -> str | None:
     )  # fmt: skip
     for name in cases[0][0]:
         given = [inputs.get(name) for inputs, _, _ in cases]
-        if not all(isinstance(g, Tensor) and g.is_floating_point() for g in given):
+        tensors = [g for g in given if isinstance(g, Tensor) and g.is_floating_point()]
+        if len(tensors) < len(given):
             continue
-        arrays = [g.detach().double().cpu().numpy() for g in given]
+        arrays = [tensor.detach().double().cpu().numpy() for tensor in tensors]
         for word, operation in ways:
             try:
                 made = [operation(t, a) for (_, t, _), a in zip(cases, arrays, strict=True)]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from llmcourse.checks.cases import Case
+from llmcourse.checks.cases import Case, Gradients
 from llmcourse.checks.mutants import Mutant
 from llmcourse.checks.patterns import pattern
 from llmcourse.checks.relations import Pair, relation
@@ -116,10 +116,12 @@ def recognise(
         if telling := [cause for cause in causes if not cause.startswith(VAGUE)]:
             return _as_if(telling[0])
     if said := relation(_pairs(evidence, evidence.wrong), _right_pairs(evidence)):
-        return Finding(said)
+        # What is not "always" so holds wherever it is wrong, and need not where it is right.
+        partly = "always" not in said and not all(evidence.problems[: evidence.plain])
+        return Finding(f"In the wrong cases: {said[0].lower()}{said[1:]}" if partly else said)
     if guessed := next(_causes(evidence, shown, guesses(), run), None):
         return _as_if(guessed)
-    if said := pattern([(p.inputs, p.truth, p.got) for p in _pairs(evidence)]):
+    if said := pattern([(p.inputs, p.truth, p.got) for p in _pairs(evidence, evidence.wrong)]):
         return Finding(said)
     if not any(evidence.outcomes[n].timed_out for n in evidence.wrong) and causes:
         return _as_if(causes[0])
@@ -202,6 +204,8 @@ def _pairs(evidence: Evidence, numbers: list[int]) -> list[Pair]:
     """These cases, if they all came to a value; none if one did not."""
     outcomes = [evidence.outcomes[n] for n in numbers]
     if any(o.error or o.timed_out or o.changed or o.value is None for o in outcomes):
+        return []
+    if any(isinstance(o.value, Gradients) for o in outcomes):  # which have sentences of their own
         return []
     plain = [n for n in numbers if n < evidence.plain] or numbers
     return [

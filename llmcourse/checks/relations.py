@@ -149,6 +149,8 @@ def _numeric(pairs: list[Pair], right: list[Pair]) -> str | None:
     cases = [case for case in found if case is not None]
     if len(cases) < len(found):
         return _of_another_shape(pairs)
+    if all(_near(case.got, case.truth) for case in cases):
+        return None  # the same numbers, in another nest or shape
     others = [case for case in map(_numbers, right) if case is not None]
     if said := _always(cases, others):
         return said
@@ -358,6 +360,9 @@ def _turned(cases: list[_Numbers]) -> str | None:
             continue
         if all(got.shape == moved.shape and _near(got, moved) for got, moved in pairs):
             return f"The right numbers are there, {how}."
+    # Of two values, such as yes and no, any arrangement is "another order".
+    if all(len(np.unique(case.truth)) < 3 for case in cases):
+        return None
     if all(_near(np.sort(c.got, axis=None), np.sort(c.truth, axis=None)) for c in cases):
         return "The right numbers are there, in another order."
     return None

@@ -72,6 +72,19 @@ def test_small_numbers_are_told_apart_as_large_ones_are():
     assert share.verdict(0.00052).mistake is None
 
 
+def test_a_small_number_is_not_taken_for_another():
+    @value("00")
+    def share():
+        return 0.02
+
+    @share.mistake("half of it", hint="Both halves count.")
+    def _():
+        return 0.01
+
+    assert share.verdict(0.01).mistake.name == "half of it"
+    assert share.verdict(0.012).mistake is None
+
+
 def test_values_that_are_no_numbers_are_compared_exactly():
     @value("00")
     def pieces():

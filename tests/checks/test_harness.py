@@ -481,3 +481,32 @@ def test_the_message_calls_the_check_as_the_notebook_does(monkeypatch, alias):
 
 def test_without_such_a_name_the_message_calls_it_by_its_own():
     assert "one: perplexity.inputs(" in counting.perplexity.verdict(lambda *arguments: None).text
+
+
+@pytest.mark.parametrize(
+    ("strict", "status"), [(None, "wrong"), (True, "wrong"), (False, "passed")]
+)
+def test_another_format_passes_where_the_exercise_leaves_it_open(strict, status):
+    @exercise("03", strict=strict)
+    def double(x):
+        return 2 * x
+
+    @double.cases
+    def _():
+        yield case("two", torch.rand(2))
+
+    assert double.verdict(lambda x: 2 * x.double()).status == status
+    assert double.verdict(lambda x: 3 * x.double()).status == "wrong"
+
+
+def test_what_holds_in_the_wrong_cases_alone_is_said_so():
+    @exercise("03")
+    def limited(x):
+        return min(x, 1.0)
+
+    @limited.cases
+    def _():
+        yield from (case(f"of {x}", x) for x in (0.25, 0.5, 2.0, 3.0))
+
+    assert limited.verdict(lambda x: x).title == "In the wrong cases: you give back `x` as it came."
+    assert limited.verdict(lambda x: -min(x, 1.0)).title.startswith("Your result is always -1")

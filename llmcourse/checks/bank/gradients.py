@@ -14,6 +14,7 @@ from llmcourse.checks.harness import Case, case, exercise
 from llmcourse.gradients import by_hand
 
 CHAPTER = "06"
+SLOPES = "4. What do gradients look like by hand?"
 
 Graph = list[list[tuple[int, float]]]
 """For each node, in the order in which they were made: its parents' numbers, each with a slope."""
@@ -22,7 +23,7 @@ Graph = list[list[tuple[int, float]]]
 # 2. The walk back
 
 
-@exercise(CHAPTER, variants=(), seconds=2.0)
+@exercise(CHAPTER, variants=(), seconds=2.0, read="3. How does a machine find gradients?")
 def backward(graph: Graph) -> list[float]:
     """How much the last node moves for each unit of every node: the chain rule, once a node."""
     gradients = [0.0] * len(graph)
@@ -42,6 +43,16 @@ def _() -> Iterator[Case]:
     yield case("two leaves", [[], [(0, 4.0)], [], [(1, 2.0), (2, 3.0)]])
     yield case("a dead end", [[], [(0, 4.0)], [(0, 7.0)], [(2, 2.0)]])
     yield case("a single number", [[]])
+    short, long = (1, 1.0), (2, 1.0)
+    for name, ways in {
+        "a short way, then a long": [short, long],
+        "long, then short": [long, short],
+    }.items():
+        yield case(name, [[], [(0, 2.0)], [(1, 3.0)], ways])
+    yield case(
+        "long and short, further in",
+        [[], [(0, 2.0)], [(1, 3.0)], [(2, 5.0)], [(3, 1.0), (1, 1.0)], [(4, 2.0)]],
+    )
     yield case("sixty doublings", [[], *([(n, 1.0), (n, 1.0)] for n in range(60))])
 
 
@@ -121,10 +132,141 @@ def _(graph):
     return gradients
 
 
+@backward.mistake(
+    "every way is walked by itself",
+    hint="Right, and it never ends: with two ways from each node to the next, 60 nodes have 2^60 "
+    "ways. Wait until all that a node went into has reported, and pass its sum on *once*.",
+)
+def _(graph):
+    gradients = [0.0] * len(graph)
+
+    def send(node, amount):
+        gradients[node] += amount
+        for parent, slope in graph[node]:
+            send(parent, amount * slope)
+
+    send(len(graph) - 1, 1.0)
+    return gradients
+
+
+@backward.mistake(
+    "passed on before all has arrived: nearest nodes first",
+    hint="You go from the end in circles: first its parents, then theirs. But a node on a short "
+    "way may hear more, later, over a long one. The order of the list knows when all has arrived.",
+)
+def _(graph):
+    gradients, seen, waiting = [0.0] * len(graph), {len(graph) - 1}, [len(graph) - 1]
+    gradients[-1] = 1.0
+    while waiting:
+        node = waiting.pop(0)
+        for parent, slope in graph[node]:
+            gradients[parent] += slope * gradients[node]
+            if parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
+    return gradients
+
+
+@backward.mistake(
+    "passed on before all has arrived: one way to its end",
+    hint="You follow one way to its end, and mark its nodes as done. What reaches them over "
+    "another way is never passed on. A node's turn comes when *all* its children have had theirs.",
+)
+def _(graph):
+    gradients, seen = [0.0] * len(graph), set()
+    gradients[-1] = 1.0
+
+    def visit(node):
+        if node in seen:
+            return
+        seen.add(node)
+        for parent, slope in graph[node]:
+            gradients[parent] += slope * gradients[node]
+            visit(parent)
+
+    visit(len(graph) - 1)
+    return gradients
+
+
+@backward.mistake(
+    "everybody begins with 1",
+    hint="Only the last node moves by 1 when the last node moves by 1. What the others are worth "
+    "has still to arrive: they begin at 0.",
+)
+def _(graph):
+    gradients = [1.0] * len(graph)
+    for node in reversed(range(len(graph))):
+        for parent, slope in graph[node]:
+            gradients[parent] += slope * gradients[node]
+    return gradients
+
+
+@backward.mistake(
+    "the other question: how much each node moves",
+    hint="You pushed the first node and watched all the others. Asked is the reverse: how much the "
+    "*last* node moves for each of them. That takes the way back.",
+)
+def _(graph):
+    moved = [0.0] * len(graph)
+    moved[0] = 1.0
+    for node, parents in enumerate(graph):
+        moved[node] += sum(slope * moved[parent] for parent, slope in parents)
+    return moved
+
+
+@backward.mistake(
+    "the leaves alone",
+    hint="The leaves are right. The nodes on the way have a gradient, too: keep what arrived there "
+    "after you have passed it on.",
+)
+def _(graph):
+    gradients = backward.right(graph)
+    return [0.0 if parents else g for parents, g in zip(graph, gradients, strict=True)]
+
+
+@backward.mistake(
+    "a mean over the parents",
+    hint="A node does not share its gradient out: each parent gets the slope times *all* of it.",
+)
+def _(graph):
+    gradients = [0.0] * len(graph)
+    gradients[-1] = 1.0
+    for node in reversed(range(len(graph))):
+        for parent, slope in graph[node]:
+            gradients[parent] += slope * gradients[node] / len(graph[node])
+    return gradients
+
+
+@backward.mistake(
+    "the best way alone",
+    hint="You keep the largest of what arrives. Ways add up.",
+)
+def _(graph):
+    gradients = [0.0] * len(graph)
+    gradients[-1] = 1.0
+    for node in reversed(range(len(graph))):
+        for parent, slope in graph[node]:
+            gradients[parent] = max(gradients[parent], slope * gradients[node], key=abs)
+    return gradients
+
+
+@backward.mistake(
+    "signs lost",
+    hint="A slope of -3 lowers the end when the node rises: keep the sign.",
+)
+def _(graph):
+    gradients = [0.0] * len(graph)
+    gradients[-1] = 1.0
+    for node in reversed(range(len(graph))):
+        for parent, slope in graph[node]:
+            gradients[parent] += abs(slope) * gradients[node]
+    return gradients
+
+
 # 8. LayerNorm, backwards
 
 
-@exercise(CHAPTER, axes="B T D")
+@exercise(CHAPTER, axes="B T D", variants=("non-contiguous",), strict=False, read=SLOPES)
 def layer_norm_gradient(
     hidden: Float[Tensor, "B T D"],
     weight: Float[Tensor, " D"],
@@ -144,6 +286,12 @@ def _() -> Iterator[Case]:
         "as many tokens as the width", torch.randn(1, 4, 4), torch.rand(4), torch.randn(1, 4, 4)
     )
     yield case("a gradient that shifts", torch.randn(1, 2, 4), torch.ones(4), torch.ones(1, 2, 4))
+    yield case(
+        "as many texts as tokens and entries",
+        torch.randn(3, 3, 3),
+        torch.rand(3),
+        torch.randn(3, 3, 3),
+    )
     yield case(
         "a large eps", torch.randn(1, 3, 4), torch.rand(4) + 0.5, torch.randn(1, 3, 4), eps=0.5
     )
@@ -241,3 +389,131 @@ def _(hidden, weight, gradient, eps=1e-5):
     _, scale = _parts(hidden, eps)
     dn = gradient * weight
     return scale * (dn - _mean(dn) - hidden * _mean(dn * hidden))
+
+
+def _sent(hidden: Tensor, weight: Tensor, gradient: Tensor, scale: Tensor) -> Tensor:
+    """The right formula, with a scale that may be wrong."""
+    n = (hidden - _mean(hidden)) / scale
+    dn = gradient * weight
+    return (dn - _mean(dn) - n * _mean(dn * n)) / scale
+
+
+@layer_norm_gradient.mistake(
+    "the stretch added instead of taken out",
+    hint="The mean is subtracted, and so is the part along n: both would be undone by the norm.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    n, scale = _parts(hidden, eps)
+    dn = gradient * weight
+    return scale * (dn - _mean(dn) + n * _mean(dn * n))
+
+
+@layer_norm_gradient.mistake(
+    "the variance of D - 1",
+    hint="`var` and `std` of torch divide by D - 1 unless told otherwise. LayerNorm's variance is "
+    "a plain mean of squares, over D.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    return _sent(hidden, weight, gradient, (hidden.var(-1, keepdim=True) + eps).sqrt())
+
+
+@layer_norm_gradient.mistake(
+    "eps outside the root",
+    hint="s is the root of (var + ε), not the root of var, plus ε.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    variance = hidden.var(-1, keepdim=True, correction=0)
+    return _sent(hidden, weight, gradient, variance.sqrt() + eps)
+
+
+@layer_norm_gradient.mistake(
+    "eps forgotten",
+    hint="s² is var(x) + ε. A small ε changes a few digits, a large one everything.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    return _sent(hidden, weight, gradient, hidden.std(-1, keepdim=True, correction=0))
+
+
+@layer_norm_gradient.mistake(
+    "the variance where its root belongs",
+    hint="You divide by var(x) + ε. s is its *root*.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    return _sent(hidden, weight, gradient, hidden.var(-1, keepdim=True, correction=0) + eps)
+
+
+@layer_norm_gradient.mistake(
+    "means over the tokens",
+    hint="LayerNorm looks at one token at a time: each mean runs over its D entries.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    centred = hidden - hidden.mean(1, keepdim=True)
+    scale = (centred.square().mean(1, keepdim=True) + eps).sqrt()
+    n, dn = centred / scale, gradient * weight
+    return (dn - dn.mean(1, keepdim=True) - n * (dn * n).mean(1, keepdim=True)) / scale
+
+
+@layer_norm_gradient.mistake(
+    "n times the mean of d alone",
+    hint="The second mean is of d *times n*: multiply entry by entry first, then take the mean.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    n, scale = _parts(hidden, eps)
+    dn = gradient * weight
+    return scale * (dn - _mean(dn) - n * _mean(dn))
+
+
+@layer_norm_gradient.mistake(
+    "the gradient sent through the norm as if it were data",
+    hint="You normalised what arrives. On the way back s is the scale of x, not of the gradient.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    return _parts(gradient * weight, eps)[0]
+
+
+@layer_norm_gradient.mistake(
+    "what the norm returns on its way forward",
+    hint="That is n, or y. Asked is how the loss moves with x: it needs what arrives, g.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    return _parts(hidden, eps)[0] * weight
+
+
+@layer_norm_gradient.mistake(
+    "one mean for everything",
+    hint="`mean()` without an axis mixes all tokens. Each token is normed by itself.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    n, scale = _parts(hidden, eps)
+    dn = gradient * weight
+    return scale * (dn - dn.mean() - n * (dn * n).mean())
+
+
+@layer_norm_gradient.mistake(
+    "the first term alone divided by the scale",
+    hint="All three terms have come through the division by s: brackets around them.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    n, scale = _parts(hidden, eps)
+    dn = gradient * weight
+    return scale * dn - _mean(dn) - n * _mean(dn * n)
+
+
+@layer_norm_gradient.mistake(
+    "divided by the scale twice",
+    hint="n already holds one 1 / s. The whole is divided by s once more, and not twice.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    n, scale = _parts(hidden, eps)
+    dn = gradient * weight
+    return scale**2 * (dn - _mean(dn) - n * _mean(dn * n))
+
+
+@layer_norm_gradient.mistake(
+    "n times its weight where n belongs",
+    hint="The direction to take out is n, the vector before the weight: d has met it already.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    n, scale = _parts(hidden, eps)
+    dn = gradient * weight
+    return scale * (dn - _mean(dn) - n * weight * _mean(dn * n * weight))

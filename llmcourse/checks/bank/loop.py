@@ -25,7 +25,12 @@ Part = tuple[Float[Tensor, "_ _"], Bool[Tensor, "_ _"]]
 # 1. One division
 
 
-@exercise(CHAPTER)
+@exercise(
+    CHAPTER,
+    variants=("non-contiguous",),
+    strict=False,
+    read="4. What if the batch does not fit?",
+)
 def accumulated_loss(parts: list[Part]) -> Float[Tensor, ""]:
     """The mean loss over all scored positions of all micro-batches."""
     total = torch.stack([(losses * scored).sum() for losses, scored in parts]).sum()
@@ -43,6 +48,13 @@ def _() -> Iterator[Case]:
     silent = torch.randn(2, 3), torch.zeros(2, 3, dtype=torch.bool)
     yield case("one with nothing to score", [_part(2, 3), silent])
     yield case("a single one", [_part(3, 4)])
+    sure = torch.tensor([[0.0, 2.0], [0.0, 4.0]]), torch.tensor([[yes, yes], [no, yes]])
+    yield case(
+        "scored losses of exactly 0", [sure, (torch.zeros(1, 2), torch.tensor([[yes, yes]]))]
+    )
+    yield case(
+        "padding with a loss far from 0", [(torch.tensor([[2.0, 1e4]]), torch.tensor([[yes, no]]))]
+    )
 
 
 def _part(rows: int, length: int, share: float = 0.6) -> Part:
@@ -97,10 +109,125 @@ def _(parts):
     return torch.cat(rows).mean()
 
 
+def _total(parts: list[Part]) -> Tensor:
+    return torch.stack([(losses * scored).sum() for losses, scored in parts]).sum()
+
+
+@accumulated_loss.mistake(
+    "counted by losses that are not 0",
+    hint="A scored position may have a loss of exactly 0, once the model is sure. It counts: "
+    "`scored` says which do.",
+)
+def _(parts):
+    return _total(parts) / sum((losses * scored != 0).sum() for losses, scored in parts)
+
+
+@accumulated_loss.mistake(
+    "divided by the number of parts",
+    hint="The sum is right. Into how many parts a batch was cut must not matter: divide by the "
+    "scored *positions*.",
+)
+def _(parts):
+    return _total(parts) / len(parts)
+
+
+@accumulated_loss.mistake(
+    "divided by the number of rows",
+    hint="The sum is right. A row may be short or long: divide by the scored *positions*.",
+)
+def _(parts):
+    return _total(parts) / sum(len(losses) for losses, _ in parts)
+
+
+@accumulated_loss.mistake(
+    "padding in the sum, and not in the count",
+    hint="You divide by the scored positions: right. Their losses alone belong into the sum.",
+)
+def _(parts):
+    total = torch.stack([losses.sum() for losses, _ in parts]).sum()
+    return total / sum(int(scored.sum()) for _, scored in parts)
+
+
+@accumulated_loss.mistake(
+    "the first part alone",
+    hint="You return within the loop. Return when all parts have been seen.",
+)
+def _(parts):
+    losses, scored = parts[0]
+    return losses[scored].mean()
+
+
+@accumulated_loss.mistake(
+    "the last part alone",
+    hint="Each part replaces the one before: add up, with +=.",
+)
+def _(parts):
+    return _total(parts[-1:]) / parts[-1][1].sum()
+
+
+@accumulated_loss.mistake(
+    "the sum of the means",
+    hint="Each part was averaged, and the means were added: that grows with the number of parts.",
+)
+def _(parts):
+    return torch.stack([losses[scored].mean() for losses, scored in parts]).sum()
+
+
+@accumulated_loss.mistake(
+    "the count of one part for all",
+    hint="Parts differ in how many positions they score. Add their counts up.",
+)
+def _(parts):
+    return _total(parts) / (len(parts) * parts[0][1].sum())
+
+
+@accumulated_loss.mistake(
+    "padding alone",
+    hint="`scored` is True where a loss means something. You took the others.",
+)
+def _(parts):
+    total = torch.stack([(losses * ~scored).sum() for losses, scored in parts]).sum()
+    return total / sum(int((~scored).sum()) for _, scored in parts)
+
+
+@accumulated_loss.mistake(
+    "the last part's losses over all counts",
+    hint="The count adds up, the losses do not: += in both places.",
+)
+def _(parts):
+    return _total(parts[-1:]) / sum(int(scored.sum()) for _, scored in parts)
+
+
+@accumulated_loss.mistake(
+    "all losses over the last part's count",
+    hint="The losses add up, the count does not: += in both places.",
+)
+def _(parts):
+    return _total(parts) / parts[-1][1].sum()
+
+
+@accumulated_loss.mistake(
+    "means of all positions, averaged",
+    hint="Padding became 0 and counts all the same, and each part has the same say. Add up sums "
+    "and counts, and divide once.",
+)
+def _(parts):
+    return torch.stack([(losses * scored).mean() for losses, scored in parts]).mean()
+
+
+@accumulated_loss.mistake(
+    "means divided by the count",
+    hint="You divided twice: within each part, and at the end. Add *sums*, divide once.",
+)
+def _(parts):
+    total = torch.stack([losses[scored].mean() for losses, scored in parts]).sum()
+    return total / sum(int(scored.sum()) for _, scored in parts)
+
+
 # 2. Keep them apart
 
 
-@exercise(CHAPTER, axes=("B T S", "B T"))
+@exercise(CHAPTER, axes=("B T S", "B T"), read="3. What shares a window?")
 def keep_apart(
     documents: Int[Tensor, "B T"],
 ) -> tuple[Bool[Tensor, "B T T"], Int[Tensor, "B T"]]:
@@ -115,6 +242,8 @@ def _() -> Iterator[Case]:
     yield case("two rows", torch.tensor([[1, 1, 1, 2, 3, 3], [1, 2, 2, 2, 0, 0]]))
     yield case("one document", torch.ones(1, 4, dtype=torch.long))
     yield case("one token each", torch.arange(1, 5)[None])
+    yield case("numbers in any order", torch.tensor([[7, 7, 3, 3, 3, 9], [2, 5, 5, 0, 0, 1]]))
+    yield case("mostly padding", torch.tensor([[1, 0, 0, 0]]))
     yield case("many", torch.rand(3, 12).lt(0.3).long().cumsum(1))
 
 
@@ -181,6 +310,94 @@ def _(documents):
     return mask, positions + 1
 
 
+@keep_apart.mistake(
+    "padding sees nothing",
+    hint="Padding counts as a document like any other: its tokens see each other. (They are not "
+    "scored, and a row that sees nothing makes NaN in a softmax.)",
+)
+def _(documents):
+    mask, positions = keep_apart.right(documents)
+    return mask & (documents > 0)[:, :, None], positions
+
+
+@keep_apart.mistake(
+    "padding stands at position 0",
+    hint="Padding counts as a document like any other: its positions count up, too.",
+)
+def _(documents):
+    mask, positions = keep_apart.right(documents)
+    return mask, positions * (documents > 0)
+
+
+@keep_apart.mistake(
+    "documents compared by larger and smaller",
+    hint="Only the *same* document may be seen: ==, not >=. The numbers say nothing about order.",
+)
+def _(documents):
+    seen = documents[:, :, None] >= documents[:, None, :]
+    return _mask(documents, seen, masks.causal(documents.size(1)))
+
+
+@keep_apart.mistake(
+    "True where it must not look",
+    hint="Your mask is inverted: True means *may look*.",
+)
+def _(documents):
+    mask, positions = keep_apart.right(documents)
+    return ~mask, positions
+
+
+@keep_apart.mistake(
+    "positions first, mask second",
+    hint="Return the mask first, then the positions.",
+)
+def _(documents):
+    return keep_apart.right(documents)[::-1]
+
+
+@keep_apart.mistake(
+    "positions are the documents' numbers",
+    hint="A position says where *within* its document a token stands, not which document it is.",
+)
+def _(documents):
+    return keep_apart.right(documents)[0], documents - documents[:, :1]
+
+
+@keep_apart.mistake(
+    "one of the two conditions is enough",
+    hint="The same document *and* not in the future: & where you have |.",
+)
+def _(documents):
+    positions = keep_apart.right(documents)[1]
+    return _same(documents) | masks.causal(documents.size(1)), positions
+
+
+@keep_apart.mistake(
+    "numbers to add, 0 and minus infinity",
+    hint="Those are the masks that some libraries add to the scores. Asked are yes and no.",
+)
+def _(documents):
+    mask, positions = keep_apart.right(documents)
+    return torch.zeros(mask.shape).masked_fill(~mask, -torch.inf), positions
+
+
+@keep_apart.mistake(
+    "the length of the document for a position",
+    hint="You count all tokens of the document. A position counts those *before* it.",
+)
+def _(documents):
+    return keep_apart.right(documents)[0], _same(documents).sum(-1) - 1
+
+
+@keep_apart.mistake(
+    "the first row's documents for all rows",
+    hint="Each row is packed otherwise, and has a mask of its own: keep the axis B.",
+)
+def _(documents):
+    mask, positions = keep_apart.right(documents[:1].expand_as(documents).contiguous())
+    return mask, positions
+
+
 # 3. A sampler that resumes
 
 
@@ -188,7 +405,7 @@ OrderOf = Callable[[int], list[int]]
 """From the number of an epoch to the order of its windows."""
 
 
-@exercise(CHAPTER)
+@exercise(CHAPTER, read="2. Which window comes next?")
 def next_windows(order_of: OrderOf, position: int, n: int) -> list[int]:
     """The next `n` windows, when `position` have been taken since the very beginning."""
     n_windows = len(order_of(0))
@@ -207,6 +424,9 @@ def _() -> Iterator[Case]:
     yield case("over several epochs", _shuffled(4), 3, 10)
     yield case("exactly at a border", _shuffled(4), 8, 4)
     yield case("nothing", _shuffled(4), 5, 0)
+    yield case("up to the end of an epoch", _shuffled(5), 3, 2)
+    yield case("a single window", _shuffled(1), 3, 2)
+    yield case("windows that are not counted from 0", lambda epoch: [10 + epoch, 20, 30], 4, 4)
 
 
 def _shuffled(n: int) -> OrderOf:
@@ -263,6 +483,83 @@ def _(order_of, position, n):
     return [order_of(place // size)[place % size] for place in range(n)]
 
 
+@next_windows.mistake(
+    "epochs counted from 1",
+    hint="The first epoch has the number 0: `position // length`, as it is.",
+)
+def _(order_of, position, n):
+    size = len(order_of(0))
+    return [order_of(p // size + 1)[p % size] for p in range(position, position + n)]
+
+
+@next_windows.mistake(
+    "the last window taken once more",
+    hint="`position` windows have been taken, those with the places 0 to position - 1. The next "
+    "one is at `position` itself.",
+)
+def _(order_of, position, n):
+    size = len(order_of(0))
+    start = max(position - 1, 0)
+    return [order_of(p // size)[p % size] for p in range(start, start + n)]
+
+
+@next_windows.mistake(
+    "one window skipped",
+    hint="Places count from 0: after `position` windows the next one is at `position`, not one "
+    "further on.",
+)
+def _(order_of, position, n):
+    size = len(order_of(0))
+    return [order_of(p // size)[p % size] for p in range(position + 1, position + 1 + n)]
+
+
+@next_windows.mistake(
+    "up to the n-th window instead of n more",
+    hint="`n` says how many *more* windows, not at which one to stop.",
+)
+def _(order_of, position, n):
+    size = len(order_of(0))
+    return [order_of(p // size)[p % size] for p in range(position, n)]
+
+
+@next_windows.mistake(
+    "the places, not the windows",
+    hint="You return where in the epoch. Which window stands there is what `order_of` says.",
+)
+def _(order_of, position, n):
+    size = len(order_of(0))
+    return [p % size for p in range(position, position + n)]
+
+
+@next_windows.mistake(
+    "each new epoch once, and then the old one again",
+    hint="A batch may go over several ends. Count the place on, and ask for the epoch of each.",
+)
+def _(order_of, position, n):
+    size = len(order_of(0))
+    epoch, within = divmod(position, size)
+    both = order_of(epoch)[within:] + order_of(epoch + 1)
+    return [both[p % len(both)] for p in range(n)]
+
+
+@next_windows.mistake(
+    "position counted within the epoch",
+    hint="`position` counts from the very beginning of the run, over all epochs.",
+)
+def _(order_of, position, n):
+    order = order_of(0)
+    return (order + order_of(1) + order_of(2))[position % len(order) :][:n]
+
+
+@next_windows.mistake(
+    "epoch and place within it exchanged",
+    hint="`divmod(place, length)` gives the epoch first, then how far into it.",
+)
+def _(order_of, position, n):
+    size = len(order_of(0))
+    return [order_of(p % size)[p // size % size] for p in range(position, position + n)]
+
+
 # 7. Successive halving
 
 
@@ -270,7 +567,7 @@ Score = Callable[[int, int], float]
 """From a candidate's number and how many steps it has had to its score; lower is better."""
 
 
-@exercise(CHAPTER)
+@exercise(CHAPTER, read="9. Which settings?")
 def halving(score: Score, n: int, first: int, eta: int) -> tuple[int, int]:
     """The winner's number, and how many steps all candidates took together."""
     had = [0] * n
@@ -294,6 +591,24 @@ def _() -> Iterator[Case]:
     yield case("five, halved", lambda c, steps: abs(c - 3) + 1 / steps, 5, 8, 2)
     yield case("two, by thirds", lambda c, steps: float(c), 2, 6, 3)
     yield case("a single one", lambda c, steps: 1.0, 1, 5, 2)
+    yield case("the lead changes twice", _changing, 9, 4, 3)
+    yield case("one that gets worse", _worse, 4, 10, 2)
+    yield case("seven, by thirds", lambda c, steps: (3 * c) % 7 + 1 / steps, 7, 2, 3)
+    yield case("sixteen", lambda c, steps: (5 * c + 3) % 16 - steps / 50, 16, 1, 2)
+    yield case("as many as eta", lambda c, steps: 3.0 - c, 3, 7, 3)
+
+
+def _changing(candidate: int, steps: int) -> float:
+    """Candidate 4 leads after 4 steps, 5 after 8 steps, 6 after 12."""
+    early, late = {4: (1.0, 1.0), 5: (2.0, 0.5), 6: (3.0, 0.2)}.get(candidate, (9.0, 9.0))
+    if candidate == 6:
+        return late + 0.01 * steps if steps >= 10 else early
+    return late if 6 <= steps < 10 or candidate == 4 else early
+
+
+def _worse(candidate: int, steps: int) -> float:
+    """Candidate 2 is the best after 10 steps, and the worst after 20."""
+    return 1.0 + steps / 5 - 2 if candidate == 2 else 2.0 + candidate / 10
 
 
 def _halve(score, n, first, eta, *, best=min, keep_one_more=False, anew=False, grow=None):
@@ -359,3 +674,191 @@ def _(score, n, first, eta):
         if len(alive) <= eta:
             return order[0], total
         alive = order[: max(1, len(order) // eta)]
+
+
+def _rounds(score, n, first, eta, *, steps_of=None, keep=None, until=None, cost=None):
+    """The loop as the exercise has it, with one of its parts exchanged.
+
+    `steps_of(had, target)` is what the score is asked with, `keep(m)` how many of m go on,
+    `until(m)` whether a round of m is the last, `cost(m, had, target)` what a round costs.
+    """
+    alive, had, target, total = list(range(n)), 0, first, 0
+    while True:
+        asked = steps_of(had, target) if steps_of else target
+        total += cost(len(alive), had, target) if cost else len(alive) * (target - had)
+        order = sorted(alive, key=lambda c: score(c, asked))
+        if until(len(alive)) if until else len(alive) <= eta:
+            return order[0], total
+        alive = order[: keep(len(order)) if keep else len(order) // eta]
+        had, target = target, target * eta
+
+
+@halving.mistake(
+    "scores of the additional steps",
+    hint="`score` wants to know how many steps a candidate has had *in all*. You ask it with "
+    "those of the last round.",
+)
+def _(score, n, first, eta):
+    return _rounds(score, n, first, eta, steps_of=lambda had, target: target - had)
+
+
+@halving.mistake(
+    "until one is left",
+    hint="A round with at most `eta` candidates is the last. Yours trains the winner once more, "
+    "all alone.",
+)
+def _(score, n, first, eta):
+    return _rounds(score, n, first, eta, keep=lambda m: max(1, m // eta), until=lambda m: m == 1)
+
+
+@halving.mistake(
+    "rounded up",
+    hint="One in `eta`, rounded *down*: of five, two go on if eta is 2.",
+)
+def _(score, n, first, eta):
+    return _rounds(score, n, first, eta, keep=lambda m: -(-m // eta))
+
+
+@halving.mistake(
+    "only the survivors pay",
+    hint="Everybody who is trained in a round costs its steps, those that are dropped after it, "
+    "too: pay first, then sort.",
+)
+def _(score, n, first, eta):
+    survive = lambda m: m if m <= eta else m // eta  # noqa: E731
+    return _rounds(score, n, first, eta, cost=lambda m, had, target: survive(m) * (target - had))
+
+
+@halving.mistake(
+    "eta candidates go on",
+    hint="One *in* `eta` goes on: a share of those who are left, not a number of candidates.",
+)
+def _(score, n, first, eta):
+    return _rounds(score, n, first, eta, keep=lambda m: min(eta, m - 1))
+
+
+@halving.mistake(
+    "judged by the best score so far",
+    hint="A run may get worse. What counts is the score *now*, after all the steps it has had.",
+)
+def _(score, n, first, eta):
+    best: dict[int, float] = {}
+
+    def so_far(candidate, steps):
+        best[candidate] = min(best.get(candidate, float("inf")), score(candidate, steps))
+        return best[candidate]
+
+    return _rounds(so_far, n, first, eta)
+
+
+@halving.mistake(
+    "the last round is not paid",
+    hint="The winner is found in a round that costs its steps as well: pay before you return.",
+)
+def _(score, n, first, eta):
+    return _rounds(
+        score, n, first, eta, cost=lambda m, had, target: 0 if m <= eta else m * (target - had)
+    )
+
+
+@halving.mistake(
+    "the first round is free",
+    hint="All n candidates take `first` steps before anybody can be judged: that is the largest "
+    "part of the bill.",
+)
+def _(score, n, first, eta):
+    return _rounds(
+        score, n, first, eta, cost=lambda m, had, target: m * (target - had) if had else 0
+    )
+
+
+@halving.mistake(
+    "the steps of the winner alone",
+    hint="That is how far one candidate came. Asked are the steps of *all*, together.",
+)
+def _(score, n, first, eta):
+    return _rounds(score, n, first, eta, cost=lambda m, had, target: target - had)
+
+
+@halving.mistake(
+    "the round with eta candidates is not played",
+    hint="With at most `eta` left there is one more round, the last: they are trained on, and only "
+    "then the best one wins.",
+)
+def _(score, n, first, eta):
+    alive, had, target, total = list(range(n)), 0, first, 0
+    while True:
+        total += len(alive) * (target - had)
+        order = sorted(alive, key=lambda c: score(c, target))
+        alive = order[: max(1, len(order) // eta)]
+        if len(alive) <= eta:
+            return order[0], total
+        had, target = target, target * eta
+
+
+@halving.mistake(
+    "halved, whatever eta is",
+    hint="Right for eta = 2. One in `eta` goes on, and the survivors get `eta` times the steps.",
+)
+def _(score, n, first, eta):
+    return _rounds(score, n, first, 2)
+
+
+@halving.mistake(
+    "a place among the survivors for a number",
+    hint="After the first round, place 0 is no longer candidate 0. Keep the candidates' own "
+    "numbers in the list.",
+)
+def _(score, n, first, eta):
+    left, had, target, total = n, 0, first, 0
+    while True:
+        total += left * (target - had)
+        order = sorted(range(left), key=lambda c: score(c, target))
+        if left <= eta:
+            return order[0], total
+        left, had, target = left // eta, target, target * eta
+
+
+@halving.mistake(
+    "the best are dropped",
+    hint="`order[k:]` leaves the first k out. The first ones are the best: keep `order[:k]`.",
+)
+def _(score, n, first, eta):
+    alive, had, target, total = list(range(n)), 0, first, 0
+    while True:
+        total += len(alive) * (target - had)
+        order = sorted(alive, key=lambda c: score(c, target))
+        if len(alive) <= eta:
+            return order[0], total
+        alive = order[-(len(order) // eta) :]
+        had, target = target, target * eta
+
+
+@halving.mistake(
+    "the winner's loss for its number",
+    hint="Asked is *who* won: its number, not its loss.",
+)
+def _(score, n, first, eta):
+    lowest = []
+
+    def noted(candidate, steps):
+        lowest.append((steps, score(candidate, steps)))
+        return lowest[-1][1]
+
+    _, total = _rounds(noted, n, first, eta)
+    return min(value for steps, value in lowest if steps == lowest[-1][0]), total
+
+
+@halving.mistake(
+    "the same number of steps more each round",
+    hint="The survivors get `eta` *times* what they had: 10, 20, 40, not 10, 20, 30.",
+)
+def _(score, n, first, eta):
+    alive, had, target, total = list(range(n)), 0, first, 0
+    while True:
+        total += len(alive) * (target - had)
+        order = sorted(alive, key=lambda c: score(c, target))
+        if len(alive) <= eta:
+            return order[0], total
+        alive = order[: len(order) // eta]
+        had, target = target, target + first * (eta - 1)

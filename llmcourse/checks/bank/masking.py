@@ -20,7 +20,13 @@ CHAPTER = "07"
 # 1. Hide
 
 
-@exercise(CHAPTER, axes=("T", "T"), variants=("non-contiguous",))
+@exercise(
+    CHAPTER,
+    axes=("T", "T"),
+    variants=("non-contiguous",),
+    strict=False,
+    read="3. MLM: what was hidden?",
+)
 def hide_tokens(
     tokens: Int[Tensor, " T"],
     chosen: Bool[Tensor, " T"],
@@ -39,6 +45,16 @@ def _() -> Iterator[Case]:
     chosen = torch.tensor([False, True, True, True])
     fate = torch.tensor([0.1, 0.3, 0.85, 0.95])
     yield case("by hand", torch.tensor([5, 6, 7, 8]), chosen, fate, torch.tensor([1, 2, 3, 4]), 9)
+    # In float64, where 0.8 and 0.9 are the numbers of the text in every style of comparing.
+    fates = torch.tensor([0.8, 0.9, 0.0, 0.5, 0.95], dtype=torch.float64)
+    border = torch.tensor([True, True, True, False, False])
+    lucky = (
+        torch.tensor([5, 6, 7]),
+        torch.ones(3, dtype=torch.bool),
+        torch.tensor([0.85, 0.1, 0.95]),
+    )
+    yield case("noise that is right by chance", *lucky, torch.tensor([5, 9, 9]), 99)
+    yield case("fates at the borders", torch.arange(5), border, fates, torch.arange(10, 15), 99)
     for name, rate in {"a text": 0.4, "nothing chosen": 0.0, "all chosen": 1.0}.items():
         tokens, noise = torch.randint(50, (2, 40))
         yield case(name, tokens, torch.rand(40) < rate, torch.rand(40), noise, 50)
@@ -99,12 +115,147 @@ def _(tokens, chosen, fate, noise, mask_id):
     return ids, ids.masked_fill(~chosen, IGNORE)
 
 
+@hide_tokens.mistake(
+    "noise written over the masks",
+    hint="A fate below 0.8 is also below 0.9. Noise is for those from 0.8 on; or write the masks "
+    "last.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = tokens.masked_fill(chosen & (fate < 0.8), mask_id)
+    return torch.where(chosen & (fate < 0.9), noise, ids), tokens.masked_fill(~chosen, IGNORE)
+
+
+@hide_tokens.mistake(
+    "noise and the unchanged ones exchanged",
+    hint="From 0.8 to below 0.9 it is noise; from 0.9 on a token stays as it is.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = torch.where(chosen & (fate >= 0.9), noise, tokens)
+    return ids.masked_fill(chosen & (fate < 0.8), mask_id), tokens.masked_fill(~chosen, IGNORE)
+
+
+@hide_tokens.mistake(
+    "asked where nothing was chosen",
+    hint="The targets are the wrong way round: -100 belongs where `chosen` is False.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = hide_tokens.right(tokens, chosen, fate, noise, mask_id)[0]
+    return ids, tokens.masked_fill(chosen, IGNORE)
+
+
+@hide_tokens.mistake(
+    "what stays as it is is not asked",
+    hint="A chosen token that stays is asked, too: that is why the model has to keep in mind what "
+    "it sees.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = hide_tokens.right(tokens, chosen, fate, noise, mask_id)[0]
+    return ids, tokens.masked_fill(~(chosen & (fate < 0.9)), IGNORE)
+
+
+@hide_tokens.mistake(
+    "noise is not asked",
+    hint="A chosen token that became noise is asked, too: the model has to find out that it is "
+    "wrong, and what belongs there.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = hide_tokens.right(tokens, chosen, fate, noise, mask_id)[0]
+    noisy = chosen & (fate >= 0.8) & (fate < 0.9)
+    return ids, tokens.masked_fill(~chosen | noisy, IGNORE)
+
+
+@hide_tokens.mistake(
+    "asked only where something changed",
+    hint="You compare what is read with what was there. But a chosen token that stays is asked as "
+    "well, and noise may happen to be the right token.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = hide_tokens.right(tokens, chosen, fate, noise, mask_id)[0]
+    return ids, tokens.masked_fill(ids == tokens, IGNORE)
+
+
+@hide_tokens.mistake(
+    "0 where nothing is asked",
+    hint="0 is a token like any other. What is not scored has the target -100.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = hide_tokens.right(tokens, chosen, fate, noise, mask_id)[0]
+    return ids, tokens * chosen
+
+
+@hide_tokens.mistake(
+    "the first of the noise instead of the noise of the place",
+    hint="`noise` has a token for *each place*. A noisy token takes the one at its own place: "
+    "index both with the same mask.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids, targets = hide_tokens.right(tokens, chosen, fate, noise, mask_id)
+    noisy = chosen & (fate >= 0.8) & (fate < 0.9)
+    ids = ids.clone()
+    ids[noisy] = noise[: int(noisy.sum())]
+    return ids, targets
+
+
+@hide_tokens.mistake(
+    "targets first",
+    hint="Return what is read first, then what is asked.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    return hide_tokens.right(tokens, chosen, fate, noise, mask_id)[::-1]
+
+
+@hide_tokens.mistake(
+    "the masked ones alone are changed, and noise is dropped",
+    hint="80 % are masked: right. A tenth more becomes noise, and yours leaves it readable.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = tokens.masked_fill(chosen & (fate < 0.8), mask_id)
+    return ids, tokens.masked_fill(~chosen, IGNORE)
+
+
+@hide_tokens.mistake(
+    "masked up to 0.9, and noise from there on",
+    hint="There are two borders, 0.8 and 0.9, and three groups: masked, noise, as it was.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = torch.where(chosen & (fate >= 0.9), noise, tokens)
+    return ids.masked_fill(chosen & (fate < 0.9), mask_id), tokens.masked_fill(~chosen, IGNORE)
+
+
+@hide_tokens.mistake(
+    "noise below 0.1, the mask from 0.2 on",
+    hint="The shares are right, the order of the fates is not: the mask is *below* 0.8.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = torch.where(chosen & (fate < 0.1), noise, tokens)
+    return ids.masked_fill(chosen & (fate >= 0.2), mask_id), tokens.masked_fill(~chosen, IGNORE)
+
+
+@hide_tokens.mistake(
+    "only the chosen ones are returned as targets",
+    hint="A target for *each* place: -100 where nothing is asked, so that both rows stay aligned.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    return hide_tokens.right(tokens, chosen, fate, noise, mask_id)[0], tokens[chosen]
+
+
+@hide_tokens.mistake(
+    "the mask where nothing is asked",
+    hint="`mask_id` belongs into what is *read*. What is not scored has the target -100.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = hide_tokens.right(tokens, chosen, fate, noise, mask_id)[0]
+    return ids, tokens.masked_fill(~chosen, mask_id)
+
+
 # 2. Whole words
 
 
-@exercise(CHAPTER, axes="T", variants=("non-contiguous",))
+@exercise(
+    CHAPTER, axes="T", variants=("non-contiguous",), strict=False, read="3. MLM: what was hidden?"
+)
 def choose_words(
-    words: Int[Tensor, " T"], draws: Float[Tensor, " T"], rate: float
+    words: Int[Tensor, " T"], draws: Float[Tensor, " W"], rate: float
 ) -> Bool[Tensor, " T"]:
     """Which tokens to hide, a whole word at a time: word number `w` by the draw `draws[w]`."""
     return draws[words] < rate
@@ -116,6 +267,9 @@ def _() -> Iterator[Case]:
     yield case("by hand", torch.tensor([0, 1, 1, 1, 2]), draws, 0.15)
     yield case("one token a word", torch.arange(30), torch.rand(30), 0.3)
     yield case("long words", torch.arange(12).repeat_interleave(4), torch.rand(48), 0.3)
+    yield case(
+        "a draw at the rate", torch.tensor([0, 0, 1, 2]), torch.tensor([0.25, 0.5, 0.1]), 0.25
+    )
     yield case("all one word", torch.zeros(6, dtype=torch.long), torch.rand(6), 0.5)
 
 
@@ -156,10 +310,92 @@ def _(words, draws, rate):
     return begins & (draws[words] < rate)
 
 
+@choose_words.mistake(
+    "the draw of a word's first place",
+    hint="Word number w looks at `draws[w]`. You took the draw at the *place* where the word "
+    "begins: the two agree only while every word has one token.",
+)
+def _(words, draws, rate):
+    begins = torch.searchsorted(words.contiguous(), words.contiguous())
+    return draws[begins] < rate
+
+
+@choose_words.mistake(
+    "the numbers of the words, not the tokens",
+    hint="You found which *words* are hidden. Asked is one yes or no for each token.",
+)
+def _(words, draws, rate):
+    return draws[: int(words.max()) + 1] < rate
+
+
+@choose_words.mistake(
+    "the draws themselves",
+    hint="Each token has its word's draw: right. Compare it with `rate`.",
+)
+def _(words, draws, rate):
+    return draws[words]
+
+
+@choose_words.mistake(
+    "a share of the words instead of a draw for each",
+    hint="You hide the first words until the rate is reached. Each word's own draw decides.",
+)
+def _(words, draws, rate):
+    return words < rate * (int(words.max()) + 1)
+
+
+@choose_words.mistake(
+    "hidden only if all of its tokens were drawn",
+    hint="A word of four tokens would have to be lucky four times. A word has one draw.",
+)
+def _(words, draws, rate):
+    spared = words[draws[: len(words)] >= rate]
+    return ~torch.isin(words, spared)
+
+
+@choose_words.mistake(
+    "where the hidden tokens stand",
+    hint="You return their places. Asked is a yes or no for *each* token.",
+)
+def _(words, draws, rate):
+    return torch.nonzero(draws[words] < rate).flatten()
+
+
+@choose_words.mistake(
+    "the hidden tokens' words",
+    hint="You return the numbers of hidden words. Asked is a yes or no for *each* token.",
+)
+def _(words, draws, rate):
+    return words[draws[words] < rate]
+
+
+@choose_words.mistake(
+    "words counted from 1",
+    hint="Word number 0 has `draws[0]`: no `words - 1`.",
+)
+def _(words, draws, rate):
+    return draws[words - 1] < rate
+
+
+@choose_words.mistake(
+    "all but the first token of each word",
+    hint="The first piece gives the word away as well: hide *all* of its tokens.",
+)
+def _(words, draws, rate):
+    begins = torch.ones_like(words, dtype=torch.bool)
+    begins[1:] = words[1:] != words[:-1]
+    return ~begins & (draws[words] < rate)
+
+
 # 4. The masks of an order
 
 
-@exercise(CHAPTER, axes=("T S", "T S"), variants=("non-contiguous",))
+@exercise(
+    CHAPTER,
+    axes=("T S", "T S"),
+    variants=("non-contiguous",),
+    read="5. PLM: and in any other order?",
+)
 def order_masks(order: Int[Tensor, " T"]) -> tuple[Bool[Tensor, "T T"], Bool[Tensor, "T T"]]:
     """The masks of content and query, where `order[i]` is the position that comes i-th."""
     seen = visible(order.argsort()[None])
@@ -229,10 +465,138 @@ def _(order):
     )
 
 
+def _both(order: Tensor) -> tuple[Tensor, Tensor]:
+    return _by_rank(order.argsort())
+
+
+@order_masks.mistake(
+    "left to right, whatever the order",
+    hint="That is the causal mask. Who is earlier is now a matter of `order`, not of the place in "
+    "the text.",
+)
+def _(order):
+    return _by_rank(torch.arange(len(order)))
+
+
+@order_masks.mistake(
+    "neither mask has a diagonal",
+    hint="The content of a position may read its own token: for it *earlier or itself*.",
+)
+def _(order):
+    query = _both(order)[1]
+    return query, query.clone()
+
+
+@order_masks.mistake(
+    "the query sees everybody but itself",
+    hint="That is right for the last of the order alone. The others may look only at what comes "
+    "before them.",
+)
+def _(order):
+    return _both(order)[0], ~torch.eye(len(order), dtype=torch.bool)
+
+
+@order_masks.mistake(
+    "the content sees everything",
+    hint="The content stream has an order, too. Whoever looks at a content that has read the "
+    "answer could read it there.",
+)
+def _(order):
+    return torch.ones(len(order), len(order), dtype=torch.bool), _both(order)[1]
+
+
+@order_masks.mistake(
+    "the first of the order may look at itself",
+    hint="An empty row is right for the query that comes first: it predicts from nothing.",
+)
+def _(order):
+    content, query = (mask.clone() for mask in _both(order))
+    query[order[0], order[0]] = True
+    return content, query
+
+
+@order_masks.mistake(
+    "only the one just before",
+    hint="*All* that come earlier may be looked at, not the neighbour in the order alone.",
+)
+def _(order):
+    rank = order.argsort()
+    before = rank[None, :] == rank[:, None] - 1
+    return before | torch.eye(len(order), dtype=torch.bool), before
+
+
+@order_masks.mistake(
+    "True where it must not look",
+    hint="Both masks are inverted: True means *may look*.",
+)
+def _(order):
+    content, query = _both(order)
+    return ~content, ~query
+
+
+@order_masks.mistake(
+    "the columns stand in the order of prediction",
+    hint="Column s is position s of the *text*. Yours is the one that comes s-th.",
+)
+def _(order):
+    content, query = _both(order)
+    return content[:, order], query[:, order]
+
+
+@order_masks.mistake(
+    "numbers to add, 0 and minus infinity",
+    hint="Those are the masks that some libraries add to the scores. Asked are yes and no: True "
+    "where row t may look.",
+)
+def _(order):
+    made = (torch.zeros(m.shape).masked_fill(~m, -torch.inf) for m in _both(order))
+    return tuple(made)
+
+
+@order_masks.mistake(
+    "rows of the triangle, picked by the order",
+    hint="You moved the rows of a causal mask, and left the columns where they were. Both who asks "
+    "and who is looked at have a place in the order.",
+)
+def _(order):
+    lower = torch.ones(len(order), len(order), dtype=torch.bool).tril()
+    return lower[order], lower.tril(-1)[order]
+
+
+@order_masks.mistake(
+    "columns of the triangle, picked by the order",
+    hint="You moved the columns of a causal mask, and left the rows where they were. Both who asks "
+    "and who is looked at have a place in the order.",
+)
+def _(order):
+    lower = torch.ones(len(order), len(order), dtype=torch.bool).tril()
+    return lower[:, order], lower.tril(-1)[:, order]
+
+
+@order_masks.mistake(
+    "the content goes from left to right",
+    hint="The query is right. The content follows the same order, and adds itself.",
+)
+def _(order):
+    query = _both(order)[1]
+    return torch.ones_like(query).tril(), query
+
+
+@order_masks.mistake(
+    "earlier in the order and in the text",
+    hint="Where in the text a position stands does not matter: it may look to the right, at what "
+    "came earlier in the *order*.",
+)
+def _(order):
+    lower = torch.ones(len(order), len(order), dtype=torch.bool).tril()
+    content, query = _both(order)
+    return content & lower, query & lower
+
+
 # 5. Cut spans out
 
 
-@exercise(CHAPTER)
+@exercise(CHAPTER, read="6. Denoising: can you repair it?")
 def cut_spans(
     tokens: list[int], hidden: list[bool], first_sentinel: int
 ) -> tuple[list[int], list[int]]:
@@ -256,6 +620,12 @@ def _() -> Iterator[Case]:
     yield case("at both ends", [7, 8, 9, 7], [True, False, False, True], 50)
     yield case("nothing hidden", [1, 2, 3], [False] * 3, 10)
     yield case("all hidden", [1, 2, 3], [True] * 3, 10)
+    yield case("one token, hidden", [5], [True], 30)
+    yield case("the end hidden, the beginning not", [4, 5, 6, 7], [False, False, True, True], 40)
+    yield case(
+        "long runs", list(range(10)), [False] + [True] * 4 + [False] + [True] * 3 + [False], 60
+    )
+    yield case("a token like a sentinel", [3, 20, 21, 4], [False, True, True, False], 20)
     yield case("every second one", list(range(8)), [True, False] * 4, 20)
 
 
@@ -311,3 +681,191 @@ def _(tokens, hidden, first_sentinel):
 )
 def _(tokens, hidden, first_sentinel):
     return _cut(tokens, hidden, first_sentinel)[::-1]
+
+
+@cut_spans.mistake(
+    "sentinels count down",
+    hint="The published T5 counts down from the end of its vocabulary. Here they count *up* from "
+    "`first_sentinel`.",
+)
+def _(tokens, hidden, first_sentinel):
+    return _cut(tokens, hidden, first_sentinel, step=-1)
+
+
+@cut_spans.mistake(
+    "the last sentinel is that of the last gap again",
+    hint="The sentinel at the end is a new one, the next number: it belongs to no gap.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, target = _cut(tokens, hidden, first_sentinel)
+    return source, [*target[:-1], max(target[-1] - 1, first_sentinel)]
+
+
+@cut_spans.mistake(
+    "no last sentinel where nothing is hidden",
+    hint="The end is always marked, even if there is no piece before it: then by the first "
+    "sentinel.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, target = _cut(tokens, hidden, first_sentinel)
+    return source, target if any(hidden) else []
+
+
+@cut_spans.mistake(
+    "the last sentinel in the source, too",
+    hint="The last sentinel stands at the end of the *target* alone: in the source no gap belongs "
+    "to it.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, target = _cut(tokens, hidden, first_sentinel)
+    return [*source, target[-1]], target
+
+
+@cut_spans.mistake(
+    "counted from first_sentinel + 1",
+    hint="The first gap has `first_sentinel` itself: use it, then count up.",
+)
+def _(tokens, hidden, first_sentinel):
+    return _cut(tokens, hidden, first_sentinel + 1)
+
+
+@cut_spans.mistake(
+    "the hidden tokens stay in the source",
+    hint="A hidden token gives way: it goes to the target, and not to the source as well.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, before, sentinel = [], False, first_sentinel
+    for token, gone in zip(tokens, hidden, strict=True):
+        if gone and not before:
+            source.append(sentinel)
+            sentinel += 1
+        source.append(token)
+        before = gone
+    return source, _cut(tokens, hidden, first_sentinel)[1]
+
+
+@cut_spans.mistake(
+    "gaps without a mark",
+    hint="In the source each gap is marked by its sentinel. Without it, nobody knows where "
+    "something is missing.",
+)
+def _(tokens, hidden, first_sentinel):
+    source = [token for token, gone in zip(tokens, hidden, strict=True) if not gone]
+    return source, _cut(tokens, hidden, first_sentinel)[1]
+
+
+@cut_spans.mistake(
+    "each piece before its sentinel",
+    hint="Whoever writes the target has to know which gap comes next: the sentinel first, then its "
+    "piece.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, target = _cut(tokens, hidden, first_sentinel)
+    pieces, piece = [], []
+    for token, gone in [*zip(tokens, hidden, strict=True), (None, False)]:
+        if gone:
+            piece.append(token)
+        elif piece:
+            pieces, piece = [*pieces, piece], []
+    late = [t for n, part in enumerate(pieces) for t in (*part, first_sentinel + n)]
+    return source, [*late, target[-1]]
+
+
+@cut_spans.mistake(
+    "what is kept and what is hidden exchanged",
+    hint="True in `hidden` means: cut out. Yours cuts out the others.",
+)
+def _(tokens, hidden, first_sentinel):
+    return _cut(tokens, [not gone for gone in hidden], first_sentinel)
+
+
+@cut_spans.mistake(
+    "a run at the very beginning has no sentinel",
+    hint="At position 0 there is no token before. If it is hidden, a run begins there.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, target, sentinel = [], [], first_sentinel
+    for t, token in enumerate(tokens):
+        if not hidden[t]:
+            source.append(token)
+            continue
+        if t > 0 and not hidden[t - 1]:
+            source.append(sentinel)
+            target.append(sentinel)
+            sentinel += 1
+        target.append(token)
+    return source, [*target, sentinel]
+
+
+@cut_spans.mistake(
+    "the place before the first taken for the last",
+    hint="`hidden[t - 1]` at t = 0 is the *last* entry of the list. Ask for t == 0 first.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, target, sentinel = [], [], first_sentinel
+    for t, token in enumerate(tokens):
+        if not hidden[t]:
+            source.append(token)
+            continue
+        if not hidden[t - 1]:
+            source.append(sentinel)
+            target.append(sentinel)
+            sentinel += 1
+        target.append(token)
+    return source, [*target, sentinel]
+
+
+@cut_spans.mistake(
+    "the place of the token for a number",
+    hint="Sentinels are numbered by gap, one after the other, not by where in the text they stand.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, target, before = [], [], False
+    for t, (token, gone) in enumerate(zip(tokens, hidden, strict=True)):
+        if gone and not before:
+            source.append(first_sentinel + t)
+            target.append(first_sentinel + t)
+        (target if gone else source).append(token)
+        before = gone
+    return source, [*target, first_sentinel + len(tokens)]
+
+
+@cut_spans.mistake(
+    "counted up by every hidden token",
+    hint="A run has one sentinel, however long it is: count up once for each run.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, target, sentinel, before = [], [], first_sentinel, False
+    for token, gone in zip(tokens, hidden, strict=True):
+        if gone and not before:
+            source.append(sentinel)
+            target.append(sentinel)
+        (target if gone else source).append(token)
+        sentinel += gone
+        before = gone
+    return source, [*target, sentinel]
+
+
+@cut_spans.mistake(
+    "only the first run has a sentinel",
+    hint="You remember that a run has begun, and never that it is over: a token that is not hidden "
+    "ends it.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, target, sentinel, inside = [], [], first_sentinel, False
+    for token, gone in zip(tokens, hidden, strict=True):
+        if gone and not inside:
+            source.append(sentinel)
+            target.append(sentinel)
+            sentinel, inside = sentinel + 1, True
+        (target if gone else source).append(token)
+    return source, [*target, sentinel]
+
+
+@cut_spans.mistake(
+    "the places of the hidden tokens",
+    hint="The target holds the *tokens* that were cut out, not where they stood.",
+)
+def _(tokens, hidden, first_sentinel):
+    source, _ = _cut(tokens, hidden, first_sentinel)
+    return source, _cut(list(range(len(tokens))), hidden, first_sentinel)[1]

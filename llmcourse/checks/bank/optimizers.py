@@ -17,6 +17,7 @@ from llmcourse.optim import schedules
 from llmcourse.optim.clip import global_norm
 
 CHAPTER = "06"
+RATES = "A rate too high, to the digit"
 
 Moved = tuple[Tensor, Tensor, Tensor]
 """A weight after a step, and the two memories of its gradients."""
@@ -25,7 +26,7 @@ Moved = tuple[Tensor, Tensor, Tensor]
 # 4. The limit of the rate, and four curves
 
 
-@value(CHAPTER, rel=0.01)
+@value(CHAPTER, rel=0.01, read=RATES)
 def critical_rate() -> float:
     """2 / L, for the largest eigenvalue of the curvatures [[5, 4], [4, 5]]."""
     curvatures = torch.tensor([[5.0, 4.0], [4.0, 5.0]], dtype=torch.float64)
@@ -42,12 +43,40 @@ def _():
 
 
 @critical_rate.mistake(
-    "1 / L",
-    hint="At 1 / L a step lands exactly on the bottom of the steepest direction. It may overshoot, "
-    "up to as far on the other side: 1 - lr L = -1.",
+    "half of the limit",
+    hint="If you took 1 / L: there a step lands exactly on the bottom of the steepest direction. "
+    "It may overshoot, up to as far on the other side: 1 - lr L = -1. If you added the formula's "
+    "5, 8 and 5: L is the curvature along *one* direction.",
 )
 def _():
     return 1 / 9
+
+
+@critical_rate.mistake(
+    "the steepest curvature itself",
+    hint="That is L. The rate at which a step lands as far on the other side follows from it: "
+    "1 - lr L = -1.",
+)
+def _():
+    return 9.0
+
+
+@critical_rate.mistake(
+    "the mixed term taken for a curvature",
+    hint="8 is the factor of θ1 θ2 in the loss. A curvature belongs to a direction: walk along "
+    "(1, 1), and see how the gradient grows.",
+)
+def _():
+    return 2 / 8
+
+
+@critical_rate.mistake(
+    "the coupling alone",
+    hint="4 is how much one weight moves the other's gradient. Along (1, 1) a weight's own slope "
+    "and the other's add up.",
+)
+def _():
+    return 2 / 4
 
 
 @critical_rate.mistake(
@@ -60,9 +89,10 @@ def _():
 
 
 @critical_rate.mistake(
-    "the sum of the curvatures",
-    hint="5 + 5 is the sum over both directions. Each direction has its own multiplier: look for "
-    "the largest single one.",
+    "0.2: 2 over the sum of the curvatures, or 1 over one of them",
+    hint="5 + 5 is the sum over both directions, and each direction has its own multiplier: look "
+    "for the largest single one. If you took 1 / 5: no axis is the steepest direction, and a step "
+    "may overshoot, up to as far on the other side.",
 )
 def _():
     return 2 / 10
@@ -81,13 +111,20 @@ which_run = choice(
         "r": "It grows by the same factor at every step. That is a rate above 2 / L.",
         "s": "Waves, too, but they *die*: a momentum of 0.9 forgets. Whose waves do not?",
     },
+    read="The gradient that was never set to zero",
 )
 
 
 # 5. Clip
 
 
-@exercise(CHAPTER, tolerance=1e-5)
+@exercise(
+    CHAPTER,
+    tolerance=1e-5,
+    variants=("non-contiguous",),
+    strict=False,
+    read="8. How should the rate move?",
+)
 def clip(gradients: list[Tensor], max_norm: float) -> list[Tensor]:
     """All gradients times `min(1, max_norm / norm)`, with the norm of all numbers together."""
     norm = global_norm(gradients)
@@ -103,6 +140,11 @@ def _() -> Iterator[Case]:
     yield case("one long, one short", [torch.tensor([30.0, 40.0]), torch.tensor([0.1])], 2.0)
     yield case("one parameter", [torch.tensor([6.0, 8.0])], 5.0)
     yield case("zeros", [torch.zeros(3), torch.zeros(2)], 1.0)
+    yield case("short, and a generous limit", [torch.tensor([1.8, -2.4]), torch.zeros(1)], 5.0)
+    yield case("very short, and a generous limit", [torch.tensor([0.3, 0.4])], 5.0)
+    yield case("short, and a strict limit", [torch.tensor([0.3]), torch.tensor([-0.4])], 0.2)
+    yield case("as long as the limit", [torch.tensor([3.0]), torch.tensor([4.0])], 5.0)
+    yield case("a single number", [torch.tensor(-7.0)], 3.0)
 
 
 @clip.mistake(
@@ -159,10 +201,113 @@ def _(gradients, max_norm):
     return [g * min(1.0, max_norm / top) if top else g for g in gradients]
 
 
+@clip.mistake(
+    "the root of the mean square",
+    hint="A length is the root of the *sum* of squares. A mean makes a million small numbers look "
+    "short.",
+)
+def _(gradients, max_norm):
+    size = torch.cat([g.flatten() for g in gradients]).square().mean().sqrt()
+    return [g * min(1.0, max_norm / size) if size else g for g in gradients]
+
+
+@clip.mistake(
+    "the sum of absolute values",
+    hint="3 and 4 at right angles make 5, not 7: the norm squares, adds, and takes the root.",
+)
+def _(gradients, max_norm):
+    size = sum(g.abs().sum() for g in gradients)
+    return [g * min(1.0, max_norm / size) if size else g for g in gradients]
+
+
+@clip.mistake(
+    "the longest parameter alone decides",
+    hint="Many short gradients are long together. One norm of *all* numbers, not the largest of "
+    "the tensors' norms.",
+)
+def _(gradients, max_norm):
+    size = max(g.norm() for g in gradients)
+    return [g * min(1.0, max_norm / size) if size else g for g in gradients]
+
+
+@clip.mistake(
+    "shortened to a length of 1",
+    hint="The right ones are shortened, to the wrong length: it should be `max_norm`.",
+)
+def _(gradients, max_norm):
+    norm = global_norm(gradients)
+    return [g / norm if norm > max_norm else g for g in gradients]
+
+
+@clip.mistake(
+    "compared with 1 instead of the limit",
+    hint="Whether to shorten depends on `max_norm`, not on 1: a gradient of length 3 is short when "
+    "the limit is 5.",
+)
+def _(gradients, max_norm):
+    norm = global_norm(gradients)
+    return [g * (max_norm / norm) if norm > 1 else g for g in gradients]
+
+
+@clip.mistake(
+    "1 stands below where the norm is smaller",
+    hint="`max_norm / max(norm, 1)` is right for a limit of 1 alone. The *factor* is what must "
+    "not be above 1.",
+)
+def _(gradients, max_norm):
+    factor = max_norm / max(global_norm(gradients), 1.0)
+    return [g * factor for g in gradients]
+
+
+@clip.mistake(
+    "everything is divided by the limit",
+    hint="A gradient's length has no part in your factor. It is `max_norm` over the norm.",
+)
+def _(gradients, max_norm):
+    long = global_norm(gradients) > max_norm
+    return [g / max_norm if long else g for g in gradients]
+
+
+@clip.mistake(
+    "dropped instead of shortened",
+    hint="A step that is too long still points somewhere: keep its direction, shorten it.",
+)
+def _(gradients, max_norm):
+    long = global_norm(gradients) > max_norm
+    return [g * 0 if long else g for g in gradients]
+
+
+@clip.mistake(
+    "the short ones stretched, the long ones left",
+    hint="The comparison is the wrong way round: what is *longer* than the limit is scaled.",
+)
+def _(gradients, max_norm):
+    norm = global_norm(gradients)
+    return [g * (max_norm / norm) if 0 < norm < max_norm else g for g in gradients]
+
+
+@clip.mistake(
+    "a factor of squares",
+    hint="Twice too long needs half, not a quarter: limit over norm, neither of them squared.",
+)
+def _(gradients, max_norm):
+    square = sum(g.square().sum() for g in gradients)
+    return [g * min(1.0, max_norm**2 / square) if square else g for g in gradients]
+
+
+@clip.mistake(
+    "shortened *by* the limit, not *to* it",
+    hint="A gradient of 7 with a limit of 3 becomes one of 3, not of 4.",
+)
+def _(gradients, max_norm):
+    norm = global_norm(gradients)
+    return [g * (norm - max_norm) / norm if norm > max_norm else g for g in gradients]
+
+
 # 6. Up, and down along a cosine
 
 
-@exercise(CHAPTER, variants=())
+@exercise(CHAPTER, variants=(), read="8. How should the rate move?")
 def warmup_cosine(progress: float, warmup: float, final: float) -> float:
     """Up to 1 within `warmup`, then down to `final` along half a cosine, and there it stays."""
     return schedules.warmup_cosine(warmup=warmup, final=final)(progress)
@@ -176,6 +321,9 @@ def _() -> Iterator[Case]:
         yield case(f"no warm-up, at {progress}", progress, 0.0, 0.0)
     yield case("after the end", 1.25, 0.2, 0.1)
     yield case("a constant end", 0.7, 0.1, 1.0)
+    yield case("an early end of the warm-up", 0.05, 0.04, 0.2)
+    yield case("long after the end", 3.0, 0.5, 0.0)
+    yield case("a long warm-up", 0.8, 0.9, 0.5)
 
 
 def _down(done: float) -> float:
@@ -258,10 +406,133 @@ def _(progress, warmup, final):
     return final + (1 - final) * _down(min((progress - warmup) / (1 - warmup), 1.0))
 
 
+def _done(progress: float, warmup: float) -> float:
+    return min((progress - warmup) / (1 - warmup), 1.0)
+
+
+@warmup_cosine.mistake(
+    "a straight line down",
+    hint="Both ends are right, the way between is not: a cosine leaves slowly and arrives slowly.",
+)
+def _(progress, warmup, final):
+    if progress < warmup:
+        return progress / warmup
+    return 1 - (1 - final) * _done(progress, warmup)
+
+
+@warmup_cosine.mistake(
+    "a quarter of a wave",
+    hint="cos falls from 1 to 0 over π / 2: that is a quarter of a wave, and steepest at the end. "
+    "Half a wave goes on to -1, over π.",
+)
+def _(progress, warmup, final):
+    if progress < warmup:
+        return progress / warmup
+    return final + (1 - final) * math.cos(math.pi / 2 * _done(progress, warmup))
+
+
+@warmup_cosine.mistake(
+    "an angle in degrees",
+    hint="`math.cos` takes radians: half a wave is π, not 180.",
+)
+def _(progress, warmup, final):
+    if progress < warmup:
+        return progress / warmup
+    return final + (1 - final) * (1 + math.cos(180 * _done(progress, warmup))) / 2
+
+
+@warmup_cosine.mistake(
+    "final added on top",
+    hint="1 to 0, plus `final`, begins above 1: at the end of the warm-up your rate leaps up. "
+    "Shrink the fall to 1 - `final` first.",
+)
+def _(progress, warmup, final):
+    if progress < warmup:
+        return progress / warmup
+    return final + _down(_done(progress, warmup))
+
+
+@warmup_cosine.mistake(
+    "the fall measured from the wrong end",
+    hint="`progress - warmup` runs from 0 to 1 - `warmup`. Divide it by what is left of the run, "
+    "so that it ends at 1.",
+)
+def _(progress, warmup, final):
+    if progress < warmup:
+        return progress / warmup
+    return final + (1 - final) * _down(min(progress - warmup, 1.0))
+
+
+@warmup_cosine.mistake(
+    "0 after the end",
+    hint="A run that lasts longer keeps its last rate, `final`.",
+)
+def _(progress, warmup, final):
+    if progress > 1:
+        return 0.0
+    return warmup_cosine.right(progress, warmup, final)
+
+
+@warmup_cosine.mistake(
+    "the warm-up is half a cosine, too",
+    hint="The way up is a straight line: progress / warmup.",
+)
+def _(progress, warmup, final):
+    if progress < warmup:
+        return (1 - math.cos(math.pi * progress / warmup)) / 2
+    return warmup_cosine.right(progress, warmup, final)
+
+
+@warmup_cosine.mistake(
+    "the warm-up does not reach 1",
+    hint="At the end of the warm-up the multiplier is 1, however short it was: divide by `warmup`.",
+)
+def _(progress, warmup, final):
+    if progress < warmup:
+        return progress
+    return warmup_cosine.right(progress, warmup, final)
+
+
+@warmup_cosine.mistake(
+    "from final up to 1",
+    hint="After the warm-up it goes *down*: 1 + cos, which begins at 2, not 1 - cos.",
+)
+def _(progress, warmup, final):
+    if progress < warmup:
+        return progress / warmup
+    return final + (1 - final) * (1 - _down(_done(progress, warmup)))
+
+
+@warmup_cosine.mistake(
+    "the warm-up climbs to final alone",
+    hint="The peak is 1, whatever `final` is: the warm-up ends there, and the fall begins there.",
+)
+def _(progress, warmup, final):
+    if progress < warmup:
+        return final * progress / warmup
+    return warmup_cosine.right(progress, warmup, final)
+
+
+@warmup_cosine.mistake(
+    "the cosine falls from 1 to 0 and is scaled by final",
+    hint="`final` times the whole curve lowers its top as well. Lift the lower end alone.",
+)
+def _(progress, warmup, final):
+    if progress < warmup:
+        return progress / warmup
+    return final * _down(_done(progress, warmup))
+
+
 # 7. AdamW, and a colleague's bug
 
 
-@exercise(CHAPTER, axes=("N", "N", "N"))
+@exercise(
+    CHAPTER,
+    axes=("N", "N", "N"),
+    variants=("non-contiguous",),
+    strict=False,
+    read="L2 inside Adam",
+)
 def adamw_step(
     weight: Float[Tensor, " N"],
     gradient: Float[Tensor, " N"],
@@ -291,6 +562,11 @@ def _() -> Iterator[Case]:
     yield case("the third step, decaying", *_weights(), *memories, 3, decay=2.0)
     yield case("a large eps", *_weights(), *memories, 2, eps=0.5)
     yield case("the thousandth step", *_weights(), *memories, 1000, lr=0.1)
+    yield case("other betas", *_weights(), *memories, 4, beta1=0.6, beta2=0.8, decay=1.0)
+    yield case("the second step, other betas", *_weights(), *memories, 2, beta1=0.0, beta2=0.999)
+    yield case("a weight that decays to nothing", *_weights(), *memories, 5, lr=0.5, decay=2.0)
+    still = torch.zeros(5)
+    yield case("no gradient at all", torch.randn(5), still, still, still, 2, decay=1.0)
 
 
 def _weights() -> tuple[Tensor, Tensor]:
@@ -401,3 +677,167 @@ def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
 def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
     m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
     return _step((1 - lr * decay) * w, m, v, t, -lr, (beta1, beta2), eps), m, v
+
+
+def _memories(g: Tensor, m: Tensor, v: Tensor, beta1: float, beta2: float) -> tuple[Tensor, Tensor]:
+    return beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+
+
+@adamw_step.mistake(
+    "only the mean is corrected",
+    hint="The square began at zero, too, and with a β near 1 it needs the correction even more.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    return (1 - lr * decay) * w - lr * m / (1 - beta1**t) / (v.sqrt() + eps), m, v
+
+
+@adamw_step.mistake(
+    "only the square is corrected",
+    hint="The mean of the gradients began at zero, too: at the first step it is a tenth of one.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    return (1 - lr * decay) * w - lr * m / ((v / (1 - beta2**t)).sqrt() + eps), m, v
+
+
+@adamw_step.mistake(
+    "steps counted from 0",
+    hint="`t` is the number of this step, and the first one is 1: no t + 1.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    return _step((1 - lr * decay) * w, m, v, t + 1, lr, (beta1, beta2), eps), m, v
+
+
+@adamw_step.mistake(
+    "corrected by 1 - β, without the power",
+    hint="The longer a memory has run, the less it has to be corrected: 1 - β to the power of t.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    return _step((1 - lr * decay) * w, m, v, 1, lr, (beta1, beta2), eps), m, v
+
+
+@adamw_step.mistake(
+    "the betas changed places",
+    hint="β1 belongs to the mean of gradients, β2 to the mean of their squares.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta2, beta1)
+    return _step((1 - lr * decay) * w, m, v, t, lr, (beta2, beta1), eps), m, v
+
+
+@adamw_step.mistake(
+    "a memory keeps 1 - β of the past",
+    hint="A β near 1 means a long memory: β of the old, 1 - β of the new.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, 1 - beta1, 1 - beta2)
+    return _step((1 - lr * decay) * w, m, v, t, lr, (beta1, beta2), eps), m, v
+
+
+@adamw_step.mistake(
+    "the root before the correction",
+    hint="First correct the square, then take the root: the root of 1 - β^t is another number.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    size = v.sqrt() / (1 - beta2**t) + eps
+    return (1 - lr * decay) * w - lr * m / (1 - beta1**t) / size, m, v
+
+
+@adamw_step.mistake(
+    "decay of the weight after its step",
+    hint="It is the *old* weight that loses the share lr · decay. Yours takes it off the step as "
+    "well.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    return (1 - lr * decay) * _step(w, m, v, t, lr, (beta1, beta2), eps), m, v
+
+
+@adamw_step.mistake(
+    "decay divided by the size as well",
+    hint="You took decay out of the memories, and still divide it by the root of the square: that "
+    "is the colleague's bug, one line further down.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    size = (v / (1 - beta2**t)).sqrt() + eps
+    return w - lr * (m / (1 - beta1**t) + decay * w) / size, m, v
+
+
+@adamw_step.mistake(
+    "the gradient itself takes the step",
+    hint="The step follows the *mean* of the gradients, which is what momentum is. You divide the "
+    "last gradient alone.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    return (1 - lr * decay) * w - lr * g / ((v / (1 - beta2**t)).sqrt() + eps), m, v
+
+
+@adamw_step.mistake(
+    "the new gradient at full weight",
+    hint="A mean gives the new value the share 1 - β. Without it, memories grow to 1 / (1 - β) "
+    "times the gradient.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = beta1 * m + g, beta2 * v + g**2
+    return _step((1 - lr * decay) * w, m, v, t, lr, (beta1, beta2), eps), m, v
+
+
+@adamw_step.mistake(
+    "the old memories returned",
+    hint="The weight is right. The next step needs the *new* memories: return what you computed.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    return adamw_step.right(w, g, m, v, t, lr, beta1, beta2, eps, decay)[0], m, v
+
+
+@adamw_step.mistake(
+    "the betas written in",
+    hint="0.9 and 0.99 are only the defaults: use `beta1` and `beta2` wherever a memory is kept or "
+    "corrected.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    return adamw_step.right(w, g, m, v, t, lr, 0.9, 0.99, eps, decay)
+
+
+@adamw_step.mistake(
+    "the step follows the memories as they came",
+    hint="First the memories take the new gradient in, then the step is made of them: at the first "
+    "step yours stands still.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    new = _memories(g, m, v, beta1, beta2)
+    return _step((1 - lr * decay) * w, m, v, t, lr, (beta1, beta2), eps), *new
+
+
+@adamw_step.mistake(
+    "the decay of all steps at once",
+    hint="Each step takes lr · decay off, once. The power of t belongs to the memories alone.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    return _step((1 - lr * decay) ** t * w, m, v, t, lr, (beta1, beta2), eps), m, v
+
+
+@adamw_step.mistake(
+    "corrected by 1 - β t",
+    hint="The correction is 1 - β to the *power* of t: a product is below zero after a few steps.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    size = (v / (1 - beta2 * t)).sqrt() + eps
+    return (1 - lr * decay) * w - lr * m / (1 - beta1 * t) / size, m, v
+
+
+@adamw_step.mistake(
+    "the sign alone",
+    hint="That is Lion's way: all steps alike. Adam divides the mean by the root of the square.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    return (1 - lr * decay) * w - lr * m.sign(), m, v

@@ -21,7 +21,10 @@ CHAPTER = "08"
 # 4. Round to bf16
 
 
-@exercise(CHAPTER, axes="N", tolerance=0.0, variants=("non-contiguous",))
+BITS = "5. What do sixteen bits lose?"
+
+
+@exercise(CHAPTER, axes="N", tolerance=0.0, variants=("non-contiguous",), read=BITS)
 def round_bf16(x: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
     """The nearest number with 8 significant bits, ties to even; the type stays float32."""
     return round_to(x, BF16)
@@ -35,6 +38,9 @@ def _() -> Iterator[Case]:
     yield case("large and small", torch.randn(100) * 10 ** torch.linspace(-20, 20, 100))
     yield case("zero among others", torch.tensor([0.0, 3.14159, -2.71828]))
     yield case("up to the next power of two", torch.tensor([1.999, 0.4999, 255.9]))
+    yield case("powers of two", torch.tensor([1.0, -2.0, 0.25, 1024.0, -(2.0**-30)]))
+    yield case("negative numbers", torch.tensor([-1.003, -1.005, -3.14159, -0.1]))
+    yield case("halfway, small", torch.tensor([1.00390625, 1.01171875, -1.00390625]))
 
 
 def _spacing(x: Tensor, bits: int = 7) -> Tensor:
@@ -100,10 +106,256 @@ def _(x):
     return (torch.round(x / spacing) * spacing).float()
 
 
+@round_bf16.mistake(
+    "a half goes away from zero",
+    hint="That is how one rounds at school. Here a half goes to the *even* neighbour: 257 to 256, "
+    "and 259 to 260.",
+)
+def _(x):
+    spacing = _spacing(x)
+    size = torch.floor(x.double().abs() / spacing + 0.5) * spacing
+    return (size * x.sign()).float()
+
+
+@round_bf16.mistake(
+    "a half goes towards zero",
+    hint="A half goes to the *even* neighbour, which is at times the larger one: 259 to 260.",
+)
+def _(x):
+    spacing = _spacing(x)
+    size = torch.ceil(x.double().abs() / spacing - 0.5) * spacing
+    return (size * x.sign()).float()
+
+
+@round_bf16.mistake(
+    "one digit too few",
+    hint="Your neighbours are twice as far apart as they should be. e is the logarithm rounded "
+    "*down*; the exponent of `frexp`, whose mantissa is below 1, is one more.",
+)
+def _(x):
+    spacing = _spacing(x, 6)
+    return (torch.round(x.double() / spacing) * spacing).float()
+
+
+@round_bf16.mistake(
+    "the exponent rounded to the nearest",
+    hint="e is the largest whole number with 2^e not above |x|: round the logarithm *down*.",
+)
+def _(x):
+    gap = 2.0 ** (torch.round(torch.log2(x.abs().double().clamp(min=1e-38))) - 7)
+    return (torch.round(x.double() / gap) * gap).float()
+
+
+@round_bf16.mistake(
+    "always down",
+    hint="The *nearest* neighbour is wanted: `torch.round`, not floor.",
+)
+def _(x):
+    spacing = _spacing(x)
+    return (torch.floor(x.double() / spacing) * spacing).float()
+
+
+@round_bf16.mistake(
+    "always up",
+    hint="The *nearest* neighbour is wanted: `torch.round`, not ceil.",
+)
+def _(x):
+    spacing = _spacing(x)
+    return (torch.ceil(x.double() / spacing) * spacing).float()
+
+
+@round_bf16.mistake(
+    "digits of the decimal system",
+    hint="bf16 has eight *binary* digits, about two and a half decimal ones. Neighbours are "
+    "2^e · 2^-7 apart.",
+)
+def _(x):
+    gap = 10.0 ** (torch.floor(torch.log10(x.abs().double().clamp(min=1e-38))) - 2)
+    return (torch.round(x.double() / gap) * gap).float()
+
+
+@round_bf16.mistake(
+    "by way of fp16",
+    hint="`.half()` has other digits, and nothing above 65,504 and below 6e-8. Compute the spacing "
+    "of bf16.",
+)
+def _(x):
+    return x.half().float()
+
+
+@round_bf16.mistake(
+    "signs lost",
+    hint="The spacing comes from |x|. The number that is rounded keeps its sign.",
+)
+def _(x):
+    return round_bf16.right(x).abs()
+
+
+@round_bf16.mistake(
+    "not multiplied back",
+    hint="`round(x / gap)` counts how many gaps fit. Times the gap, it is a number again.",
+)
+def _(x):
+    return torch.round(x.double() / _spacing(x)).float()
+
+
+@round_bf16.mistake(
+    "the spacing of the largest for all",
+    hint="Each number has a spacing of its own: take the power of two of *each*.",
+)
+def _(x):
+    spacing = _spacing(x.abs().max())
+    return (torch.round(x.double() / spacing) * spacing).float()
+
+
+@exercise(CHAPTER, axes="N", tolerance=0.0, variants=("non-contiguous",), read=BITS)
+def round_at_random(x: Float[Tensor, " N"], draws: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
+    """The neighbour above where a draw is below the share of the way to it, else the one below."""
+    gap = _spacing(x)
+    below = torch.floor(x.double() / gap)
+    up = draws.double() < x.double() / gap - below
+    return ((below + up) * gap).float()
+
+
+@round_at_random.cases
+def _() -> Iterator[Case]:
+    quarter = torch.full((3,), 1 + 2.0**-9)
+    yield case("by hand", quarter, torch.tensor([0.2, 0.25, 0.9]))
+    yield case("halfway", torch.full((3,), 257.0), torch.tensor([0.49, 0.5, 0.51]))
+    yield case("below zero", -quarter, torch.tensor([0.7, 0.75, 0.1]))
+    yield case(
+        "numbers that bf16 has", torch.tensor([1.0, -2.5, 256.0]), torch.tensor([0.0, 0.0, 0.9])
+    )
+    yield case("zero", torch.tensor([0.0, 3.14159]), torch.tensor([0.0, 0.3]))
+    yield case("up to the next power of two", torch.tensor([1.9990234375]), torch.tensor([0.1]))
+    yield case("random numbers", torch.randn(200), torch.rand(200))
+    large = torch.randn(100) * 10 ** torch.linspace(-20, 20, 100)
+    yield case("large and small", large, torch.rand(100))
+
+
+def _at_random(x: Tensor, up: Tensor, bits: int = 7) -> Tensor:
+    gap = _spacing(x, bits)
+    return ((torch.floor(x.double() / gap) + up) * gap).float()
+
+
+def _share(x: Tensor, bits: int = 7) -> Tensor:
+    places = x.double() / _spacing(x, bits)
+    return places - torch.floor(places)
+
+
+@round_at_random.mistake(
+    "to the nearest, whatever is drawn",
+    hint="That is your first function. Here the draw decides: a number a quarter of the way up "
+    "goes up once in four times.",
+)
+def _(x, draws):
+    return round_bf16.right(x)
+
+
+@round_at_random.mistake(
+    "up and down exchanged",
+    hint="The further up a number is, the more often it has to go up: up where the draw is *below* "
+    "the share.",
+)
+def _(x, draws):
+    return _at_random(x, draws >= _share(x))
+
+
+@round_at_random.mistake(
+    "a fair coin",
+    hint="Half up, half down, wherever the number lies: then the mean is off. The chance to go up "
+    "is the share of the way.",
+)
+def _(x, draws):
+    return _at_random(x, (draws < 0.5) & (_share(x) > 0))
+
+
+@round_at_random.mistake(
+    "the draw is added, and the sum rounded down",
+    hint="As often up as it should be, but with other draws: up where the draw is *below* the "
+    "share. Adding goes up where it is large.",
+)
+def _(x, draws):
+    gap = _spacing(x)
+    return (torch.floor(x.double() / gap + draws.double()) * gap).float()
+
+
+@round_at_random.mistake(
+    "the neighbour nearer to zero taken for the one below",
+    hint="Below zero, cutting off goes *up*. The lower neighbour is the smaller number: floor.",
+)
+def _(x, draws):
+    gap = _spacing(x)
+    size = x.double().abs() / gap
+    low = torch.floor(size)
+    return ((low + (draws < size - low)) * gap * x.sign()).float()
+
+
+@round_at_random.mistake(
+    "the distance itself compared with the draw",
+    hint="A distance of 0.002 is a quarter of the way where neighbours are 0.008 apart. Divide by "
+    "the gap before you compare.",
+)
+def _(x, draws):
+    return _at_random(x, draws < _share(x) * _spacing(x))
+
+
+@round_at_random.mistake(
+    "the limit included",
+    hint="A number that bf16 has lies no part of the way up, and must stay even with a draw of 0: "
+    "*below* the share.",
+)
+def _(x, draws):
+    return _at_random(x, draws <= _share(x))
+
+
+@round_at_random.mistake(
+    "one spacing for all numbers",
+    hint="Each number has a gap of its own, in proportion to its power of two.",
+)
+def _(x, draws):
+    places = x.double() * 2**7
+    low = torch.floor(places)
+    return ((low + (draws < places - low)) / 2**7).float()
+
+
+@round_at_random.mistake(
+    "always down",
+    hint="The neighbour below is one of two. Where the draw is below the share, take the other.",
+)
+def _(x, draws):
+    return _at_random(x, torch.zeros_like(draws))
+
+
+@round_at_random.mistake(
+    "one digit too many or too few",
+    hint="Neighbours are 2^e · 2^-7 apart, as in your first function.",
+)
+def _(x, draws):
+    return _at_random(x, draws < _share(x, 8), 8)
+
+
+@round_at_random.mistake(
+    "1 minus the draw",
+    hint="As often up as it should be, but with other draws: up where the draw *itself* is below "
+    "the share.",
+)
+def _(x, draws):
+    return _at_random(x, 1 - draws.double() < _share(x))
+
+
+@round_at_random.mistake(
+    "always up",
+    hint="The neighbour above is one of two, and a number that bf16 has needs none of them.",
+)
+def _(x, draws):
+    return _at_random(x, torch.ones_like(draws))
+
+
 # 5. A scale for the loss
 
 
-@exercise(CHAPTER)
+@exercise(CHAPTER, read="A gradient that becomes zero")
 def loss_scales(finite: list[bool], scale: float, interval: int) -> list[float]:
     """The scale after each step: halved by a bad one, doubled by `interval` good ones in a row."""
     scaler, scales = LossScaler(scale, interval=interval), []
@@ -121,6 +373,10 @@ def _() -> Iterator[Case]:
     yield case("never enough in a row", [True, True, False] * 3, 64.0, 3)
     yield case("good, bad, and good again", [True] * 4 + [False, False] + [True] * 7, 256.0, 3)
     yield case("no steps at all", [], 4.0, 2)
+    yield case("from 1 down", [False, False, True], 1.0, 5)
+    yield case("above 65,536", [True] * 4, 65536.0, 1)
+    yield case("an odd scale", [False, True, True, False], 3.0, 2)
+    yield case("every good step", [True, False, True, True], 2.0, 1)
 
 
 def _scales(finite, scale, interval, *, reset_when_bad=True, reset_when_grown=True, late=0):
@@ -180,10 +436,153 @@ def _(finite, scale, interval):
     return [scale, *_scales(finite, scale, interval)][: len(finite)]
 
 
+@loss_scales.mistake(
+    "never below 1",
+    hint="Nothing stops the scale at 1: a bad step halves it, whatever it is.",
+)
+def _(finite, scale, interval):
+    good, scales = 0, []
+    for fine in finite:
+        good = good + 1 if fine else 0
+        scale = scale if fine else max(1.0, scale / 2)
+        if good == interval:
+            scale, good = scale * 2, 0
+        scales.append(scale)
+    return scales
+
+
+@loss_scales.mistake(
+    "never above 65,536",
+    hint="Nothing stops the scale at its usual beginning: good steps double it, whatever it is.",
+)
+def _(finite, scale, interval):
+    good, scales = 0, []
+    for fine in finite:
+        good = good + 1 if fine else 0
+        scale = scale if fine else scale / 2
+        if good == interval:
+            scale, good = min(65536.0, scale * 2), 0
+        scales.append(scale)
+    return scales
+
+
+@loss_scales.mistake(
+    "a bad step counts as one of the row",
+    hint="After a bad step the count is 0, not 1: only good steps count.",
+)
+def _(finite, scale, interval):
+    steps, scales = 0, []
+    for fine in finite:
+        steps = steps + 1 if fine else 1
+        scale = scale if fine else scale / 2
+        if fine and steps >= interval:
+            scale, steps = scale * 2, 0
+        scales.append(scale)
+    return scales
+
+
+@loss_scales.mistake(
+    "every `interval` steps of the run",
+    hint="You look at the step's number. What counts is how many good ones came *in a row*.",
+)
+def _(finite, scale, interval):
+    scales = []
+    for number, fine in enumerate(finite, 1):
+        scale = scale / 2 if not fine else scale * 2 if number % interval == 0 else scale
+        scales.append(scale)
+    return scales
+
+
+@loss_scales.mistake(
+    "a bad step begins the scale anew",
+    hint="A bad step halves the scale of *now*. Yours goes back to the first one.",
+)
+def _(finite, scale, interval):
+    good, value, scales = 0, scale, []
+    for fine in finite:
+        good = good + 1 if fine else 0
+        value = value if fine else scale / 2
+        if good == interval:
+            value, good = value * 2, 0
+        scales.append(value)
+    return scales
+
+
+@loss_scales.mistake(
+    "good and bad exchanged",
+    hint="`finite` is True where all is well. It is the others that halve the scale.",
+)
+def _(finite, scale, interval):
+    return _scales([not fine for fine in finite], scale, interval)
+
+
+@loss_scales.mistake(
+    "the last scale alone",
+    hint="One number for each step is asked, not the one at the end.",
+)
+def _(finite, scale, interval):
+    return [scale, *_scales(finite, scale, interval)][-1]
+
+
+@loss_scales.mistake(
+    "a half where doubling is meant, and the reverse",
+    hint="Overflow means that the scale is too *large*: a bad step halves it.",
+)
+def _(finite, scale, interval):
+    good, scales = 0, []
+    for fine in finite:
+        good = good + 1 if fine else 0
+        scale = scale if fine else scale * 2
+        if good == interval:
+            scale, good = scale / 2, 0
+        scales.append(scale)
+    return scales
+
+
+@loss_scales.mistake(
+    "multiplied by the interval",
+    hint="The interval says *when* the scale grows. It grows by a factor of 2.",
+)
+def _(finite, scale, interval):
+    good, scales = 0, []
+    for fine in finite:
+        good = good + 1 if fine else 0
+        scale = scale if fine else scale / 2
+        if good == interval:
+            scale, good = scale * interval, 0
+        scales.append(scale)
+    return scales
+
+
+@loss_scales.mistake(
+    "no entry for a bad step",
+    hint="A step that is left out has a scale after it, too: one entry for each step.",
+)
+def _(finite, scale, interval):
+    scales = _scales(finite, scale, interval)
+    return [value for value, fine in zip(scales, finite, strict=True) if fine]
+
+
+@loss_scales.mistake(
+    "bad steps in a row halve once",
+    hint="*Each* bad step halves the scale: it falls until a step fits.",
+)
+def _(finite, scale, interval):
+    good, before, scales = 0, True, []
+    for fine in finite:
+        good = good + 1 if fine else 0
+        scale = scale / 2 if before and not fine else scale
+        if good == interval:
+            scale, good = scale * 2, 0
+        scales.append(scale)
+        before = fine
+    return scales
+
+
 # 6. How much of the machine?
 
 
-@exercise(CHAPTER)
+@exercise(CHAPTER, read="8. Where do time and memory go?")
 def utilisation(
     tokens_per_second: float,
     n_weights: int,
@@ -202,6 +601,7 @@ def _() -> Iterator[Case]:
     yield case("by hand", 10.0, 100, 1, 10, 5, 24_000.0)
     yield case("GPT-2 small on an A100", 180_000.0, 123_600_000, 12, 768, 1024, 312e12)
     yield case("a long context", 20_000.0, 1_000_000, 4, 256, 8192, 1e13)
+    yield case("as wide as deep", 100.0, 1000, 8, 8, 8, 1e7)
     yield case("no attention to speak of", 50.0, 7_000_000_000, 32, 4096, 1, 1e14)
 
 
@@ -248,3 +648,106 @@ def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
 def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
     per_token = 6 * n_weights + 12 * n_layers * d_model * context_length
     return peak / (tokens_per_second * per_token)
+
+
+def _utilised(tokens, for_weights, for_attention, peak):
+    return tokens * (for_weights + for_attention) / peak
+
+
+@utilisation.mistake(
+    "the forward pass done twice",
+    hint="8 N is what recomputed activations cost. The *model's* utilisation counts what the "
+    "arithmetic needs: 6 N, however it was done.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    attention = 12 * n_layers * d_model * context_length
+    return _utilised(tokens_per_second, 8 * n_weights, attention, peak)
+
+
+@utilisation.mistake(
+    "the way back alone",
+    hint="4 N goes back, and 2 N went forward: 6 in all.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    attention = 12 * n_layers * d_model * context_length
+    return _utilised(tokens_per_second, 4 * n_weights, attention, peak)
+
+
+@utilisation.mistake(
+    "attention of a single position",
+    hint="A token looks at T positions: without T, attention does not grow with the context.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    return _utilised(tokens_per_second, 6 * n_weights, 12 * n_layers * d_model, peak)
+
+
+@utilisation.mistake(
+    "weights counted once for each layer",
+    hint="N is the number of *all* weights already. Only attention has an L.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    attention = 12 * n_layers * d_model * context_length
+    return _utilised(tokens_per_second, 6 * n_weights * n_layers, attention, peak)
+
+
+@utilisation.mistake(
+    "operations a second, not a share",
+    hint="That is how fast it is. What share of `peak` is that?",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    return utilisation.right(tokens_per_second, n_weights, n_layers, d_model, context_length, 1.0)
+
+
+@utilisation.mistake(
+    "tokens of a second forgotten",
+    hint="One token's operations over operations a *second*: the units do not cancel. How many "
+    "tokens are there in a second?",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    return utilisation.right(1.0, n_weights, n_layers, d_model, context_length, peak)
+
+
+@utilisation.mistake(
+    "the tokens multiply the weights' part alone",
+    hint="*Both* parts are needed for every token: brackets around the sum.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    attention = 12 * n_layers * d_model * context_length
+    return (tokens_per_second * 6 * n_weights + attention) / peak
+
+
+@utilisation.mistake(
+    "a token a context",
+    hint="`tokens_per_second` counts tokens, not rows: nothing is to be multiplied or divided by T "
+    "but attention.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    right = utilisation.right(tokens_per_second, n_weights, n_layers, d_model, context_length, peak)
+    return right * context_length
+
+
+@utilisation.mistake(
+    "attention within the six",
+    hint="12 L D T stands beside 6 N: it already has its six.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    attention = 6 * 12 * n_layers * d_model * context_length
+    return _utilised(tokens_per_second, 6 * n_weights, attention, peak)
+
+
+@utilisation.mistake(
+    "the square of the width",
+    hint="Attention's scores cost D for each pair of positions. D² is in the weights, in N.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    attention = 12 * n_layers * d_model**2 * context_length
+    return _utilised(tokens_per_second, 6 * n_weights, attention, peak)
+
+
+@utilisation.mistake(
+    "attention outside the division",
+    hint="Brackets: both parts are multiplied by the tokens and divided by the peak.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    attention = 12 * n_layers * d_model * context_length
+    return tokens_per_second * 6 * n_weights / peak + attention

@@ -472,7 +472,7 @@ def _(ids, merges):
 )
 def _(ids, merges):
     pieces = {(token,): token for token in range(256)}
-    spelled = {token: (token,) for token in range(256)}
+    spelled: dict[int, tuple[int, ...]] = {token: (token,) for token in range(256)}
     for rank, (first, second) in enumerate(merges):
         spelled[256 + rank] = spelled[first] + spelled[second]
         pieces.setdefault(spelled[256 + rank], 256 + rank)

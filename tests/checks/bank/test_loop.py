@@ -73,3 +73,17 @@ def test_the_scales_are_the_librarys():
         scaler.update()
         scales.append(scaler.get_scale())
     assert precision.loss_scales.right(finite, 64.0, 3) == scales
+
+
+def test_the_resumed_run_forgot_its_sampler():
+    """It reads the first windows again, with weights that have met them; a fresh model is at 6."""
+    never_stopped, resumed = bedside.resumed_run().values()
+    assert resumed[0] < never_stopped[0] < 5
+    assert bedside.which_part.right == "c"
+
+
+def test_rounding_at_random_is_right_on_average():
+    x, dice = torch.full((20_000,), 1.003), torch.Generator().manual_seed(0)
+    rounded = precision.round_at_random.right(x, torch.rand(20_000, generator=dice))
+    assert set(rounded.tolist()) == {1.0, 1.0078125}
+    assert abs(rounded.mean().item() - 1.003) < 5 * 0.0078125 / 2 / 20_000**0.5
