@@ -3,6 +3,7 @@
 Not here: what is called (`harness.py`) and how it is kept in hand (`sandbox.py`).
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -50,8 +51,13 @@ class Case:
 
     def named(self, signature_of: Callable[..., Any], skip: int) -> dict[str, Any]:
         """The arguments by the names that `signature_of` has for them, less its first `skip`."""
-        bound = inspect.signature(signature_of).bind(*[None] * skip, *self.args, **self.kwargs)
+        bound = _signature(signature_of).bind(*[None] * skip, *self.args, **self.kwargs)
         return dict(list(bound.arguments.items())[skip:])
+
+
+@functools.cache
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)
 
 
 def run(case: Case, answer: Any, call: Call, named: dict[str, Any], seconds: float) -> Outcome:

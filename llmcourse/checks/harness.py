@@ -22,6 +22,7 @@ telling what a wrong answer is (`recognise.py`). No chapter teaches this.
 """
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import inspect
@@ -121,6 +122,8 @@ class FunctionCheck(Check):
         self._call = settings.call or cases.plainly
         self._signature, self._skip = (settings.call, 1) if settings.call else (oracle, 0)
         self._generate: Cases | None = None
+        self._mutants: list[Mutant] | None = None  # made when they are first asked for
+        self._guesses: list[Mutant] | None = None
 
     def cases(self, generate: Cases) -> Cases:
         """Take the decorated generator's cases; chance is seeded before each round of them."""
@@ -145,15 +148,18 @@ class FunctionCheck(Check):
 
     def mutants(self) -> list[Mutant]:
         """The wrong answers that are made from the exercise's reference by program."""
-        reference = references.find(self.chapter, self.name)
-        if reference is None:
-            return []
-        return mutants_of(reference, self._named(self.trials()[0]))
+        if self._mutants is None:
+            reference = references.find(self.chapter, self.name)
+            inputs = self._named(self.trials()[0])
+            self._mutants = mutants_of(reference, inputs) if reference else []
+        return self._mutants
 
     def guesses(self) -> list[Mutant]:
         """The reference's answers to slightly other questions."""
-        reference = references.find(self.chapter, self.name)
-        return guesses_of(reference) if reference else []
+        if self._guesses is None:
+            reference = references.find(self.chapter, self.name)
+            self._guesses = guesses_of(reference) if reference else []
+        return self._guesses
 
     def problems(self, answer: Any, *, until_wrong: bool = False) -> list[str | None]:
         """What is wrong with an answer in each trial, in words; None where nothing is.
@@ -221,7 +227,8 @@ class FunctionCheck(Check):
             trials, named, truths, outcomes, problems, plain, self._settings.tolerance
         )
         shown = min(evidence.wrong, key=lambda n: (n >= plain, feedback.size(trials[n].args), n))
-        finding = recognise(evidence, shown, self.mistakes, self.mutants, self._ask, self.guesses)
+        ask = functools.partial(self._ask, trials)
+        finding = recognise(evidence, shown, self.mistakes, self.mutants, ask, self.guesses)
         return self._explain(evidence, shown, finding)
 
     def _explain(self, evidence: Evidence, shown: int, finding: Finding | None) -> Verdict:
@@ -247,9 +254,13 @@ class FunctionCheck(Check):
         known = vars(sys.modules["__main__"]).items()
         return next((f"{name}.{self.name}" for name, v in known if v is module), self.name)
 
-    def _ask(self, number: int, answer: Any) -> Outcome:
-        """What a mistake does in one trial."""
-        return self._outcome(self.trials()[number], answer, SEARCH_SECONDS)
+    def _ask(self, trials: list[Case], number: int, answer: Any) -> Outcome:
+        """What a mistake does in one trial, with arguments of its own."""
+        try:
+            trial = copy.deepcopy(trials[number])
+        except Exception:  # some arguments cannot be copied, but they can be made again
+            trial = self.trials()[number]
+        return self._outcome(trial, answer, SEARCH_SECONDS)
 
     def _outcomes(self, answer: Any, seconds: float, end: int | None = None) -> list[Outcome]:
         """What `answer` does in every trial; an open or endless one is not asked again."""

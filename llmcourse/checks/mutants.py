@@ -12,8 +12,10 @@ changes themselves (`mutations.py`). No chapter teaches this.
 
 import ast
 import copy
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 from llmcourse.checks import mutations
@@ -50,8 +52,11 @@ class Mutant:
         Raises:
             Exception: whatever the changed definition raises when it is run.
         """
-        name = f"<mutant of {self.reference.name}>"
-        return self.reference.made(compile(self.source, name, "exec"))
+        return self.reference.made(self._code)
+
+    @functools.cached_property
+    def _code(self) -> CodeType:
+        return compile(self.source, f"<mutant of {self.reference.name}>", "exec")
 
 
 def mutants_of(reference: Reference, inputs: Mapping[str, Any]) -> list[Mutant]:

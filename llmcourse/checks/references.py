@@ -48,12 +48,7 @@ class Reference:
 
     def namespace(self) -> dict[str, Any]:
         """A fresh module's names, with everything that stands around the reference."""
-        names: dict[str, Any] = {"__name__": f"llmcourse reference of {self.name}"}
-        for statement in self.around:
-            # A default may name what a cell computed on the way: no answer needs that one.
-            with contextlib.suppress(NameError):
-                exec(compile(statement, f"<around {self.name}>", "exec"), names)
-        return names
+        return dict(_namespace(self.around))
 
     def made(self, code: CodeType | None = None) -> Any:
         """The answer that the source, or compiled code in its place, defines."""
@@ -62,6 +57,18 @@ class Reference:
         return names[self.name]
 
 
+@functools.cache
+def _namespace(around: tuple[str, ...]) -> dict[str, Any]:
+    """What the statements around a reference define; it is run once."""
+    names: dict[str, Any] = {"__name__": "llmcourse references"}
+    for statement in around:
+        # A default may name what a cell computed on the way: no answer needs that one.
+        with contextlib.suppress(NameError):
+            exec(compile(statement, "<around a reference>", "exec"), names)
+    return names
+
+
+@functools.cache
 def _compiled(source: str) -> CodeType:
     """The source compiled, with its lines where tracebacks look for them."""
     name = f"<reference {next(_numbers)}>"

@@ -471,7 +471,7 @@ def _(ids, merges):
     "dictionary: it replays merges, one after the other.",
 )
 def _(ids, merges):
-    pieces = {(token,): token for token in range(256)}
+    pieces: dict[tuple[int, ...], int] = {(token,): token for token in range(256)}
     spelled: dict[int, tuple[int, ...]] = {token: (token,) for token in range(256)}
     for rank, (first, second) in enumerate(merges):
         spelled[256 + rank] = spelled[first] + spelled[second]
