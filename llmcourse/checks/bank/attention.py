@@ -158,6 +158,15 @@ def _() -> Iterator[Case]:
 
 
 @softmax.mistake(
+    "hidden scores at -10,000",
+    hint="-10,000 is low for most scores, and not for all: where the allowed ones are lower still, "
+    "the hidden key gets everything. And a row that may look nowhere still shares out its weight.",
+)
+def _(scores, mask=None):
+    return (scores if mask is None else scores.masked_fill(~mask, -1e4)).softmax(-1)
+
+
+@softmax.mistake(
     "divided by the sum of the whole matrix",
     hint="Each row sums to 1 by itself: take the sum over the keys, the last axis.",
 )

@@ -43,6 +43,14 @@ def _biased(n_queries: int, n_keys: int, slopes: Tensor, sign: float = -1.0) -> 
 
 
 @alibi_bias.mistake(
+    "the last row for every query",
+    hint="All rows are alike in yours. Each query measures from its own place.",
+)
+def _(n_heads, n_queries, n_keys):
+    return alibi_bias.right(n_heads, 1, n_keys).expand(n_heads, n_queries, n_keys).clone()
+
+
+@alibi_bias.mistake(
     "the distance has a sign",
     hint="Keys after the query count by their distance too: 1 token away is 1, on either side. "
     "Yours rewards the future.",
