@@ -144,7 +144,7 @@ def _() -> Iterator[Case]:
     yield case("very short, and a generous limit", [torch.tensor([0.3, 0.4])], 5.0)
     yield case("short, and a strict limit", [torch.tensor([0.3]), torch.tensor([-0.4])], 0.2)
     yield case("as long as the limit", [torch.tensor([3.0]), torch.tensor([4.0])], 5.0)
-    yield case("a single number", [torch.tensor(-7.0)], 3.0)
+    yield case("a single number", [torch.tensor([-7.0])], 3.0)
 
 
 @clip.mistake(

@@ -228,6 +228,8 @@ def _() -> Iterator[Case]:
     )
     yield case("zero", torch.tensor([0.0, 3.14159]), torch.tensor([0.0, 0.3]))
     yield case("up to the next power of two", torch.tensor([1.9990234375]), torch.tensor([0.1]))
+    hair = torch.full((2,), 256 - 2.0**-16)
+    yield case("a hair below a power of two", hair, torch.tensor([0.99999, 0.999995]))
     yield case("random numbers", torch.randn(200), torch.rand(200))
     large = torch.randn(100) * 10 ** torch.linspace(-20, 20, 100)
     yield case("large and small", large, torch.rand(100))
