@@ -36,7 +36,7 @@ LONGEST_BODY = 45
 """Lines of a function without its signature and docstring; `train` itself included."""
 MOST_PARAMETERS = 7
 PARTS = {"Module", "Attention", "RoPE", "Residual", "KVCache"}
-LONGER = {"checks": 800, "tinytown": 600}
+LONGER = {"checks": 900, "tinytown": 600}
 """Parts whose files may be longer: a bank of mistakes, and a plot, are data."""
 
 

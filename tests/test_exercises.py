@@ -352,7 +352,8 @@ def course(tmp_path):
 def test_the_command_writes_once_and_then_nothing(course, capsys):
     assert exercises.main([], course) == 0
     assert capsys.readouterr().out == (
-        "exercises/00_welcome.ipynb: written\nllmcourse/exercises.json: written\n"
+        "exercises/00_welcome.ipynb: written\n"
+        "llmcourse/exercises.json: written\nllmcourse/checks/references.json: written\n"
     )
     made = (course / "exercises" / "00_welcome.ipynb").read_bytes()
     assert exercises.main([], course) == 0

@@ -266,7 +266,11 @@ def _own_line(error: BaseException, answer: Any) -> str:
     code = _code(answer)
     if code is None:
         return ""
-    frames = traceback.walk_tb(error.__traceback__)
+    # An alarm that rings again on its way out begins another traceback, behind the first one's.
+    met: list[BaseException] = [error]
+    while (before := met[-1].__context__) is not None and before not in met:
+        met.append(before)
+    frames = [place for one in reversed(met) for place in traceback.walk_tb(one.__traceback__)]
     # A frame has no line where an alarm rings before its first one.
     lines = [n for frame, n in frames if n and frame.f_code.co_filename == code.co_filename]
     if not lines:

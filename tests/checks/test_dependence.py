@@ -77,7 +77,7 @@ def test_a_dicts_numbers_are_compared_by_key():
 
 def test_one_of_several_results_is_looked_at_by_itself():
     pairs = [Pair({}, (n, [1, 2]), (n, [2, 1])) for n in (3, 4)]
-    said = "Of your results, [1] alone is wrong. The right numbers are there, backwards."
+    said = "Of your results, [1] alone is wrong. The right ones are there, backwards."
     assert relation(pairs) == said
     other = Pair({}, (5, [1]), (6, [1]))
     assert "alone" not in (relation([*pairs, other]) or "")
