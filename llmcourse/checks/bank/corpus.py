@@ -472,7 +472,8 @@ def _(a, b, hashes):
     hint="A function is compared with itself alone: as many comparisons as functions.",
 )
 def _(a, b, hashes):
-    pairs = [x == y for x in _least(a, hashes) for y in _least(b, hashes)]
+    ours, theirs = _least(a, hashes), _least(b, hashes)
+    pairs = [x == y for x in ours for y in theirs]
     return sum(pairs) / len(pairs)
 
 

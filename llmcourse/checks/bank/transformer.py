@@ -452,7 +452,7 @@ def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
 
 @block_parameters.mistake(
     "one matrix in the MLP",
-    hint="SwiGLU has three: up, down and the gate.",
+    hint="You counted the way up alone. SwiGLU has a second one, its gate, and a way back down.",
 )
 def _(d_model, n_heads, n_kv_heads, head_dim, d_ff):
     return _counted(d_model, n_heads * head_dim, n_kv_heads * head_dim, d_ff, matrices=1)
