@@ -371,7 +371,7 @@ which_cure = choice(
 # 7. Count
 
 
-@exercise(CHAPTER, read="10. Where do the parameters sit, and what does a pass cost?")
+@exercise(CHAPTER, read="11. Where do the parameters sit, and what does a pass cost?")
 def block_parameters(d_model: int, n_heads: int, n_kv_heads: int, head_dim: int, d_ff: int) -> int:
     """The parameters of a Llama block: grouped attention, SwiGLU, two RMSNorms; no biases."""
     with torch.device("meta"):
