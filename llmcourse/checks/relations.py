@@ -320,6 +320,8 @@ def _offset(cases: list[_Numbers]) -> str | None:
 
 def _function(cases: list[_Numbers]) -> str | None:
     """The truth, with one thing more done to it, or one thing less."""
+    if not all(np.isfinite(case.got).all() for case in cases):
+        return None  # infinity is the exponential, the square, and more, of any large number
     functions: tuple[tuple[str, Callable[[np.ndarray], np.ndarray]], ...] = (
         ("1 minus the right one", lambda x: 1 - x),
         ("1 divided by the right one", lambda x: 1 / x),

@@ -128,3 +128,8 @@ def test_yes_and_no_in_another_order_say_nothing():
     mask = torch.tensor([[True, False], [True, True]])
     moved = torch.tensor([[True, True], [False, True]])
     assert relation([Pair({}, mask, moved), Pair({}, ~mask, mask)]) is None
+
+
+def test_infinity_is_no_exponential():
+    large = torch.tensor([1000.0, 2000.0])
+    assert "exponential" not in (relation([Pair({}, large, large.exp())]) or "")

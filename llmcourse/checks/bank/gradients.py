@@ -517,3 +517,23 @@ def _(hidden, weight, gradient, eps=1e-5):
     n, scale = _parts(hidden, eps)
     dn = gradient * weight
     return scale * (dn - _mean(dn) - n * weight * _mean(dn * n * weight))
+
+
+@layer_norm_gradient.mistake(
+    "the gradient before its weight in the second mean",
+    hint="Both means are made of d, what has passed the weight: g appears in d alone.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    n, scale = _parts(hidden, eps)
+    dn = gradient * weight
+    return scale * (dn - _mean(dn) - n * _mean(gradient * n))
+
+
+@layer_norm_gradient.mistake(
+    "the mean of x taken out of the gradient",
+    hint="What is taken out of d is the mean of *d*. The mean of x went out on the way forward.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    n, scale = _parts(hidden, eps)
+    dn = gradient * weight
+    return scale * (dn - _mean(hidden) - n * _mean(dn * n))

@@ -560,6 +560,24 @@ def _(order_of, position, n):
     return [order_of(p % size)[p // size % size] for p in range(position, position + n)]
 
 
+@next_windows.mistake(
+    "the epoch in which the batch ends",
+    hint="Each window belongs to the epoch of its *own* place, not all to that of the last.",
+)
+def _(order_of, position, n):
+    size = len(order_of(0))
+    return [order_of((position + n) // size)[p % size] for p in range(position, position + n)]
+
+
+@next_windows.mistake(
+    "each epoch from its end",
+    hint="`order_of` gives the windows in the order in which they come: the first one is first.",
+)
+def _(order_of, position, n):
+    size = len(order_of(0))
+    return [order_of(p // size)[-1 - p % size] for p in range(position, position + n)]
+
+
 # 7. Successive halving
 
 

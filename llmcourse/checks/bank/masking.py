@@ -248,6 +248,24 @@ def _(tokens, chosen, fate, noise, mask_id):
     return ids, tokens.masked_fill(~chosen, mask_id)
 
 
+@hide_tokens.mistake(
+    "the others are hidden",
+    hint="You mask and noise what was *not* chosen. `chosen` is True where something may happen.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = hide_tokens.right(tokens, ~chosen, fate, noise, mask_id)[0]
+    return ids, tokens.masked_fill(~chosen, IGNORE)
+
+
+@hide_tokens.mistake(
+    "-1 where nothing is asked",
+    hint="The number that PyTorch's loss skips is -100.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = hide_tokens.right(tokens, chosen, fate, noise, mask_id)[0]
+    return ids, tokens.masked_fill(~chosen, -1)
+
+
 # 2. Whole words
 
 

@@ -841,3 +841,24 @@ def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
 def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
     m, v = _memories(g, m, v, beta1, beta2)
     return (1 - lr * decay) * w - lr * m.sign(), m, v
+
+
+@adamw_step.mistake(
+    "a constant taken off, whatever the weight",
+    hint="The weight loses a *share* of itself: lr · decay times the weight, or small weights are "
+    "pushed through zero.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    return _step(w - lr * decay, m, v, t, lr, (beta1, beta2), eps), m, v
+
+
+@adamw_step.mistake(
+    "the corrected mean is remembered",
+    hint="The step needs the corrected mean. The next step needs the mean as it is, or it would be "
+    "corrected twice.",
+)
+def _(w, g, m, v, t, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.0):
+    m, v = _memories(g, m, v, beta1, beta2)
+    moved = _step((1 - lr * decay) * w, m, v, t, lr, (beta1, beta2), eps)
+    return moved, m / (1 - beta1**t), v

@@ -581,6 +581,14 @@ def _(finite, scale, interval):
     return scales
 
 
+@loss_scales.mistake(
+    "grows one step early",
+    hint="`interval` good steps in a row are needed, and not one less.",
+)
+def _(finite, scale, interval):
+    return _scales(finite, scale, interval, late=-1)
+
+
 # 6. How much of the machine?
 
 
@@ -753,3 +761,21 @@ def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
 def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
     attention = 12 * n_layers * d_model * context_length
     return tokens_per_second * 6 * n_weights / peak + attention
+
+
+@utilisation.mistake(
+    "half of attention",
+    hint="Attention costs 12 L D T, both ways together: 4 forward, and 8 back.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    attention = 6 * n_layers * d_model * context_length
+    return _utilised(tokens_per_second, 6 * n_weights, attention, peak)
+
+
+@utilisation.mistake(
+    "the weights forward, attention both ways",
+    hint="The 12 of attention counts the way back. For the weights both ways are 6.",
+)
+def _(tokens_per_second, n_weights, n_layers, d_model, context_length, peak):
+    attention = 12 * n_layers * d_model * context_length
+    return _utilised(tokens_per_second, 2 * n_weights, attention, peak)

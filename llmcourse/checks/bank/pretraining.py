@@ -200,6 +200,15 @@ def _(first, second, swap, cls_id, sep_id):
     return (*pair_row.right(first, second, swap, cls_id, sep_id)[:2], 1)
 
 
+@pair_row.mistake(
+    "segments 0 and 1 exchanged",
+    hint="What stands on the left is segment 0, up to and with the first [SEP]; the rest is 1.",
+)
+def _(first, second, swap, cls_id, sep_id):
+    ids, segments, label = pair_row.right(first, second, swap, cls_id, sep_id)
+    return ids, [1 - segment for segment in segments], label
+
+
 # 6. InfoNCE
 
 
