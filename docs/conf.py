@@ -10,7 +10,7 @@ copyright = "the llmcourse authors. Code: MIT. Text and figures: CC BY 4.0"
 SAME_FORMULA = {
     r"\\dots(?![A-Za-z])": r"\\ldots",
     r"\\[bB]ig(?![A-Za-z])": "",  # brackets grow by themselves
-    r"\\frac(\w)(\w)": r"\\frac{\1}{\2}",
+    r"\\(t?frac)(\d)(\d)": r"\\\1{\2}{\3}",
 }
 """What docutils' converter does not read, and how it reads the same."""
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]

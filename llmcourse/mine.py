@@ -18,7 +18,7 @@ from llmcourse.checks.catalog import all_checks
 from llmcourse.checks.harness import Check
 from llmcourse.errors import UserError, nearest, require
 from llmcourse.labs import own_machine
-from llmcourse.labs.own_machine import Parts, Trained
+from llmcourse.labs.own_machine import OwnParts, Trained
 from llmcourse.notebook import Card, wrapped
 from llmcourse.notebook import show as display
 
@@ -130,7 +130,7 @@ def machine() -> Machine:
     return Machine(_yours())
 
 
-def parts() -> Parts:
+def parts() -> OwnParts:
     """The machine's functions: yours where there are any, the package's elsewhere.
 
     Raises:
@@ -138,7 +138,7 @@ def parts() -> Parts:
     """
     package = {name: check.right for name, check in checks().items()}
     package["block"] = own_machine.pre_norm_block  # the check's own is for whole modules
-    return Parts(**(package | {name: own_code.load(name) for name in _yours()}))
+    return OwnParts(**(package | {name: own_code.load(name) for name in _yours()}))
 
 
 def train(steps: int = STEPS) -> Trained | None:

@@ -325,7 +325,10 @@ Read = Callable[[], dict[str, Any]]
 def _range(_asked: Prediction) -> tuple[list[Any], Read]:
     import ipywidgets
 
-    bounds = [ipywidgets.Text(description=word) for word in ("from", "to")]
+    bounds = [
+        ipywidgets.Text(description=word, continuous_update=False)  # whole, before the button's
+        for word in ("from", "to")
+    ]
 
     def read() -> dict[str, Any]:
         words = [field.value.strip() for field in bounds]
@@ -354,7 +357,7 @@ def _choice(asked: Prediction) -> tuple[list[Any], Read]:
 def _line(_asked: Prediction) -> tuple[list[Any], Read]:
     import ipywidgets
 
-    line = ipywidgets.Text(layout={"width": "40em"})
+    line = ipywidgets.Text(layout={"width": "40em"}, continuous_update=False)
     return [line], lambda: {"line": line.value.strip()}
 
 

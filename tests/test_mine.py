@@ -41,7 +41,7 @@ def kept(source, capsys):
 def test_every_place_has_one_check_of_its_name():
     for name in mine.PLACES:
         assert [check.name for check in all_checks()].count(name) == 1, name
-    assert set(mine.PLACES) == set(own_machine.Parts.__dataclass_fields__)
+    assert set(mine.PLACES) == set(own_machine.OwnParts.__dataclass_fields__)
 
 
 def test_a_stub_is_not_kept(capsys):

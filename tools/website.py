@@ -79,7 +79,7 @@ def notebook_page(path: Path, root: Path) -> dict[str, Any]:
             continue
         metadata = cell["metadata"]
         tags = metadata.setdefault("tags", [])
-        if metadata.get("jupyter", {}).get("source_hidden"):
+        if metadata.get("jupyter", {}).get("source_hidden") and "hide-input" not in tags:
             tags.append("hide-input")
         if alt := metadata.get("alt"):
             metadata["mystnb"] = {"image": {"alt": alt}}

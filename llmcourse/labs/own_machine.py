@@ -41,7 +41,7 @@ Function = Callable[..., Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class OwnParts:
     """The parts of the machine, each under the name and with the signature of its exercise."""
 
     merge: Function
@@ -100,7 +100,7 @@ _AGES = {byte: age for age, byte in enumerate(GPT2_BYTE_ORDER)}
 class OwnTokenizer:
     """A byte-level BPE that trains by `merge` and encodes by `bpe_encode`, word by word."""
 
-    def __init__(self, texts: Iterable[str], vocab_size: int, parts: Parts) -> None:
+    def __init__(self, texts: Iterable[str], vocab_size: int, parts: OwnParts) -> None:
         n_merges = vocab_size - N_BYTES - 1
         self.merges = learn_merges(texts, n_merges, parts.merge)
         self.end = vocab_size - 1
@@ -142,7 +142,7 @@ def pre_norm_block(hidden: Tensor, norm1: Any, attention: Any, norm2: Any, mlp: 
 class OwnGPT(nn.Module):
     """The package's GPT with every step of its forward pass done by the parts."""
 
-    def __init__(self, gpt: GPT, parts: Parts) -> None:
+    def __init__(self, gpt: GPT, parts: OwnParts) -> None:
         super().__init__()
         self.gpt, self.parts = gpt, parts
 
@@ -197,7 +197,7 @@ class Trained:
     story: str
 
 
-def train(parts: Parts, steps: int = 100) -> Trained:
+def train(parts: OwnParts, steps: int = 100) -> Trained:
     """Train the tiny model of chapter 00, in Llama's recipe, on tinytown's stories."""
     texts = _texts()
     tokenizer = OwnTokenizer(texts[:N_FOR_VOCABULARY], VOCAB_SIZE, parts)
@@ -218,7 +218,7 @@ def train(parts: Parts, steps: int = 100) -> Trained:
 
 
 def mean_loss(
-    parts: Parts, logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]
+    parts: OwnParts, logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]
 ) -> Float[Tensor, ""]:
     """The cross-entropy of the scored positions, in nats."""
     chances = parts.log_softmax(logits.flatten(0, 1))  # B T V -> (B T) V
@@ -230,7 +230,7 @@ Memories = list[tuple[Tensor, Tensor]]
 
 
 @torch.no_grad()
-def _step(parts: Parts, model: OwnGPT, memories: Memories, t: int, rate: float) -> Memories:
+def _step(parts: OwnParts, model: OwnGPT, memories: Memories, t: int, rate: float) -> Memories:
     """Clip the gradients, and move every parameter; the new memories of the optimizer."""
     parameters = list(model.parameters())
     gradients = parts.clip([p.grad for p in parameters if p.grad is not None], MAX_NORM)
@@ -245,7 +245,7 @@ def _step(parts: Parts, model: OwnGPT, memories: Memories, t: int, rate: float) 
 
 
 @torch.no_grad()
-def _story(parts: Parts, model: OwnGPT, tokenizer: OwnTokenizer, beginning: str) -> str:
+def _story(parts: OwnParts, model: OwnGPT, tokenizer: OwnTokenizer, beginning: str) -> str:
     ids = [tokenizer.end, *tokenizer.encode(beginning)]
     written = parts.write(lambda text: model(torch.tensor([text]))[0, -1], ids, 40)[1:]
     end = written.index(tokenizer.end) if tokenizer.end in written else len(written)

@@ -5,7 +5,7 @@ import torch
 
 from llmcourse import mine
 from llmcourse.labs import own_machine
-from llmcourse.labs.own_machine import OwnGPT, OwnTokenizer, Parts, learn_merges
+from llmcourse.labs.own_machine import OwnGPT, OwnParts, OwnTokenizer, learn_merges
 from llmcourse.objectives.base import IGNORE, token_loss
 from llmcourse.tokenizers.bpe import BPETokenizer
 
@@ -66,7 +66,7 @@ def test_every_part_is_used_and_together_they_learn_as_the_package_does(parts):
 
         return call
 
-    machine = Parts(**{field.name: watched(field.name) for field in fields(Parts)})
+    machine = OwnParts(**{field.name: watched(field.name) for field in fields(OwnParts)})
     trained = own_machine.train(machine, steps=8)
     assert used == set(mine.PLACES)
     assert trained.losses == pytest.approx(own_machine.package_losses(8, of=8), abs=2e-4)
