@@ -1,4 +1,4 @@
-"""Tables in files: JSON lines, JSON, CSV and Parquet, as rows or at once as documents.
+"""Tables in files: JSON lines, JSON, CSV and Parquet, as rows or as documents.
 
 They are read directly and not through the `datasets` library, for the reader's sake: no copy nine
 times the size in a cache, no type guessed from the first rows, and an error that names the line. No
@@ -6,10 +6,11 @@ file is held whole, but for one JSON list. Not here: which column is the text (`
 and folders (`local`).
 """
 
+import contextlib
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,24 +35,29 @@ def read_json_lines(path: Path, reading: Reading) -> Iterator[Document]:
     Raises:
         UserError: no column could be the text, or what `reading.on_error` raises.
     """
+    yield from to_documents(json_line_rows(path, reading), str(path), reading)
+
+
+def json_line_rows(path: Path, reading: Reading) -> Iterator[Row]:
+    """A row a line of JSON.
+
+    Raises:
+        UserError: what `reading.on_error` raises.
+    """
     with open_text(path, reading) as file:
-        yield from to_documents(_json_rows(file, path, reading), str(path), reading)
-
-
-def _json_rows(file: io.TextIOWrapper, path: Path, reading: Reading) -> Iterator[Row]:
-    for number, line in enumerate(file, start=1):
-        if line.isspace():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            reading.on_error(UserError(f"{path}, line {number}: this is not JSON"))
-            continue
-        if isinstance(row, dict):
-            yield f"{path.name}:{number}", row
-        else:
-            what = "this is no JSON object with named columns"
-            reading.on_error(UserError(f"{path}, line {number}: {what}"))
+        for number, line in enumerate(file, start=1):
+            if line.isspace():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                reading.on_error(UserError(f"{path}, line {number}: this is not JSON"))
+                continue
+            if isinstance(row, dict):
+                yield f"{path.name}:{number}", row
+            else:
+                what = "this is no JSON object with named columns"
+                reading.on_error(UserError(f"{path}, line {number}: {what}"))
 
 
 def read_json(path: Path, reading: Reading) -> Iterator[Document]:
@@ -60,11 +66,20 @@ def read_json(path: Path, reading: Reading) -> Iterator[Document]:
     Raises:
         UserError: the file holds neither, or as `read_json_lines`.
     """
+    yield from to_documents(json_rows(path, reading), str(path), reading)
+
+
+def json_rows(path: Path, reading: Reading) -> Iterator[Row]:
+    """The rows of a list, which stands alone or in a table, or of lines of JSON.
+
+    Raises:
+        UserError: the file holds neither, or what `reading.on_error` raises.
+    """
     with open_text(path, reading) as file:
         first = next((line for line in file if not line.isspace()), "")
         rest = file.read(1)
     if rest and _is_object(first):
-        yield from read_json_lines(path, reading)
+        yield from json_line_rows(path, reading)
         return
     with open_text(path, Reading(encoding=reading.encoding)) as file:
         try:
@@ -80,8 +95,8 @@ def read_json(path: Path, reading: Reading) -> Iterator[Document]:
     tables = [{"text": row} if isinstance(row, str) else row for row in rows]
     if not all(isinstance(row, dict) for row in tables):
         raise UserError(f"{path} holds no list of rows or texts: write a row a line, as .jsonl")
-    placed = ((f"{path.name}:{number}", row) for number, row in enumerate(tables, start=1))
-    yield from to_documents(placed, str(path), reading)
+    for number, row in enumerate(tables, start=1):
+        yield f"{path.name}:{number}", row
 
 
 def _is_object(line: str) -> bool:
@@ -110,10 +125,19 @@ class Form(NamedTuple):
 
 
 def read_csv(path: Path, reading: Reading) -> Iterator[Document]:
-    """A document a row; delimiter, quotes and header are told from the first rows.
+    """A document a row.
 
     Raises:
         UserError: no column could be the text, or what `reading.on_error` raises.
+    """
+    yield from to_documents(csv_rows(path, reading), str(path), reading)
+
+
+def csv_rows(path: Path, reading: Reading) -> Iterator[Row]:
+    """The rows of a CSV file; delimiter, quotes and header are told from the first of them.
+
+    Raises:
+        UserError: what `reading.on_error` raises.
     """
     csv.field_size_limit(2**31 - 1)  # an article may be longer than the module's usual 128 kB
     with open_text(path, reading) as file:
@@ -126,8 +150,8 @@ def read_csv(path: Path, reading: Reading) -> Iterator[Document]:
         rows = csv.DictReader(
             file, form.names, restkey="", delimiter=form.delimiter, quoting=form.quoting
         )
-        placed = ((f"{path.name}:{rows.line_num}", _named(row)) for row in rows)
-        yield from to_documents(placed, str(path), reading)
+        for row in rows:
+            yield f"{path.name}:{rows.line_num}", _named(row)
 
 
 def _named(row: dict[str, Any]) -> dict[str, Any]:
@@ -200,22 +224,40 @@ def read_parquet(path: Path, reading: Reading) -> Iterator[Document]:
         UserError: the file is damaged, no column could be the text, or what `reading.on_error`
             raises.
     """
+    with _open_parquet(path) as file:
+        schema = file.schema_arrow
+        columns = [field.name for field in schema if _may_hold_text(str(field.type))]
+        if reading.column in schema.names:
+            columns = [reading.column]
+        placed = _parquet_rows(file, path, columns)
+        yield from to_documents(placed, str(path), reading, schema.names)
+
+
+def parquet_rows(path: Path, reading: Reading) -> Iterator[Row]:
+    """The rows of a Parquet file, all columns.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    with _open_parquet(path) as file:
+        yield from _parquet_rows(file, path, None)
+
+
+def _parquet_rows(file: Any, path: Path, columns: list[str] | None) -> Iterator[Row]:
+    batches = file.iter_batches(batch_size=256, columns=columns)
+    rows = (row for batch in batches for row in batch.to_pylist())
+    for number, row in enumerate(rows, start=1):
+        yield f"{path.name}:{number}", row
+
+
+@contextlib.contextmanager
+def _open_parquet(path: Path) -> Generator[Any]:
     import pyarrow
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            columns = [field.name for field in schema if _may_hold_text(str(field.type))]
-            if reading.column in schema.names:
-                columns = [reading.column]
-            values = (
-                row
-                for batch in file.iter_batches(batch_size=256, columns=columns)
-                for row in batch.to_pylist()
-            )
-            placed = ((f"{path.name}:{n}", row) for n, row in enumerate(values, start=1))
-            yield from to_documents(placed, str(path), reading, schema.names)
+            yield file
     except pyarrow.ArrowInvalid as error:
         raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
@@ -225,3 +267,30 @@ def _may_hold_text(kind: str) -> bool:
     return kind in ("string", "large_string", "string_view") or (
         kind.startswith(("list<", "large_list<")) and "struct<" in kind
     )
+
+
+# --- any of them ----------------------------------------------------------------------------------
+
+ROWS: dict[str, Callable[[Path, Reading], Iterator[Row]]] = {
+    ".jsonl": json_line_rows,
+    ".ndjson": json_line_rows,
+    ".json": json_rows,
+    ".csv": csv_rows,
+    ".tsv": csv_rows,
+    ".parquet": parquet_rows,
+}
+"""What reads a table's rows, by the file's suffix; all but Parquet may be packed by gzip."""
+
+
+def read_rows(path: Path, reading: Reading) -> Iterator[Row]:
+    """The rows of a table in a file, each a dict by column, with its place for messages.
+
+    Raises:
+        UserError: there is no such file, it is no table, or what `reading.on_error` raises.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if suffix not in ROWS:
+        raise UserError(f"{path} is no table: its name should end with one of {', '.join(ROWS)}")
+    return ROWS[suffix](path, reading)

@@ -7,7 +7,7 @@ themselves, whose table is in `registry.py`.
 
 from typing import Any, ClassVar, NamedTuple
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 
@@ -38,13 +38,25 @@ class Model(nn.Module):
     reads_source: ClassVar[bool] = False
 
     def hidden_states(
-        self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"] | None = None
+        self,
+        ids: Int[Tensor, "B T"],
+        segments: Int[Tensor, "B T"] | None = None,
+        mask: Bool[Tensor, "#B 1 1 T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """What the model makes of each token, its final hidden state; of an encoder if it has one.
 
-        `segments` says which of two texts a token belongs to, for models that are told.
+        Args:
+            ids: the tokens to read.
+            segments: which of two texts a token belongs to, for models that are told.
+            mask: True where a row is text, not the padding at its end, as `masks.padding` makes it;
+                of no use to models whose tokens see what is before them alone.
         """
         return self(ids).hidden
+
+    @property
+    def hidden_width(self) -> int:
+        """How wide the final hidden states are, D for most families."""
+        return self.config.d_model
 
     def step_flops(self, ids: Int[Tensor, "B T"], **extras: Any) -> int:
         """Floating-point operations of one forward and backward pass over these rows.

@@ -263,10 +263,13 @@ class BERT(Model):
         return self.norm(hidden)
 
     def hidden_states(
-        self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"] | None = None
+        self,
+        ids: Int[Tensor, "B T"],
+        segments: Int[Tensor, "B T"] | None = None,
+        mask: Bool[Tensor, "#B 1 1 T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """The final hidden states, each of which has seen the whole row."""
-        return self.encode(ids, segments=segments)
+        return self.encode(ids, segments=segments, mask=mask)
 
     def freeze_token_heads(self) -> None:
         """Keep what only hidden tokens would train as it is, for a loss that asks for none.

@@ -172,10 +172,13 @@ class DualEncoder(Model):
         )
 
     def hidden_states(
-        self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"] | None = None
+        self,
+        ids: Int[Tensor, "B T"],
+        segments: Int[Tensor, "B T"] | None = None,
+        mask: Bool[Tensor, "#B 1 1 T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """The encoder's final hidden states; a text is read alone, so there are no segments."""
-        return self.encoder.encode(ids)
+        return self.encoder.encode(ids, mask=mask)
 
     def freeze_token_heads(self) -> None:
         """Keep what only hidden tokens would train as it is: see `BERT.freeze_token_heads`."""

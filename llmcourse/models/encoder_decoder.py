@@ -306,10 +306,13 @@ class EncoderDecoder(Model):
         return self.decode(ids, memory, memory_mask=source_mask, mask=mask)
 
     def hidden_states(
-        self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"] | None = None
+        self,
+        ids: Int[Tensor, "B T"],
+        segments: Int[Tensor, "B T"] | None = None,
+        mask: Bool[Tensor, "#B 1 1 T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """The encoder's final hidden states, of a text that it reads as a source."""
-        return self.encode(ids)
+        return self.encode(ids, mask)
 
     def encode(
         self, source: Int[Tensor, "B S"], source_mask: Bool[Tensor, "#B 1 1 S"] | None = None

@@ -85,6 +85,11 @@ class MLPLM(Model):
         self.hidden_proj = nn.Linear(config.context_length * config.d_model, config.ff_width)
         self.lm_head = nn.Linear(config.ff_width, config.vocab_size)
 
+    @property
+    def hidden_width(self) -> int:
+        """How wide the final hidden states are, F."""
+        return self.config.ff_width
+
     def forward(self, ids: Int[Tensor, "B T"]) -> Output:
         """Score every token as the successor of each position, from the last `context_length` ones.
 

@@ -195,6 +195,15 @@ class XLNet(Model):
         query = self.norm(query)
         return Output(self.lm_head(query), self.norm(content))
 
+    def hidden_states(
+        self,
+        ids: Int[Tensor, "B T"],
+        segments: Int[Tensor, "B T"] | None = None,
+        mask: Bool[Tensor, "#B 1 1 T"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """The contents' final hidden states, which have seen the whole row."""
+        return self(ids, mask=mask).hidden
+
     def _place(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Say where each vector stands, where that is not left to attention."""
         if self.position_embedding is not None:

@@ -40,6 +40,8 @@ SIDEWAYS = {
     ("progress", "predict"),  # and how many predictions came true
     ("mine", "checks"),  # a function is kept if its check passes
     ("cleaning", "tokenizers"),  # both turn text into bytes in one way
+    ("finetune", "export"),  # a base may be a directory of another library
+    ("labs", "finetune"),  # miniature experiments adapt models, too
 }
 """Parts on one level of which the first may import the second."""
 
