@@ -70,8 +70,10 @@ def _result(measured: Measured) -> str:
 
 
 def _rivals(measured: Measured) -> str:
-    bars = [Bar(label="this model", value=100 * measured.judged.value, style="accent")]
-    bars += [Bar(label=name, value=100 * one.value) for name, one in measured.baselines.items()]
+    bars = [Bar(label="this model", value=round(100 * measured.judged.value, 1), style="accent")]
+    bars += [
+        Bar(label=name, value=round(100 * one.value, 1)) for name, one in measured.baselines.items()
+    ]
     title = f"{measured.judged.metric} on the test split, in per cent"
     said = ", ".join(f"{bar.label} {bar.value:.1f}" for bar in bars)
     picture = Picture(title=title, description=f"{title}: {said}.", name="rivals", width=720)
@@ -97,7 +99,7 @@ def _confusions(measured: Measured) -> str:
             for right in labels
         )
         return (
-            "<table><caption>Rows: what it is. Columns: what it was taken for.</caption>"
+            "<table class='grid'><caption>Rows: what it is. Columns: what it was taken for.</caption>"
             f"<tr><th></th>{head}</tr>{rows}</table>"
         )
     wrong = Counter({pair: n for pair, n in pairs.items() if pair[0] != pair[1]})

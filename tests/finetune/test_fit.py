@@ -26,7 +26,7 @@ from llmcourse.tinytown.stories import stories
 def base(tmp_path_factory):
     """An encoder that has read a little of tinytown."""
     out = tmp_path_factory.mktemp("base") / "run"
-    run(out, objective__name="mlm", steps=20)
+    run(out, objective__name="mlm", steps=20, model__dropout=0.0)
     return out
 
 
