@@ -28,7 +28,7 @@ class HeadOutput(NamedTuple):
         hidden: the backbone's final hidden states.
     """
 
-    logits: Float[Tensor, "*B C"]
+    logits: Float[Tensor, "... C"]
     hidden: Float[Tensor, "B T D"]
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import Parameter
 
 NOT_HIDDEN = ("embedding", "lm_head", "pair_head", "position_bias")
-"""Parts of a name that mark a table, of tokens, labels or positions: no map of hidden states."""
+"""What in a name tells of a table of tokens, labels or positions: no map of hidden states."""
 
 
 def decay_groups(
