@@ -2,8 +2,9 @@
 
 An alarm reaches Python code alone: `sum(range(10**12))` never looks up, and a crash of the
 interpreter takes the learner's whole notebook with it. So an answer is first tried in a copy of the
-process, which may be killed. Where a process cannot be copied safely (everywhere but on Linux), and
-where the copy waits for a lock that it will never get, there is no rehearsal. Not here: the limits
+process, which may be killed. Where a process cannot be copied (safely on Linux alone, and not where
+memory or processes have run out), and where the copy waits for a lock that it will never get, there
+is no rehearsal. Not here: the limits
 within the process (`sandbox.py`). No chapter teaches this.
 """
 
@@ -59,7 +60,12 @@ def rehearse(calls: Iterable[Callable[[], Outcome]], seconds: float) -> Stop | N
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads: see `_copy_waits`
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:  # no room for another process: the answer is called without a rehearsal
+            os.close(reader)
+            os.close(writer)
+            return None
     if child == 0:
         _rehearse_here(calls, reader, writer)
     os.close(writer)

@@ -106,6 +106,18 @@ def test_a_copy_leaves_no_process_behind(check):
     assert psutil.Process().children() == before
 
 
+@linux
+def test_where_no_process_can_be_copied_an_answer_is_judged_all_the_same(check, monkeypatch):
+    def full():
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(os, "fork", full)
+    before = len(os.listdir("/proc/self/fd"))
+    assert check.verdict(check.right).status == "passed"
+    assert check.verdict(lambda x: x).status == "wrong"
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_replaced_function_is_named_and_put_back(check):
     root, log, gelu = math.sqrt, torch.Tensor.log, torch.nn.functional.gelu
 
