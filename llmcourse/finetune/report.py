@@ -99,7 +99,7 @@ def _confusions(measured: Measured) -> str:
             for right in labels
         )
         return (
-            "<table class='grid'><caption>Rows: what it is. Columns: what it is taken for.</caption>"
+            "<table class='grid'><caption>Rows: what it is. Columns: what it was called.</caption>"
             f"<tr><th></th>{head}</tr>{rows}</table>"
         )
     wrong = Counter({pair: n for pair, n in pairs.items() if pair[0] != pair[1]})
