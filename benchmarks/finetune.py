@@ -14,7 +14,8 @@ pretrain_zh's prose, and 12m. Tasks: sentiment_mr, clinc150 without its out-of-s
 banking77, ud_english_ewt (parts of speech), ud_chinese_gsdsimp (the same; its development set is
 learned from), uner_english_ewt (names; the same), ner_wnut17 (names). Of each, `--limit` training
 examples are used. The learning rate is chosen for each task and start on the validation split, with
-the first seed. Rivals: the commonest answer; naive Bayes and logistic regression (scikit-learn) on
+the first seed. Names are rare, so their two tasks get three times the epochs, at one rate, and a
+CRF. Rivals: the commonest answer; naive Bayes and logistic regression (scikit-learn) on
 a bag of words, or each word's most frequent tag; the same model untrained. Data sets are folders in
 the one that LLMCOURSE_DATA names. What is done is kept in `--work`, not redone.
 """
@@ -42,6 +43,8 @@ from llmcourse.finetune.settings import DataSettings, Settings
 
 RATES = (1e-3, 3e-3)
 """The learning rates tried, on the validation split."""
+SPANS: dict[str, Any] = {"lr": 3e-3, "crf": True, "layer_decay": 0.8}
+"""What the tasks of spans change, for every start."""
 STARTS: dict[str, dict[str, Any]] = {
     "full": {},
     "untrained": {"untrained": True},
@@ -86,6 +89,8 @@ TASKS = {
     "ner_wnut17": "tagging",
 }
 """The tasks, and what is asked."""
+NAMES = ("uner_english_ewt", "ner_wnut17")
+"""The tasks whose tags mark spans."""
 
 
 def settings_of(name: str, options: argparse.Namespace, **changes: Any) -> Settings:
@@ -102,6 +107,9 @@ def settings_of(name: str, options: argparse.Namespace, **changes: Any) -> Setti
         precision="fp32",
         data=data,
     )
+    if name in NAMES:
+        changes = SPANS | changes
+        settings = dataclasses.replace(settings, epochs=3 * options.epochs)
     return dataclasses.replace(settings, **changes)
 
 
@@ -121,7 +129,7 @@ def measured(label: str, settings: Settings, work: Path) -> dict[str, Any]:
 
 def one_cell(name: str, start: str, options: argparse.Namespace) -> dict[str, Any]:
     """A way of learning a task, over the seeds; the rate is chosen with the first."""
-    changes = STARTS[start]
+    changes = (SPANS if name in NAMES else {}) | STARTS[start]
     rates = [changes["lr"]] if "lr" in changes else RATES
     tried = {
         rate: measured(
