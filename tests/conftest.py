@@ -4,6 +4,7 @@ import jaxtyping
 import pytest
 
 from llmcourse import notebook
+from llmcourse.checks import probe
 
 
 @pytest.fixture
@@ -34,3 +35,13 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def known_to_end(monkeypatch, unchecked):
+    """For hundreds of answers that are ours: no rehearsal in a copy, and nothing looks at shapes.
+
+    What each is for is tested where answers are strangers: in `checks/test_hostile.py`, and where
+    every check takes its own right answer.
+    """
+    monkeypatch.setattr(probe, "rehearse", lambda calls, seconds: None)

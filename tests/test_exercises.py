@@ -127,6 +127,7 @@ def test_the_checks_own_answer_passes(check):
     assert check.verdict(check.handed_in(check.right)).status == "passed"
 
 
+@pytest.mark.usefixtures("known_to_end")
 @pytest.mark.parametrize(
     ("check", "mistake"), MISTAKES, ids=[f"{c.name}-{m.name}" for c, m in MISTAKES]
 )
@@ -209,6 +210,7 @@ def _spoils(*args, **kwargs):
         int,
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_every_check_survives_any_answer(check, answer):
     verdict = check.verdict(answer)
     assert verdict.status == "wrong"

@@ -36,7 +36,7 @@ from llmcourse import learner
 from llmcourse.checks import cases, feedback, patches, probe, references, sandbox
 from llmcourse.checks.cases import Call, Case, Gradients
 from llmcourse.checks.compare import Axes, a_kind, difference
-from llmcourse.checks.guesses import guesses_of
+from llmcourse.checks.guesses import Kept, guesses_of
 from llmcourse.checks.mutants import Mutant, mutants_of
 from llmcourse.checks.recognise import Evidence, Finding, recognise
 from llmcourse.checks.sandbox import Outcome
@@ -123,7 +123,9 @@ class FunctionCheck(Check):
         self._signature, self._skip = (settings.call, 1) if settings.call else (oracle, 0)
         self._generate: Cases | None = None
         self._mutants: list[Mutant] | None = None  # made when they are first asked for
-        self._guesses: list[Mutant] | None = None
+        self._guesses: Kept | None = None
+        self._truths: list[Outcome] | None = None
+        self._asked: dict[tuple[int, int], Outcome] = {}
 
     def cases(self, generate: Cases) -> Cases:
         """Take the decorated generator's cases; chance is seeded before each round of them."""
@@ -154,11 +156,11 @@ class FunctionCheck(Check):
             self._mutants = mutants_of(reference, inputs) if reference else []
         return self._mutants
 
-    def guesses(self) -> list[Mutant]:
+    def guesses(self) -> Kept:
         """The reference's answers to slightly other questions."""
         if self._guesses is None:
             reference = references.find(self.chapter, self.name)
-            self._guesses = guesses_of(reference) if reference else []
+            self._guesses = Kept(guesses_of(reference) if reference else iter(()))
         return self._guesses
 
     def problems(self, answer: Any, *, until_wrong: bool = False) -> list[str | None]:
@@ -173,8 +175,7 @@ class FunctionCheck(Check):
         seconds = SEARCH_SECONDS if until_wrong else self._settings.seconds
         found: list[str | None] = []
         with sandbox.steady(), sandbox.quiet():
-            truths = self._outcomes(self.right, self._settings.seconds)
-            for truth, trial in zip(truths, self.trials(), strict=True):
+            for truth, trial in zip(self._right(), self.trials(), strict=True):
                 outcome = self._outcome(trial, answer, seconds)
                 found.append("it is open" if outcome.open else self._problem(truth, outcome, trial))
                 if outcome.timed_out or (until_wrong and found[-1]):
@@ -188,7 +189,7 @@ class FunctionCheck(Check):
             return self._wrong(what, f"Hand it over without calling it: check.{self.name}(name)")
         with sandbox.steady(), patches.unpatched() as patched:
             with sandbox.quiet():
-                truths = self._outcomes(self.right, self._settings.seconds)
+                truths = self._right()
             with sandbox.capped(), probe.memory_limit():
                 outcomes = self._tried(answer)
         if patched:
@@ -196,6 +197,12 @@ class FunctionCheck(Check):
             return self._wrong(f"In the case {self.trials()[0].name!r} {what}")
         with sandbox.steady(), sandbox.quiet():
             return self._judge(truths, outcomes)
+
+    def _right(self) -> list[Outcome]:
+        """The truths, from before the first answer is called; no answer can reach them."""
+        if self._truths is None:
+            self._truths = self._outcomes(self.right, self._settings.seconds)
+        return self._truths
 
     def _plain(self) -> list[Case]:
         assert self._generate is not None, f"{self.name} has no cases"
@@ -217,10 +224,10 @@ class FunctionCheck(Check):
     def _judge(self, truths: list[Outcome], outcomes: list[Outcome]) -> Verdict:
         if outcomes[0].open:
             return self._open()
-        problems = self._problems(truths, outcomes)
+        trials = self.trials()
+        problems = [self._problem(*one) for one in zip(truths, outcomes, trials, strict=False)]
         if not any(problems):
             return self._passed(f"all {len(truths)} cases right" if truths[1:] else "right")
-        trials = self.trials()
         named = [self._named(trial) for trial in trials]
         plain = len(self._plain())
         evidence = Evidence(
@@ -255,12 +262,15 @@ class FunctionCheck(Check):
         return next((f"{name}.{self.name}" for name, v in known if v is module), self.name)
 
     def _ask(self, trials: list[Case], number: int, answer: Any) -> Outcome:
-        """What a mistake does in one trial, with arguments of its own."""
-        try:
-            trial = copy.deepcopy(trials[number])
-        except Exception:  # some arguments cannot be copied, but they can be made again
-            trial = self.trials()[number]
-        return self._outcome(trial, answer, SEARCH_SECONDS)
+        """What a mistake or a mutant does in one trial, with arguments of its own; it is kept."""
+        key = (id(answer), number)  # the answer is kept, too: by the bank, or by its mutant
+        if key not in self._asked:
+            try:
+                trial = copy.deepcopy(trials[number])
+            except Exception:  # some arguments cannot be copied, but they can be made again
+                trial = self.trials()[number]
+            self._asked[key] = self._outcome(trial, answer, SEARCH_SECONDS)
+        return self._asked[key]
 
     def _outcomes(self, answer: Any, seconds: float, end: int | None = None) -> list[Outcome]:
         """What `answer` does in every trial; an open or endless one is not asked again."""
@@ -277,10 +287,6 @@ class FunctionCheck(Check):
 
     def _named(self, trial: Case) -> dict[str, Any]:
         return trial.named(self._signature, self._skip)
-
-    def _problems(self, truths: list[Outcome], outcomes: list[Outcome]) -> list[str | None]:
-        made = zip(truths, outcomes, self.trials(), strict=False)
-        return [self._problem(truth, outcome, trial) for truth, outcome, trial in made]
 
     def _problem(self, truth: Outcome, outcome: Outcome, trial: Case) -> str | None:
         """What is wrong with one outcome, in words; None if nothing is."""

@@ -15,7 +15,6 @@ import copy
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import CodeType
 from typing import Any
 
 from llmcourse.checks import mutations
@@ -47,16 +46,17 @@ class Mutant:
         return after[first].strip()
 
     def answer(self) -> Any:
-        """The function (or class) that is wrong.
+        """The function (or class) that is wrong, the same one each time.
 
         Raises:
             Exception: whatever the changed definition raises when it is run.
         """
-        return self.reference.made(self._code)
+        return self._made
 
     @functools.cached_property
-    def _code(self) -> CodeType:
-        return compile(self.source, f"<mutant of {self.reference.name}>", "exec")
+    def _made(self) -> Any:
+        code = compile(self.source, f"<mutant of {self.reference.name}>", "exec")
+        return self.reference.made(code)
 
 
 def mutants_of(reference: Reference, inputs: Mapping[str, Any]) -> list[Mutant]:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from llmcourse.checks.cases import Case, Gradients
 from llmcourse.checks.mutants import Mutant
 from llmcourse.checks.patterns import pattern
@@ -30,6 +32,9 @@ ALIKE = 1e-4
 VAGUE = ("one step were", "a term were", "a number were", "a place were", "a piece were",
          "two things were", "a yes stood", "you looked", "a loop", "what comes from")  # fmt: skip
 """How clauses begin that say little: anything better is said first."""
+
+LOOSE = ("Your rows sum to 1", "A row should sum to 1", "The right numbers are there, in another")
+"""How relations begin that say where to look, and not what was done: a slip is said first."""
 
 Run = Callable[[int, Any], Outcome]
 """Asks an answer in the trial of this number."""
@@ -91,7 +96,7 @@ def recognise(
     mistakes: Iterable[Mistake],
     mutants: Callable[[], list[Mutant]],
     run: Run,
-    guesses: Callable[[], list[Mutant]] = list,
+    guesses: Callable[[], Iterable[Mutant]] = list,
 ) -> Finding | None:
     """What the answer is, from the surest to the vaguest; None if nothing fits.
 
@@ -103,6 +108,7 @@ def recognise(
         run: asks a mistake or a mutant in a trial.
         guesses: makes right answers to other questions.
     """
+    until = time.thread_time() + SECONDS
     near = [(m, _fit(evidence, shown, m.answer, run)) for m in mistakes]
     sure = [(fit.rank, m) for m, fit in near if fit and fit.everywhere]
     if sure:
@@ -112,15 +118,17 @@ def recognise(
         names = " and ".join(f"`{name}`" for name in sorted({n for some in changed for n in some}))
         return Finding(f"You change {names} in place", "Work on a copy: it belongs to the caller.")
     if not any(evidence.outcomes[n].timed_out for n in evidence.wrong):
-        causes = list(_causes(evidence, shown, mutants(), run))
+        causes = list(_causes(evidence, shown, mutants(), run, until))
         if telling := [cause for cause in causes if not cause.startswith(VAGUE)]:
             return _as_if(telling[0])
-    if said := relation(_pairs(evidence, evidence.wrong), _right_pairs(evidence)):
-        # What is not "always" so holds wherever it is wrong, and need not where it is right.
-        partly = "always" not in said and not all(evidence.problems[: evidence.plain])
-        return Finding(f"In the wrong cases: {said[0].lower()}{said[1:]}" if partly else said)
-    if guessed := next(_causes(evidence, shown, guesses(), run), None):
-        return _as_if(guessed)
+    said = relation(_pairs(evidence, evidence.wrong), _right_pairs(evidence))
+    if said and not said.startswith(LOOSE) and not said.endswith("alone is wrong."):
+        return _related(evidence, said)
+    guessed = _causes(evidence, shown, guesses(), run, until)
+    if _of_the_right_form(evidence, shown) and (cause := next(guessed, None)):
+        return _as_if(cause)
+    if said:
+        return _related(evidence, said)
     if said := pattern([(p.inputs, p.truth, p.got) for p in _pairs(evidence, evidence.wrong)]):
         return Finding(said)
     if not any(evidence.outcomes[n].timed_out for n in evidence.wrong) and causes:
@@ -131,6 +139,12 @@ def recognise(
         title = f"It looks like “{best.name}”, at least in the case {_name(evidence, shown)}"
         return Finding(title, best.hint, best, shown)
     return None
+
+
+def _related(evidence: Evidence, said: str) -> Finding:
+    # What is not "always" so holds wherever it is wrong, and need not where it is right.
+    partly = "always" not in said and not all(evidence.problems[: evidence.plain])
+    return Finding(f"In the wrong cases: {said[0].lower()}{said[1:]}" if partly else said)
 
 
 def _as_if(cause: str) -> Finding:
@@ -172,15 +186,24 @@ def _fit(evidence: Evidence, shown: int, answer: Any, run: Run) -> _Fit | None:
     return _Fit(all(explained) and all_wrongs, all_wrongs and half, (all(agrees), sum(differs)))
 
 
-def _causes(evidence: Evidence, shown: int, mutants: list[Mutant], run: Run) -> Iterator[str]:
-    """The clauses of all mutants that behave as the answer does, in every trial."""
-    began = time.thread_time()
+def _of_the_right_form(evidence: Evidence, shown: int) -> bool:
+    """Whether an answer is of the truth's kind: what is of another, no slip on the way explains."""
+    truth, given = evidence.truths[shown].value, evidence.outcomes[shown].value
+    if type(truth) is type(given) is Tensor:
+        return truth.ndim == given.ndim
+    return type(truth) is type(given) or (isinstance(truth, int | float) and given is not None)
+
+
+def _causes(
+    evidence: Evidence, shown: int, mutants: Iterable[Mutant], run: Run, until: float
+) -> Iterator[str]:
+    """The clauses of all mutants that behave as the answer does, in every trial, in good time."""
     if all(evidence.outcomes[n].error for n in evidence.wrong):
         return  # nothing but errors: what one raises, another may raise for any reason
     numbers = [shown, *(n for n in evidence.wrong if n != shown)]
     numbers += [n for n in range(len(evidence.outcomes)) if n not in numbers]
     for mutant in mutants:
-        if time.thread_time() - began > SECONDS:
+        if time.thread_time() > until:
             return
         try:
             answer = mutant.answer()
@@ -205,9 +228,9 @@ def _pairs(evidence: Evidence, numbers: list[int]) -> list[Pair]:
     outcomes = [evidence.outcomes[n] for n in numbers]
     if any(o.error or o.timed_out or o.changed or o.value is None for o in outcomes):
         return []
-    if any(isinstance(o.value, Gradients) for o in outcomes):  # which have sentences of their own
-        return []
     plain = [n for n in numbers if n < evidence.plain] or numbers
+    if any(isinstance(evidence.outcomes[n].value, Gradients) for n in plain):
+        return []  # they have sentences of their own
     return [
         Pair(evidence.inputs[n], evidence.truths[n].value, evidence.outcomes[n].value)
         for n in plain

@@ -115,6 +115,8 @@ def _container(pairs: list[Pair]) -> str | None:
     found = [_numbers(pair) for pair in pairs]
     alike = all(case is not None and _near(case.got, case.truth) for case in found)
     alike = alike or all(_same_numbers(pair) for pair in pairs)
+    if all(isinstance(p.truth, tuple) and _is_stack(p.truth, p.got) for p in pairs):
+        return "The right results are there, put together in one tensor: give them back as a tuple."
     if not alike and not all(_same_entries(pair.truth, pair.got) for pair in pairs):
         return None
     if len(kinds) == 1 and len(set(*kinds)) == 2:
@@ -219,11 +221,26 @@ def _one_of_several(pairs: list[Pair]) -> str | None:
     parts = [[Pair(p.inputs, p.truth[n], p.got[n]) for p in pairs] for n in range(count)]
     wrong = {n for n, some in enumerate(parts) if not all(_equal(p.truth, p.got) for p in some)}
     if len(wrong) != 1:
-        return None
+        found = {relation(part) for part in parts} if len(wrong) == count else {None}
+        said = found.pop()
+        return (
+            f"Of each of your results: {said[0].lower()}{said[1:]}" if said and not found else None
+        )
     (number,) = wrong
     said = relation(parts[number])
     where = f"Of your results, [{number}] alone is wrong."
     return f"{where} {said}" if said else where
+
+
+def _is_stack(truth: tuple, got: Any) -> bool:
+    """Whether several tensors stand in one, on an axis of its own."""
+    if not isinstance(got, Tensor) or not all(isinstance(t, Tensor) for t in truth):
+        return False
+    axes = [axis for axis in range(got.ndim) if got.shape[axis] == len(truth)]
+    return any(
+        all(_equal(one, part) for one, part in zip(truth, got.unbind(axis), strict=True))
+        for axis in axes
+    )
 
 
 def _same_entries(truth: Any, got: Any) -> bool:
@@ -333,6 +350,9 @@ def _function(cases: list[_Numbers]) -> str | None:
         ("the square of the right one", np.square),
         ("the root of the right one", np.sqrt),
         ("the right one, rounded", np.round),
+        ("the right one, rounded to one digit", lambda x: np.round(x, 1)),
+        ("the right one, rounded to two digits", lambda x: np.round(x, 2)),
+        ("the right one, rounded to three digits", lambda x: np.round(x, 3)),
         ("the right one, rounded down", np.floor),
         ("the right one, rounded up", np.ceil),
         ("the right one, never below 0", lambda x: np.maximum(x, 0)),
@@ -400,6 +420,31 @@ def _partly(cases: list[_Numbers]) -> str | None:
     return None
 
 
+def _is_cut(axis: int, kept: slice, swap: bool = False) -> Callable[[Any, Any], bool]:
+    """Whether one of two arrays is the other without some entries along an axis."""
+
+    def holds(truth: np.ndarray, got: np.ndarray) -> bool:
+        long, short = (got, truth) if swap else (truth, got)
+        if long.ndim != short.ndim or not long.ndim or long.size <= short.size:
+            return False
+        cut = np.moveaxis(np.moveaxis(long, axis, 0)[kept], 0, axis)
+        return cut.shape == short.shape and _near(cut, short)
+
+    return holds
+
+
+_CUT = tuple(
+    (said.format(what), _is_cut(axis, kept, swap))
+    for axis, what in ((0, "along the first axis"), (-1, "along the last axis"))
+    for kept, swap, said in (
+        (slice(1, None), False, "All is right, and the first entry {} is missing."),
+        (slice(None, -1), False, "All is right, and the last entry {} is missing."),
+        (slice(1, None), True, "All is right, and an entry {} stands before it."),
+        (slice(None, -1), True, "All is right, and there is one entry {} too many at its end."),
+    )
+)
+
+
 def _of_another_shape(pairs: list[Pair]) -> str | None:
     """Tensors of other shapes: one entry more or less, an axis kept, dropped or moved."""
     arrays = [(_array(pair.truth), _array(pair.got)) for pair in pairs]
@@ -408,6 +453,7 @@ def _of_another_shape(pairs: list[Pair]) -> str | None:
     if not all(isinstance(pair.truth, Tensor | np.ndarray | float) for pair in pairs):
         return None
     looks: tuple[tuple[str, Callable[[Any, Any], bool]], ...] = (
+        *_CUT,
         ("The numbers are right; an axis of size 1 is there too much or too little.",
          lambda t, g: t.size == g.size and _near(t.squeeze(), g.squeeze())
          if t.squeeze().shape == g.squeeze().shape else False),

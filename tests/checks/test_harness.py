@@ -268,7 +268,7 @@ def test_what_never_ends_is_stopped_once(check, monkeypatch):
         called.append(weights)
         while True:
             with contextlib.suppress(Exception):  # does not swallow the alarm
-                time.sleep(0.001)
+                sum(range(1000))
 
     text = check.verdict(loops).text
     assert f"still running after {SECONDS:g} s (line " in text

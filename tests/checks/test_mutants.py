@@ -37,6 +37,7 @@ def survives(check: FunctionCheck, mutant: Mutant) -> bool:
 
 @pytest.mark.slow
 @each_check
+@pytest.mark.usefixtures("unchecked")
 def test_every_mutant_of_every_solution_is_rejected(check, record_property):
     listed = EQUIVALENT.get(check.chapter, {}).get(check.name, {})
     mutants = check.mutants()

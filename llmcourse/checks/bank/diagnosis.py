@@ -5,6 +5,7 @@ doctor (`runs/diagnosis.py`). Chapter 08 teaches this.
 """
 
 import copy
+import functools
 from collections.abc import Iterable
 
 import torch
@@ -19,6 +20,7 @@ from llmcourse.runs.history import RunHistory
 CHAPTER = "08"
 
 
+@functools.cache
 def three_patients() -> dict[str, RunHistory]:
     """The histories of three small runs, each with one thing wrong: look at them, not in here."""
     return {
