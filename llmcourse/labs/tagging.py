@@ -67,11 +67,24 @@ def tinytown_sentences(
 
 def word_vectors(
     reader: Reader, tokenizer: Tokenizer, sentences: Sequence[TaggedSentence]
-) -> list[Float[Tensor, "T D"]]:
+) -> list[Float[Tensor, "_ D"]]:
     """A vector for each word of each sentence: the mean over its pieces, read within the text."""
     spans = [word_span(tokenizer, s.text, start, end) for s in sentences for start, end in s.places]
     vectors = reader.span_means(spans)
     return list(vectors.split([len(sentence.tags) for sentence in sentences]))
+
+
+def standardised(
+    train: Sequence[Float[Tensor, "_ D"]], others: Sequence[Float[Tensor, "_ D"]]
+) -> tuple[list[Float[Tensor, "_ D"]], list[Float[Tensor, "_ D"]]]:
+    """Both sets of vectors, moved and scaled so that each feature of the first has mean 0, scale 1.
+
+    The test's own mean takes no part: nobody knows it when a tagger is fitted.
+    """
+    together = torch.cat(list(train))
+    mean, scale = together.mean(dim=0), together.std(dim=0).clamp_min(1e-3)
+    first, second = ([(rows - mean) / scale for rows in part] for part in (train, others))
+    return first, second
 
 
 class PathScores(NamedTuple):
@@ -124,7 +137,7 @@ class Tagger(nn.Module):
         return -self.crf.log_likelihood(emissions, targets, mask).sum() / mask.sum()
 
     @torch.no_grad()
-    def predict(self, vectors: Sequence[Float[Tensor, "T D"]]) -> list[list[str]]:
+    def predict(self, vectors: Sequence[Float[Tensor, "_ D"]]) -> list[list[str]]:
         """The tags of each sentence: by Viterbi with a CRF, word by word without."""
         padded, mask = _padded(vectors)
         emissions = self.head(padded)
@@ -138,7 +151,7 @@ class Tagger(nn.Module):
 
 
 def fit_tagger(
-    vectors: Sequence[Float[Tensor, "T D"]],
+    vectors: Sequence[Float[Tensor, "_ D"]],
     tags: Sequence[Sequence[str]],
     *,
     crf: bool = False,
@@ -201,7 +214,7 @@ def accuracy(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) 
 
 
 def _padded(
-    vectors: Sequence[Float[Tensor, "T D"]],
+    vectors: Sequence[Float[Tensor, "_ D"]],
 ) -> tuple[Float[Tensor, "B T D"], Bool[Tensor, "B T"]]:
     """Sentences side by side, zeros behind the shorter ones, and which words are real."""
     lengths = torch.tensor([len(rows) for rows in vectors])
