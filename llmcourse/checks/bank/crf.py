@@ -94,8 +94,8 @@ def _walk(
 
 @log_partition.mistake(
     "sums of exponentials without logarithms",
-    hint="Right for a few words. Over many, products leave the range of floats: keep log α, and add "
-    "up by `torch.logsumexp`.",
+    hint="Right for a few words. Over many, products leave the range of floats: keep log α, and "
+    "add up by `torch.logsumexp`.",
 )
 def _(emissions, transitions, start, end):
     alpha = (start + emissions[0]).exp()
@@ -122,8 +122,8 @@ def _(emissions, transitions, start, end):
 
 @log_partition.mistake(
     "transitions the wrong way round",
-    hint="`transitions[i, j]` goes from i to j. In the table α stands down the rows, where one comes "
-    "from; the sum is over the rows.",
+    hint="`transitions[i, j]` goes from i to j. In the table α stands down the rows, where one "
+    "comes from; the sum is over the rows.",
 )
 def _(emissions, transitions, start, end):
     return _walk(emissions, transitions.mT, start, end).logsumexp(0)
@@ -244,8 +244,8 @@ def _(emissions, transitions, start, end):
 
 @log_partition.mistake(
     "each column made a distribution",
-    hint="That divides Z away, and leaves the last word's probabilities. Add up the logs of what you "
-    "divided by: that is log Z.",
+    hint="That divides Z away, and leaves the last word's probabilities. Add up the logs of what "
+    "you divided by: that is log Z.",
 )
 def _(emissions, transitions, start, end):
     return _walk(emissions, transitions, start, end).log_softmax(0).logsumexp(0)
@@ -615,8 +615,8 @@ def _(emissions, transitions, start, end):
 
 @marginals.mistake(
     "transitions the wrong way round on the way back",
-    hint="From tag i one goes to j: `transitions[i, j]`, summed over j. That is another axis than on "
-    "the way there.",
+    hint="From tag i one goes to j: `transitions[i, j]`, summed over j. That is another axis than "
+    "on the way there.",
 )
 def _(emissions, transitions, start, end):
     alphas, _ = _both(emissions, transitions, start, end)
