@@ -38,7 +38,8 @@ def draw_trellis(
         emissions: the score of each tag for each word.
         words: what the columns are called.
         tags: what the rows are called.
-        written: the number in each node; the probability of its tag unless given.
+        written: a number for each node, which is then neither shaded nor on a path; the
+            probability of its tag unless given.
         form: how it is written.
         title: another title.
 
@@ -55,12 +56,13 @@ def draw_trellis(
         (path,) = crf.best(emissions[None])
         chances = crf.marginals(emissions[None])[0]
         chance = crf.log_likelihood(emissions[None], torch.tensor([path])).exp().item()
-    _, ax = style.figure(width=max(4.6, 1.35 * n_words + 1.0), height=0.8 * n_tags + 1.2)
-    _draw_steps(ax, scores.transitions > -torch.inf, n_words, path)
+    _, ax = style.figure(width=max(4.6, 1.35 * n_words + 1.0), height=0.7 * n_tags + 1.1)
+    _draw_steps(ax, scores.transitions > -torch.inf, n_words, path if written is None else ())
     shown = chances if written is None else written
+    shades = chances if written is None else torch.zeros_like(chances)
     for t in range(n_words):
         for c in range(n_tags):
-            _draw_node(ax, t, c, chances[t, c].item(), form.format(shown[t, c].item()))
+            _draw_node(ax, t, c, shades[t, c].item(), form.format(shown[t, c].item()))
     ax.set_xticks(range(n_words), [style.printable(word) for word in words], fontsize=11)
     ax.set_yticks(range(n_tags), tags, fontsize=10)
     ax.set(xlim=(-0.5, n_words - 0.5), ylim=(n_tags - 0.5, -0.5))
@@ -77,7 +79,7 @@ def _draw_steps(ax: Axes, allowed: Tensor, n_words: int, path: Sequence[int]) ->
     for t in range(n_words - 1):
         for i, j in torch.nonzero(allowed).tolist():
             ax.plot([t, t + 1], [i, j], "-", color=style.GREYS[3], linewidth=1.1, zorder=1)
-        i, j = chosen[t]
+    for t, (i, j) in enumerate(chosen):
         ax.plot([t, t + 1], [i, j], "-", color=style.CONTRAST, linewidth=3.5, zorder=2)
 
 

@@ -42,6 +42,7 @@ def test_nodes_hold_the_probability_of_their_tag_or_what_is_given():
     ax = draw_trellis(SCORES, EMISSIONS, WORDS, TAGS, written=given, form="{:.0f}", title="Sums")
     assert [text.get_text() for text in ax.texts] == [str(n) for n in range(9)]
     assert ax.get_title(loc="left") == "Sums"
+    assert lines(ax, style.CONTRAST) == set()
     plt.close("all")
 
 

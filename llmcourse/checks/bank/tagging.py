@@ -33,6 +33,7 @@ def _() -> Iterator[Case]:
     yield case("side by side, in no order", [("PER", 3, 5), ("PER", 0, 1), ("PER", 1, 3)], 5)
     yield case("all of a long text", [("A-B", 0, 8)], 8)
     yield case("one word", [("X", 0, 1)], 1)
+    yield case("one word in the middle", [("LOC", 2, 3)], 4)
     yield case("no words", [], 0)
     yield case("the same label twice", [("ITEM", 0, 4), ("ITEM", 5, 9)], 10)
 
