@@ -202,10 +202,10 @@ def _right_pairs(evidence: Evidence) -> list[Pair]:
 
 def _pairs(evidence: Evidence, numbers: list[int]) -> list[Pair]:
     """These cases, if they all came to a value; none if one did not."""
+    # Gradients have sentences of their own. What is wrong before them is told by the values.
+    numbers = [n for n in numbers if not isinstance(evidence.truths[n].value, Gradients)]
     outcomes = [evidence.outcomes[n] for n in numbers]
     if any(o.error or o.timed_out or o.changed or o.value is None for o in outcomes):
-        return []
-    if any(isinstance(o.value, Gradients) for o in outcomes):  # which have sentences of their own
         return []
     plain = [n for n in numbers if n < evidence.plain] or numbers
     return [

@@ -259,6 +259,54 @@ def _(emissions, transitions, start, end):
     return _walk(emissions, transitions, start, end).logsumexp(0) / len(emissions)
 
 
+@log_partition.mistake(
+    "the last word left out", hint="The loop has to reach the last word: T − 1 steps for T words."
+)
+def _(emissions, transitions, start, end):
+    return _walk(emissions[: max(1, len(emissions) - 1)], transitions, start, end).logsumexp(0)
+
+
+@log_partition.mistake(
+    "the emission added to the tag before",
+    hint="A step's emission belongs to the tag where one *goes*, the column: add it after the sum "
+    "over the rows.",
+)
+def _(emissions, transitions, start, end):
+    alpha = start + emissions[0]
+    for emission in emissions[1:]:
+        alpha = (alpha[:, None] + transitions + emission[:, None]).logsumexp(0)
+    return (alpha + end).logsumexp(0)
+
+
+@log_partition.mistake(
+    "a mean of the ways in place of their sum",
+    hint="All ways are *added*. A mean divides by the number of tags at each step.",
+)
+def _(emissions, transitions, start, end):
+    n_tags = torch.tensor(float(len(start))).log()
+    return _walk(
+        emissions, transitions, start, end, into=lambda t: t.logsumexp(0) - n_tags
+    ).logsumexp(0)
+
+
+@log_partition.mistake(
+    "a step after the last word",
+    hint="After the last word there is `end`, and no transition.",
+)
+def _(emissions, transitions, start, end):
+    alpha = _walk(emissions, transitions, start, torch.zeros_like(end))
+    return ((alpha[:, None] + transitions).logsumexp(0) + end).logsumexp(0)
+
+
+@log_partition.mistake(
+    "the log-probability of the best sequence",
+    hint="You computed score − log Z. Asked is log Z itself, over all sequences.",
+)
+def _(emissions, transitions, start, end):
+    best = _walk(emissions, transitions, start, end, into=lambda t: t.amax(0)).amax()
+    return best - _walk(emissions, transitions, start, end).logsumexp(0)
+
+
 # 5. Viterbi
 
 
@@ -473,6 +521,53 @@ def _(emissions, transitions, start, end):
     return [*(int(before[last]) for before in pointers), last]
 
 
+@viterbi.mistake(
+    "greedy, from the right",
+    hint="You fix each tag by looking at the one behind it and at nothing that came before. The "
+    "scores of the best ways *to here* are missing.",
+)
+def _(emissions, transitions, start, end):
+    path = [int((emissions[-1] + end).argmax())]
+    for emission in emissions[:-1].flip(0):
+        path.append(int((emission + transitions[:, path[-1]]).argmax()))
+    return path[::-1]
+
+
+@viterbi.mistake(
+    "pointers from the transitions alone",
+    hint="Where a best way came from depends on how good it was *there*: take the argmax of best + "
+    "transitions, the same table as the max.",
+)
+def _(emissions, transitions, start, end):
+    last = int(_walk(emissions, transitions, start, end, into=lambda t: t.amax(0)).argmax())
+    path, before = [last], transitions.argmax(0)
+    for _ in emissions[1:]:
+        path.append(int(before[path[-1]]))
+    return path[::-1]
+
+
+@viterbi.mistake("the path and its score", hint="Return the list of tags alone, without its score.")
+def _(emissions, transitions, start, end):
+    best = _walk(emissions, transitions, start, end, into=lambda t: t.amax(0)).amax()
+    return _traced(emissions, transitions, start, end), best
+
+
+@viterbi.mistake(
+    "back-pointers from the word before their own",
+    hint="The last tag's pointer is the *last* one. You begin with the first, or with one too few.",
+)
+def _(emissions, transitions, start, end):
+    best, pointers = start + emissions[0], []
+    for emission in emissions[1:]:
+        longer, before = (best[:, None] + transitions).max(0)
+        best = longer + emission
+        pointers.append(before)
+    path = [int((best + end).argmax())]
+    for before in pointers:
+        path.append(int(before[path[-1]]))
+    return path[::-1]
+
+
 # 6. Marginals
 
 
@@ -659,6 +754,58 @@ def _(emissions, transitions, start, end):
         backward.append(transitions.exp() @ (emissions[t].exp() * backward[-1]))
     through = torch.stack(forward) * torch.stack(backward[::-1])
     return through / through.sum(1, keepdim=True)
+
+
+@marginals.mistake(
+    "the way back without emissions",
+    hint="On the way back, too, each step pays the emission of the word where one goes to.",
+)
+def _(emissions, transitions, start, end):
+    alphas, _ = _both(emissions, transitions, start, end)
+    betas = [end]
+    for _ in emissions[1:]:
+        betas.append((transitions + betas[-1]).logsumexp(1))
+    return (alphas + torch.stack(betas[::-1])).softmax(1)
+
+
+@marginals.mistake(
+    "both sides normalised, then multiplied",
+    hint="α and β are weights of ways, not probabilities. Multiply first, then divide by Z, which "
+    "is the sum over the tags.",
+)
+def _(emissions, transitions, start, end):
+    alphas, betas = _both(emissions, transitions, start, end)
+    return alphas.softmax(1) * betas.softmax(1)
+
+
+@marginals.mistake(
+    "the mean of both sides",
+    hint="A way through a node is a way to it *and* a way on: multiply (in logs, add).",
+)
+def _(emissions, transitions, start, end):
+    alphas, betas = _both(emissions, transitions, start, end)
+    return (alphas.softmax(1) + betas.softmax(1)) / 2
+
+
+@marginals.mistake(
+    "the end added at every word",
+    hint="`end` is in β from the start of the way back. It is not added again.",
+)
+def _(emissions, transitions, start, end):
+    alphas, betas = _both(emissions, transitions, start, end)
+    return (alphas + betas + end).softmax(1)
+
+
+@marginals.mistake(
+    "the transition on the way back added for the tag before",
+    hint="You add the next β to the wrong axis: β belongs to the tag where one *goes*, a column.",
+)
+def _(emissions, transitions, start, end):
+    alphas, _ = _both(emissions, transitions, start, end)
+    betas = [end]
+    for t in range(len(emissions) - 1, 0, -1):
+        betas.append((transitions + (emissions[t] + betas[-1])[:, None]).logsumexp(1))
+    return (alphas + torch.stack(betas[::-1])).softmax(1)
 
 
 # 7. Find the bug

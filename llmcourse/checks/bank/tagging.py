@@ -135,6 +135,33 @@ def _(spans, n_words):
     return " ".join(_written(spans, n_words))
 
 
+@iobes_tags.mistake(
+    "spans taken to come in their order",
+    hint="You fill up with O until the next span begins. Spans come in any order: sort them by "
+    "where they begin, or write each into a list that is long enough from the beginning.",
+)
+def _(spans, n_words):
+    tags = []
+    for label, start, end in spans:
+        tags += ["O"] * (start - len(tags))
+        tags += _written([(label, 0, end - start)], end - start)
+    return tags + ["O"] * (n_words - len(tags))
+
+
+@iobes_tags.mistake(
+    "the label in front of the letter", hint="The letter comes first: `B-PER`, not `PER-B`."
+)
+def _(spans, n_words):
+    return [tag if tag == "O" else f"{tag[2:]}-{tag[0]}" for tag in _written(spans, n_words)]
+
+
+@iobes_tags.mistake(
+    "another sign between letter and label", hint="Letter and label are joined by a dash: `B-PER`."
+)
+def _(spans, n_words):
+    return [tag.replace("-", "_", 1) for tag in _written(spans, n_words)]
+
+
 def _as_tuples(answer, tags):
     """Any list of triples will do, named or not."""
     found = answer(tags)
@@ -270,6 +297,43 @@ def _(tags):
     return [(tags[start], start, end) for _, start, end in _read(tags)]
 
 
+@spans_from_tags.mistake(
+    "an I goes on over an O",
+    hint="You compare with the last *span*, however long ago it ended. An O in between closes it: "
+    "compare with the tag right before.",
+)
+def _(tags):
+    found = []
+    for at, tag in enumerate(tags):
+        if tag[0] == "I" and found and found[-1][0] == tag[2:]:
+            found[-1] = (tag[2:], found[-1][1], at + 1)
+        elif tag != "O":
+            found.append((tag[2:], at, at + 1))
+    return found
+
+
+@spans_from_tags.mistake(
+    "one span a label",
+    hint="A text may have several spans of one label: collect them in a list, not by label.",
+)
+def _(tags):
+    return list({span[0]: span for span in _read(tags)}.values())
+
+
+@spans_from_tags.mistake(
+    "the B's alone", hint="A span begins at its B and goes on while I's of its label follow."
+)
+def _(tags):
+    return [(tag[2:], at, at + 1) for at, tag in enumerate(tags) if tag[0] == "B"]
+
+
+@spans_from_tags.mistake(
+    "the words' numbers as a list", hint="A span is (label, start, end): two numbers, not a list."
+)
+def _(tags):
+    return [(label, list(range(start, end))) for label, start, end in _read(tags)]
+
+
 # 2. First pieces
 
 
@@ -395,6 +459,42 @@ def _(word_ids, tags):
 )
 def _(word_ids, tags):
     return [t for t in piece_targets.right(word_ids, tags) if t != IGNORE]
+
+
+@piece_targets.mistake(
+    "word 0 is taken for no word",
+    hint="In Python 0 counts as False. Ask `word is None`, not `not word`.",
+)
+def _(word_ids, tags):
+    found, before = [], None
+    for word in word_ids:
+        found.append(tags[word] if word and word != before else IGNORE)
+        before = word
+    return found
+
+
+@piece_targets.mistake(
+    "the word before the first is taken to be 0",
+    hint="Before the first piece there is no word. Begin with None, or the row's first word is "
+    "missed where it is number 0.",
+)
+def _(word_ids, tags):
+    found, before = [], 0
+    for word in word_ids:
+        found.append(tags[word] if word is not None and word != before else IGNORE)
+        before = word
+    return found
+
+
+@piece_targets.mistake(
+    "all but the first piece", hint="It is the other way round: the *first* piece is scored."
+)
+def _(word_ids, tags):
+    firsts = piece_targets.right(word_ids, tags)
+    return [
+        IGNORE if word is None or t != IGNORE else tags[word]
+        for t, word in zip(firsts, word_ids, strict=True)
+    ]
 
 
 # 3. Span F1
@@ -572,3 +672,59 @@ def _(gold, predicted):
 @span_f1.mistake("how many are right", hint="You counted the right ones. Now divide, as F1 does.")
 def _(gold, predicted):
     return float(_counts(gold, predicted)[0])
+
+
+@span_f1.mistake(
+    "the geometric mean of precision and recall",
+    hint="F1 is their *harmonic* mean, 2PR / (P + R).",
+)
+def _(gold, predicted):
+    right, said, there = _counts(gold, predicted)
+    return right / (said * there) ** 0.5 if said and there else 0.0
+
+
+@span_f1.mistake(
+    "divided by the larger count",
+    hint="Below stands the mean of the two counts, predicted and gold, not the larger one.",
+)
+def _(gold, predicted):
+    right, said, there = _counts(gold, predicted)
+    return right / max(said, there) if said or there else 0.0
+
+
+@span_f1.mistake(
+    "spans that overlap count as right",
+    hint="A span cut short, or one word too long, is wrong: label, start and end have to be equal.",
+)
+def _(gold, predicted):
+    right = 0
+    for ours, theirs in zip(gold, predicted, strict=True):
+        for label, start, end in theirs:
+            right += any(g[0] == label and g[1] < end and start < g[2] for g in ours)
+    _, said, there = _counts(gold, predicted)
+    return _f1(right, said, there)
+
+
+@span_f1.mistake(
+    "the mean over the labels",
+    hint="That is macro F1. Micro counts all spans together, whatever their label.",
+)
+def _(gold, predicted):
+    labels = {span[0] for text in [*gold, *predicted] for span in text}
+
+    def of(texts, label):
+        return [[span for span in text if span[0] == label] for text in texts]
+
+    scores = [_f1(*_counts(of(gold, label), of(predicted, label))) for label in sorted(labels)]
+    return sum(scores) / len(scores) if scores else 0.0
+
+
+@span_f1.mistake(
+    "a division by zero where nothing is there",
+    hint="If nothing was predicted, or nothing is there, precision or recall has no value. Count "
+    "first, and divide once: 2 · right / (predicted + gold), or 0.",
+)
+def _(gold, predicted):
+    right, said, there = _counts(gold, predicted)
+    precision, recall = right / said, right / there
+    return 2 * precision * recall / (precision + recall)
