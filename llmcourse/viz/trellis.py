@@ -114,7 +114,10 @@ def trellis_explorer(
         moved, transitions = emissions.clone(), scores.transitions.clone()
         moved[word, tag] = emission
         transitions[before, after] = transition
-        return draw_trellis(scores._replace(transitions=transitions), moved, words, tags).figure
+        ours = scores._replace(transitions=transitions)
+        drawn = draw_trellis(ours, moved, words, tags).get_figure(root=True)
+        assert drawn is not None
+        return drawn
 
     first, second = emissions[word, tag].item(), scores.transitions[before, after].item()
     return Explorer(
