@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmcourse.checks.cases import Case, Gradients
+from llmcourse.checks.compare import difference
 from llmcourse.checks.mutants import Mutant
 from llmcourse.checks.patterns import pattern
 from llmcourse.checks.relations import Pair, relation
@@ -206,6 +207,8 @@ def _pairs(evidence: Evidence, numbers: list[int]) -> list[Pair]:
     numbers = [n for n in numbers if not isinstance(evidence.truths[n].value, Gradients)]
     outcomes = [evidence.outcomes[n] for n in numbers]
     if any(o.error or o.timed_out or o.changed or o.value is None for o in outcomes):
+        return []
+    if any(difference(o.value, o.value) for o in outcomes):  # it resists being looked at
         return []
     plain = [n for n in numbers if n < evidence.plain] or numbers
     return [
