@@ -119,7 +119,8 @@ def trellis_explorer(
         assert drawn is not None
         return drawn
 
-    first, second = emissions[word, tag].item(), scores.transitions[before, after].item()
+    moving = emissions[word, tag], scores.transitions[before, after]
+    first, second = (round(score.item(), 2) for score in moving)
     return Explorer(
         draw,
         emission=slider(first, -4.0, 4.0, 0.1, label=f"{words[word]} as {tags[tag]}"),

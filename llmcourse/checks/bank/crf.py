@@ -5,6 +5,7 @@ how checking works (`harness.py`). Chapter 12 teaches this.
 """
 
 from collections.abc import Callable, Iterator
+from numbers import Number
 from typing import Any
 
 import torch
@@ -322,7 +323,7 @@ def _any_best(answer: Any, *scores: Tensor) -> Any:
     emissions = scores[0]
     if not isinstance(path, list | tuple) or len(path) != len(emissions):
         return found
-    tags = [int(tag) if isinstance(tag, int | float | Tensor) else tag for tag in path]
+    tags = [int(tag) if isinstance(tag, Number | Tensor) else tag for tag in path]
     if not all(isinstance(tag, int) and 0 <= tag < emissions.size(1) for tag in tags):
         return found
     best = viterbi.right(*scores)

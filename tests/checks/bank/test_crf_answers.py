@@ -91,7 +91,7 @@ def in_numpy(emissions, transitions, start, end):
     path[-1] = (best[-1] + z).argmax()
     for t in range(len(e) - 1, 0, -1):
         path[t - 1] = from_[t, path[t]]
-    return path.tolist()
+    return list(path)
 
 
 def from_behind(emissions, transitions, start, end):
