@@ -12,6 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from llmcourse.errors import UserError
+from llmcourse.labs.tagging import PathScores
 from llmcourse.models.gpt import GPT, gpt2_recipe
 from llmcourse.models.ngram_counts import count_ngrams
 from llmcourse.tinytown import stories as tinytown
@@ -29,6 +30,7 @@ from llmcourse.viz import (
     positions,
     schedules,
     style,
+    trellis,
 )
 from llmcourse.viz.widgets import Explorer, slider
 from tests.small_runs import history_of
@@ -80,6 +82,13 @@ def of_runs() -> Explorer:
     )
 
 
+def of_paths() -> Explorer:
+    scores = PathScores(torch.zeros(3), torch.zeros(3, 3), torch.zeros(3))
+    emissions = torch.tensor([[1.0, 0, 0], [0, 0.7, 1], [0.5, 0, 1]])
+    names = SENTENCE.split()[:3], ["O", "B", "I"]
+    return trellis.trellis_explorer(scores, emissions, *names, at=(2, 2), pair=(1, 2))
+
+
 def of_a_reader() -> Explorer:
     """As one would write it in a cell, by pyplot."""
 
@@ -105,6 +114,7 @@ EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "machine": of_machine,
     "masks": of_masks,
     "ngrams": of_ngrams,
+    "paths": of_paths,
     "reader": of_a_reader,
     "rotation": positions.rotation_explorer,
     "runs": of_runs,

@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from llmcourse.checks.cases import Case, Gradients
+from llmcourse.checks.compare import difference
 from llmcourse.checks.mutants import Mutant
 from llmcourse.checks.patterns import pattern
 from llmcourse.checks.relations import Pair, relation
@@ -225,8 +226,12 @@ def _right_pairs(evidence: Evidence) -> list[Pair]:
 
 def _pairs(evidence: Evidence, numbers: list[int]) -> list[Pair]:
     """These cases, if they all came to a value; none if one did not."""
+    # Gradients have sentences of their own. What is wrong before them is told by the values.
+    numbers = [n for n in numbers if not isinstance(evidence.truths[n].value, Gradients)]
     outcomes = [evidence.outcomes[n] for n in numbers]
     if any(o.error or o.timed_out or o.changed or o.value is None for o in outcomes):
+        return []
+    if any(difference(o.value, o.value) for o in outcomes):  # it resists being looked at
         return []
     plain = [n for n in numbers if n < evidence.plain] or numbers
     if any(isinstance(evidence.outcomes[n].value, Gradients) for n in plain):

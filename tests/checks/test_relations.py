@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from llmcourse.checks.harness import case, exercise
 from llmcourse.checks.relations import Pair, relation, value_relation
 
 T = torch.tensor([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
@@ -133,3 +134,17 @@ def test_yes_and_no_in_another_order_say_nothing():
 def test_infinity_is_no_exponential():
     large = torch.tensor([1000.0, 2000.0])
     assert "exponential" not in (relation([Pair({}, large, large.exp())]) or "")
+
+
+def test_values_are_related_where_gradients_are_wrong_too():
+    @exercise("03", variants=("gradients",))
+    def total(values):
+        return values.sum()
+
+    @total.cases
+    def _():
+        yield case("three", torch.tensor([1.0, 2.0, 4.0]))
+        yield case("two", torch.tensor([3.0, 5.0]))
+
+    said = total.verdict(lambda values: -values.sum()).text
+    assert "-1 times" in said.replace("−", "-") or "sign" in said
