@@ -86,7 +86,9 @@ def test_one_of_several_results_is_looked_at_by_itself():
 def test_several_tensors_in_one_are_the_right_values():
     truth = (torch.tensor([1.0]), torch.tensor([2.0]))
     said = relation([Pair({}, truth, torch.stack(truth))])
-    assert said == "The values are right, in a tensor where a tuple is expected."
+    assert said == (
+        "The right results are there, put together in one tensor: give them back as a tuple."
+    )
 
 
 def test_a_sign_is_seen_beside_infinity():

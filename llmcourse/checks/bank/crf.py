@@ -809,44 +809,6 @@ def _(emissions, transitions, start, end):
     return (alphas + torch.stack(betas[::-1])).softmax(1)
 
 
-# 7. Find the bug
-
-broken_line = choice(
-    CHAPTER,
-    "broken_line",
-    right=(
-        "c",
-        "It changes alpha at every place, also where a sentence is over. The padding's emissions "
-        "and transitions enter its log Z, and how many there are depends on the longest neighbour.",
-    ),
-    wrong={
-        "a": "Every sentence has a first word, so this line never meets padding.",
-        "b": "The table of where one came from and where one goes is right: B, i, j. What is done "
-        "with it for a sentence that is over is the fault.",
-        "d": "The end is added once, to each sentence's alpha: right, if alpha is still that of "
-        "its last word.",
-    },
-    read="Padding is counted",
-)
-
-mended_by = choice(
-    CHAPTER,
-    "mended_by",
-    right=(
-        "keep",
-        "`torch.where(mask[:, t, None], new, alpha)`: a sentence that is over waits for others.",
-    ),
-    wrong={
-        "skip": "Then the longer sentences of the batch lose their last words.",
-        "zero": "An emission of 0 is a weight of 1: the transitions are still added up, and log Z "
-        "grows with every place of padding.",
-        "divide": "That changes how the loss is scaled. log Z itself has counted words that are "
-        "not there.",
-    },
-    read="Padding is counted",
-)
-
-
 # 8. A louder head
 
 
