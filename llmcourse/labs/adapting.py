@@ -6,8 +6,9 @@ read the town's stories knows what goes together. Not here: the recipe that lear
 (`finetune/stages.py`), real data (`python -m llmcourse.finetune`). Chapter 11 uses it.
 """
 
+import itertools
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from llmcourse.errors import UserError, nearest, require
 from llmcourse.evaluate.features import CountReader, ModelReader
 from llmcourse.evaluate.intervals import Interval, wilson
 from llmcourse.evaluate.probes import fit_probe
+from llmcourse.finetune.heads import Pooling
 from llmcourse.finetune.stages import Labelled
 from llmcourse.models.base import Model
 from llmcourse.tinytown.labels import Story
@@ -136,28 +138,55 @@ def majority(train: Labelled, test: Labelled) -> Interval:
     return wilson(list(test.labels).count(commonest), len(test.labels))
 
 
-def bag_of_words(train: Labelled, test: Labelled, vocab_size: int) -> Interval:
-    """The share that a logistic regression on counts of tokens tells right."""
+Features = Callable[[Labelled], Float[Tensor, "N D"]]
+"""What makes a vector of each text."""
+
+
+def counts(vocab_size: int) -> Features:
+    """The bag of words: the share of each token in a text."""
     reader = CountReader(vocab_size)
-    return _read_off(reader.means(train.rows), train, reader.means(test.rows), test)
+    return lambda texts: reader.means(texts.rows)
 
 
-def probe(backbone: Model, train: Labelled, test: Labelled) -> Interval:
-    """The share that a logistic regression on each text's last hidden state tells right."""
-    return _read_off(last_states(backbone, train), train, last_states(backbone, test), test)
+def states_of(backbone: Model, how: Pooling = "last") -> Features:
+    """What a frozen backbone makes of a text: the state of its first or last token, or the mean."""
+    pick = {"first": lambda s: s[0], "last": lambda s: s[-1], "mean": lambda s: s.mean(dim=0)}[how]
+    reader = ModelReader(backbone)
+    return lambda texts: torch.stack([pick(states) for states in reader.states(texts.rows)])
 
 
-def last_states(backbone: Model, texts: Labelled) -> Float[Tensor, "N D"]:
-    """The hidden state of each text's last token."""
-    return torch.stack([states[-1] for states in ModelReader(backbone).states(texts.rows)])
-
-
-def _read_off(
-    features: Float[Tensor, "N D"], train: Labelled, asked: Float[Tensor, "M D"], test: Labelled
-) -> Interval:
-    fitted = fit_probe(features, torch.tensor(train.labels), train.n_labels)
-    right = fitted.predict(asked) == torch.tensor(test.labels)
+def probed(features: Features, train: Labelled, test: Labelled) -> Interval:
+    """The share of the test texts that a logistic regression on features tells right."""
+    fitted = fit_probe(features(train), torch.tensor(train.labels), train.n_labels)
+    right = fitted.predict(features(test)) == torch.tensor(test.labels)
     return wilson(int(right.sum()), len(right))
+
+
+def low_data(
+    name: str,
+    readers: Mapping[str, Features],
+    tokenizer: Tokenizer,
+    sizes: Sequence[int],
+    n_seeds: int = 5,
+    n_test: int = 200,
+) -> dict[str, dict[int, list[float]]]:
+    """The accuracy of each reader after so many labels: a figure for each seed.
+
+    A seed draws other training texts, the same ones for every reader; the test texts are always
+    the same, and none of them is trained on.
+    """
+    asked = texts_of(name, n_test, seed=99)
+    test = labelled(name, asked, tokenizer)
+    known = {reader: features(test) for reader, features in readers.items()}
+    found = {reader: {n: [] for n in sizes} for reader in readers}
+    for n, seed in itertools.product(sizes, range(n_seeds)):
+        given = texts_of(name, n, seed=1000 + seed, without=asked.texts)
+        train = labelled(name, given, tokenizer)
+        for reader, features in readers.items():
+            fitted = fit_probe(features(train), torch.tensor(train.labels), train.n_labels)
+            right = fitted.predict(known[reader]) == torch.tensor(test.labels)
+            found[reader][n].append(right.double().mean().item())
+    return found
 
 
 # --- several seeds --------------------------------------------------------------------------------
@@ -178,8 +207,8 @@ def over_seeds(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - reach, mean + reach)
 
 
-def mean_loss_of(backbone: Model, rows: Int[Tensor, "B T"]) -> float:
-    """What the backbone's own head pays for each next token, in nats: what it has not forgotten."""
+def next_token_loss(backbone: Model, rows: Int[Tensor, "B T"]) -> float:
+    """Nats that the backbone's own head pays for each next token: what it has not forgotten."""
     with torch.no_grad():
         logits = backbone(rows[:, :-1]).logits
     return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).item()

@@ -5,6 +5,7 @@ from scipy import stats
 from llmcourse.errors import UserError
 from llmcourse.labs import adapting
 from llmcourse.models.gpt import GPT, modern_recipe
+from llmcourse.objectives.clm import CausalLM
 from llmcourse.tinytown.stories import stories
 from llmcourse.tokenizers.bpe import BPETokenizer
 
@@ -36,7 +37,7 @@ def test_labels_say_what_the_text_says():
             assert label == 0
         if "with a string" in text:
             assert label == 1
-    for text, label in zip(*adapting.texts_of("mood", 200), strict=True):
+    for text, label in zip(*adapting.texts_of("mood", 100), strict=True):
         if "not" not in text and "happy" in text and "unhappy" not in text:
             assert label == 1
 
@@ -52,7 +53,7 @@ def test_counting_is_enough_where_a_word_gives_it_away(tokenizer):
     train = adapting.texts_of("day", 60, seed=1)
     test = adapting.texts_of("day", 40, seed=2, without=train.texts)
     tasks = [adapting.labelled("day", given, tokenizer) for given in (train, test)]
-    assert adapting.bag_of_words(*tasks, vocab_size=400).value > 0.9
+    assert adapting.probed(adapting.counts(400), *tasks).value > 0.9
     assert adapting.majority(*tasks).value < 0.5
 
 
@@ -61,10 +62,26 @@ def test_a_probe_reads_the_last_state(tokenizer):
     sizes = {"d_model": 8, "n_layers": 1, "n_heads": 2, "context_length": 64}
     model = GPT(modern_recipe(vocab_size=400, **sizes))
     task = adapting.labelled("day", adapting.texts_of("day", 12), tokenizer)
-    states = adapting.last_states(model, task)
-    alone = model.hidden_states(torch.tensor([task.rows[3]]))[0, -1]
-    torch.testing.assert_close(states[3], alone)
-    assert 0 <= adapting.probe(model, task, task).value <= 1
+    alone = model.hidden_states(torch.tensor([task.rows[3]]))[0]
+    wanted = {"first": alone[0], "last": alone[-1], "mean": alone.mean(dim=0)}
+    for how, state in wanted.items():
+        torch.testing.assert_close(adapting.states_of(model, how)(task)[3], state)
+    assert 0 <= adapting.probed(adapting.states_of(model), task, task).value <= 1
+
+
+def test_low_data_curves_have_a_figure_for_each_seed(tokenizer):
+    found = adapting.low_data("day", {"bag": adapting.counts(400)}, tokenizer, (7, 60), 3, 40)
+    assert {n: len(values) for n, values in found["bag"].items()} == {7: 3, 60: 3}
+    assert min(found["bag"][60]) > max(found["bag"][7])
+
+
+def test_the_loss_of_the_next_token_is_that_of_the_objective(tokenizer):
+    torch.manual_seed(0)
+    model = GPT(modern_recipe(vocab_size=400, d_model=8, n_layers=1, n_heads=2, context_length=64))
+    rows = torch.randint(400, (3, 9))
+    batch = CausalLM().prepare(rows)
+    total, count = CausalLM().loss(model(batch.ids), batch)
+    assert adapting.next_token_loss(model, rows) == pytest.approx((total / count).item(), rel=1e-5)
 
 
 def test_the_interval_over_seeds_is_students():

@@ -229,7 +229,7 @@ def _stop(losses, patience, *, ties=False, reset=True, first=0):
 
 @stop_early.mistake(
     "the best of all, even of those never made",
-    hint="After the run has stopped, nobody evaluates any more. A better loss later on is not known.",
+    hint="After the run has stopped nobody evaluates. A better loss later on is not known.",
 )
 def _(losses, patience):
     return losses.index(min(losses)), _stop(losses, patience)[1]
@@ -318,7 +318,7 @@ def _(losses, patience):
 
 @stop_early.mistake(
     "the highest instead of the lowest",
-    hint="They are losses: lower is better. Yours looks for higher ones, as one would in accuracies.",
+    hint="They are losses: lower is better. Yours looks for the highest, as in accuracies.",
 )
 def _(losses, patience):
     return _stop([-loss for loss in losses], patience)

@@ -133,7 +133,7 @@ def _(hidden, lengths):
 
 @masked_mean.mistake(
     "all rows are cut at the longest text",
-    hint="Cut at the longest text, the shorter rows still have filler. Each row has its own length.",
+    hint="Cut there, the shorter texts still have filler. Each row has its own length.",
 )
 def _(hidden, lengths):
     return hidden[:, : int(lengths.max())].mean(dim=1)
@@ -467,7 +467,7 @@ def _(weights, start, alpha):
 
 @l2_sp.mistake(
     "the first tensor alone",
-    hint="Your loop gives its result back in the first round. Add up over all tensors, return then.",
+    hint="Your loop returns in its first round. Add up over all tensors, then return.",
 )
 def _(weights, start, alpha):
     return alpha / 2 * (weights[0] - start[0]).square().sum()
@@ -483,7 +483,7 @@ def _(weights, start, alpha):
 
 @l2_sp.mistake(
     "a number that no gradient flows through",
-    hint="The value is right. But `.item()`, `.detach()` or `float()` cuts the graph, and a penalty "
+    hint="The value is right. But `.item()`, `.detach()` or `float()` cuts the graph: a penalty "
     "without a gradient holds nobody.",
 )
 def _(weights, start, alpha):
