@@ -226,7 +226,7 @@ def read_parquet(path: Path, reading: Reading) -> Iterator[Document]:
     """
     with _open_parquet(path) as file:
         schema = file.schema_arrow
-        columns = [field.name for field in schema if _may_hold_text(str(field.type))]
+        columns: list[Any] = [f.name for f in schema if _may_hold_text(str(f.type))]
         if reading.column in schema.names:
             columns = [reading.column]
         placed = _parquet_rows(file, path, columns)

@@ -69,6 +69,12 @@ class Adapted(nn.Module, ABC):
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
+    @property
+    def own_parts(self) -> dict[str, nn.Module]:
+        """What was put on the backbone and is learned, by name."""
+        parts = dict(self.named_children())
+        return {name: part for name, part in parts.items() if name not in ("backbone", "dropout")}
+
     @abstractmethod
     def forward(
         self,

@@ -69,6 +69,7 @@ th, td { text-align: left; vertical-align: top; padding: 4px 0; border-top: 1px 
   font-weight: 400; overflow-wrap: anywhere; }
 th { color: var(--soft); padding-right: 12px; width: 52%; }
 td { font-variant-numeric: tabular-nums; }
+.grid th, .grid td { width: auto; padding-right: 12px; overflow-wrap: normal; }
 footer { margin-top: 48px; font-size: .85rem; color: var(--soft); }
 @media (max-width: 640px) {
   main { padding: 24px 16px 40px; }

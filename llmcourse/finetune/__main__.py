@@ -1,0 +1,118 @@
+"""Adapt a trained model to a task, and use it.
+
+$ python -m llmcourse.finetune --base runs/mine --task classification --data reviews.csv
+$ python -m llmcourse.finetune --base runs/mine --task tagging --data folder --crf
+$ python -m llmcourse.finetune --base gpt2/ --data folder --method gradual      a Hugging Face model
+$ python -m llmcourse.finetune --out runs/adapted --resume                      go on after Ctrl-C
+$ python -m llmcourse.finetune predict runs/adapted "A film to remember."       label new text
+$ python -m llmcourse.finetune predict runs/adapted < texts.txt                 a text a line
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmcourse import command_line
+from llmcourse.errors import UserError, exit_on_user_error
+from llmcourse.finetune.settings import Settings
+
+if TYPE_CHECKING:
+    from llmcourse.finetune.fit import Result
+
+
+def parse(arguments: list[str]) -> Settings:
+    """The settings that a command line asks for.
+
+    Raises:
+        UserError: an unknown setting, a value that cannot be, nothing to resume.
+        SystemExit: help was asked for and given.
+    """
+    saved = None
+    if "--resume" in arguments:
+        from llmcourse.finetune.parts import load_settings
+
+        place = arguments.index("--out") + 1 if "--out" in arguments else 0
+        if not 0 < place < len(arguments):
+            raise UserError("--resume needs the run directory: add --out runs/...")
+        saved = load_settings(Path(arguments[place]))
+    wanted = command_line.parse(
+        Settings,
+        arguments,
+        prog="python -m llmcourse.finetune",
+        about=str(__doc__),
+        default=saved or Settings(),
+    )
+    if saved is not None:
+        from llmcourse.finetune.parts import check_resumable
+
+        check_resumable(saved, wanted)
+    return wanted
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with exit_on_user_error():
+        if arguments[:1] == ["predict"]:
+            return _predict(arguments[1:])
+        settings = parse(arguments)
+        from llmcourse.finetune.fit import fit  # brings torch, which --help does not need
+
+        try:
+            result = fit(settings)
+        except KeyboardInterrupt:
+            print("stopped at once: the last checkpoint is kept, if there was one", file=sys.stderr)
+            return 130
+    _conclude(result)
+    return 0 if result.stopped_by is None else 128 + result.stopped_by
+
+
+def _predict(arguments: list[str]) -> int:
+    """Label the texts that are given, or those of the standard input, a JSON line for each.
+
+    Raises:
+        UserError: no run, or no text.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        raise UserError("predict needs a run's folder, then texts, or texts on standard input")
+    from llmcourse.finetune.examples import in_words, texts
+    from llmcourse.finetune.parts import load_settings
+    from llmcourse.finetune.predict import label_texts
+
+    run = Path(arguments[0])
+    settings = load_settings(run)
+    lines = arguments[1:] or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    if not lines:
+        raise UserError("there is no text to label: give some after the folder")
+    examples = texts(lines)
+    if settings.task == "tagging":
+        examples = in_words(examples)
+    for example, one in zip(examples, label_texts(run, examples), strict=True):
+        if settings.task == "tagging":
+            said: object = {"words": example.words, "tags": one.labels}
+        else:
+            said = {"label": one.labels[0], "probability": round(one.sure, 4)}
+        print(json.dumps(said, ensure_ascii=False))
+    return 0
+
+
+def _conclude(result: "Result") -> None:
+    """Say how it ended: the figure beside its baselines, and what to do next."""
+    if result.stopped_by is not None or result.test is None:
+        print(
+            f"stopped at step {result.steps} and saved; go on with: "
+            f"python -m llmcourse.finetune --out {result.run} --resume",
+            file=sys.stderr,
+        )
+        return
+    print(f"{result.test.metric} on the test split:", file=sys.stderr)
+    rows = {name: one.value for name, one in result.baselines.items()}
+    for name, value in (rows | {"this model": result.test.value}).items():
+        print(f"  {name:<18} {value:.3f}", file=sys.stderr)
+    print(f"report   {result.run / 'report.html'}", file=sys.stderr)
+    print(f"use      python -m llmcourse.finetune predict {result.run} TEXT", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
