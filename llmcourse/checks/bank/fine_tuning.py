@@ -4,13 +4,14 @@ Not here: the exercises' texts (`solutions/`), those on making a small set last 
 and how checking works (`harness.py`). Chapter 11 teaches this.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from llmcourse.checks.harness import DEFAULT_VARIANTS, Case, case, exercise
+from llmcourse.checks.harness import Case, case, exercise
 from llmcourse.finetune.heads import pool
 from llmcourse.finetune.methods import layerwise_rates
 from llmcourse.nn.masks import padding
@@ -378,7 +379,19 @@ def _(step, every, n_groups):
 # 6. Towards the start
 
 
-@exercise(CHAPTER, axes="", variants=(*DEFAULT_VARIANTS, "gradients"), read=MOVING)
+def _with_slopes(
+    answer: Callable[..., Any], weights: list[Tensor], start: list[Tensor], alpha: float
+) -> tuple[Any, list[Tensor]]:
+    """The penalty, and its slope for each weight: zeros where no gradient flows."""
+    leaves = [w.detach().clone().requires_grad_() for w in weights]
+    penalty = answer(leaves, start, alpha)
+    if not isinstance(penalty, Tensor) or not penalty.requires_grad:
+        return penalty, [torch.zeros_like(w) for w in leaves]
+    slopes = torch.autograd.grad(penalty.sum(), leaves, allow_unused=True, materialize_grads=True)
+    return penalty.detach(), list(slopes)
+
+
+@exercise(CHAPTER, axes=("", "tensors"), call=_with_slopes, read=MOVING)
 def l2_sp(weights: list[Tensor], start: list[Tensor], alpha: float) -> Float[Tensor, ""]:
     """The penalty on the distance from the start, `α/2 Σ (θ - θ⁰)²`, summed over all tensors."""
     squares = [(w - s).square().sum() for w, s in zip(weights, start, strict=True)]
