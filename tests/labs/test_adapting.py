@@ -49,17 +49,17 @@ def test_synonyms_are_of_one_mood_and_no_word_is_its_own():
     assert all(word not in others for word, others in lexicon.items())
 
 
-def test_counting_is_enough_where_a_word_gives_it_away(tokenizer):
-    train = adapting.texts_of("day", 60, seed=1)
-    test = adapting.texts_of("day", 40, seed=2, without=train.texts)
-    tasks = [adapting.labelled("day", given, tokenizer) for given in (train, test)]
-    assert adapting.probed(adapting.counts(400), *tasks).value > 0.9
-    assert adapting.majority(*tasks).value < 0.5
+def test_counting_tells_what_single_words_give_away(tokenizer):
+    train = adapting.texts_of("weather", 100, seed=1)
+    test = adapting.texts_of("weather", 60, seed=2, without=train.texts)
+    tasks = [adapting.labelled("weather", given, tokenizer) for given in (train, test)]
+    counted = adapting.probed(adapting.counts(400), *tasks).value
+    assert counted > adapting.majority(*tasks).value + 0.3
 
 
 def test_a_probe_reads_the_last_state(tokenizer):
     torch.manual_seed(0)
-    sizes = {"d_model": 8, "n_layers": 1, "n_heads": 2, "context_length": 64}
+    sizes = {"d_model": 8, "n_layers": 1, "n_heads": 2, "context_length": 256}
     model = GPT(modern_recipe(vocab_size=400, **sizes))
     task = adapting.labelled("day", adapting.texts_of("day", 12), tokenizer)
     alone = model.hidden_states(torch.tensor([task.rows[3]]))[0]
