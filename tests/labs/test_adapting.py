@@ -95,7 +95,7 @@ def test_the_interval_over_seeds_is_students():
     [
         (lambda: adapting.over_seeds([0.5]), "1 runs"),
         (lambda: adapting.texts_of("readi", 3), "ready"),
-        (lambda: adapting.texts_of("mood", 5000), "ask for fewer"),
+        (lambda: adapting.texts_of("mood", 500), "ask for fewer"),
     ],
 )
 def test_what_makes_no_sense_is_refused(call, says):
