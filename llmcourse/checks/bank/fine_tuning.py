@@ -1,0 +1,739 @@
+"""The exercises on adapting a model: what is pooled, what moves and how fast, and what holds it.
+
+Not here: the exercises' texts (`solutions/`), those on making a small set last (`few_labels.py`),
+and how checking works (`harness.py`). Chapter 11 teaches this.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from llmcourse.checks.harness import Case, case, exercise
+from llmcourse.finetune.heads import pool
+from llmcourse.finetune.methods import layerwise_rates
+from llmcourse.nn.masks import padding
+
+CHAPTER = "11"
+HEAD = "2. Where does the head go?"
+MOVING = "4. What may move, and how fast?"
+
+
+# 1. A mean without filler
+
+
+@exercise(CHAPTER, axes="B D", read=HEAD)
+def masked_mean(hidden: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
+    """The mean of the states of each row's text: of its first `lengths[b]` tokens."""
+    return pool(hidden, padding(lengths, hidden.size(1)), "mean")
+
+
+@masked_mean.cases
+def _() -> Iterator[Case]:
+    by_hand = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [9.0, 9.0]]])
+    yield case("by hand", by_hand, torch.tensor([2]))
+    yield case("two rows of two lengths", torch.randn(2, 5, 3), torch.tensor([2, 4]))
+    yield case("no filler anywhere", torch.randn(2, 4, 3), torch.tensor([4, 4]))
+    yield case("a single token of text", torch.randn(3, 4, 2), torch.tensor([1, 1, 3]))
+    yield case("rows of one token", torch.randn(2, 1, 3), torch.tensor([1, 1]))
+    yield case("large numbers in the filler", _with_filler(1e4), torch.tensor([1, 3]))
+    yield case("as many rows as tokens", torch.randn(4, 4, 4), torch.tensor([1, 2, 3, 4]))
+
+
+def _with_filler(value: float) -> Tensor:
+    hidden = torch.randn(2, 4, 3)
+    hidden[0, 1:] = value
+    hidden[1, 3:] = value
+    return hidden
+
+
+def _real(hidden: Tensor, lengths: Tensor) -> Tensor:
+    return (torch.arange(hidden.size(1)) < lengths[:, None]).to(hidden)[..., None]
+
+
+@masked_mean.mistake(
+    "the filler is in the mean",
+    hint="A plain mean counts what stands behind the text. Then the answer for a text depends on "
+    "how long the other texts of the batch are.",
+)
+def _(hidden, lengths):
+    return hidden.mean(dim=1)
+
+
+@masked_mean.mistake(
+    "the filler is in the divisor",
+    hint="You left the filler out of the sum, and then divided by the length of the *row*. Divide "
+    "by the number of tokens that you added up.",
+)
+def _(hidden, lengths):
+    return (hidden * _real(hidden, lengths)).mean(dim=1)
+
+
+@masked_mean.mistake(
+    "the filler is in the sum",
+    hint="The divisor is right. The sum still holds the states of the filler: set them to 0 first.",
+)
+def _(hidden, lengths):
+    return hidden.sum(dim=1) / lengths[:, None]
+
+
+@masked_mean.mistake(
+    "a sum, not a mean",
+    hint="Long texts would have large vectors. Divide by the number of tokens.",
+)
+def _(hidden, lengths):
+    return (hidden * _real(hidden, lengths)).sum(dim=1)
+
+
+@masked_mean.mistake(
+    "one token too many",
+    hint="The places count from 0: a text of length 2 has the places 0 and 1. Place `lengths[b]` "
+    "is filler.",
+)
+def _(hidden, lengths):
+    real = (torch.arange(hidden.size(1)) <= lengths[:, None]).to(hidden)[..., None]
+    return (hidden * real).sum(dim=1) / real.sum(dim=1)
+
+
+@masked_mean.mistake(
+    "the last token alone",
+    hint="That is pooling by the *last* token: what a model wants that looks backwards only. Asked "
+    "is the mean over the whole text.",
+)
+def _(hidden, lengths):
+    return hidden[torch.arange(len(hidden)), lengths - 1]
+
+
+@masked_mean.mistake(
+    "the first token alone",
+    hint="That is pooling by the *first* token, as BERT does with its `[CLS]`. Asked is the mean.",
+)
+def _(hidden, lengths):
+    return hidden[:, 0]
+
+
+@masked_mean.mistake(
+    "the mean of the filler",
+    hint="Your mask is the wrong way round: True belongs where a place is *below* the length.",
+)
+def _(hidden, lengths):
+    rest = 1 - _real(hidden, lengths)
+    return (hidden * rest).sum(dim=1) / rest.sum(dim=1)
+
+
+@masked_mean.mistake(
+    "all rows are cut at the shortest text",
+    hint="You read as many tokens of every row as the shortest text has. Each row has its own "
+    "length.",
+)
+def _(hidden, lengths):
+    return hidden[:, : int(lengths.min())].mean(dim=1)
+
+
+@masked_mean.mistake(
+    "all rows are cut at the longest text",
+    hint="Cut there, the shorter texts still have filler. Each row has its own length.",
+)
+def _(hidden, lengths):
+    return hidden[:, : int(lengths.max())].mean(dim=1)
+
+
+@masked_mean.mistake(
+    "the largest instead of the mean",
+    hint="You take the maximum of each entry over the text: max pooling. Asked is the mean.",
+)
+def _(hidden, lengths):
+    return hidden.masked_fill(_real(hidden, lengths) == 0, -torch.inf).amax(dim=1)
+
+
+@masked_mean.mistake(
+    "one mean over the whole batch",
+    hint="You divide by the tokens of all rows together. Each row is divided by its own length.",
+)
+def _(hidden, lengths):
+    return (hidden * _real(hidden, lengths)).sum(dim=1) / lengths.sum()
+
+
+# 2. A rate for each layer
+
+
+@exercise(CHAPTER, axes="groups", read=MOVING)
+def layer_rates(n_layers: int, lr: float, decay: float) -> list[float]:
+    """The rates of embeddings, `n_layers` blocks and head, each `decay` times that above it."""
+    return [lr * rate for rate in layerwise_rates(n_layers + 2, decay)]
+
+
+@layer_rates.cases
+def _() -> Iterator[Case]:
+    yield case("by hand", 2, 1.0, 0.5)
+    yield case("ULMFiT's", 3, 0.01, 1 / 2.6)
+    yield case("ELECTRA's twelve blocks", 12, 1e-4, 0.8)
+    yield case("one rate for all", 4, 0.003, 1.0)
+    yield case("a single block", 1, 0.1, 0.3)
+    yield case("no block at all", 0, 0.2, 0.25)
+
+
+@layer_rates.mistake(
+    "upside down",
+    hint="You go from the head to the embeddings. The list begins at the bottom: the embeddings "
+    "come first and have the smallest rate.",
+)
+def _(n_layers, lr, decay):
+    return [lr * decay**k for k in range(n_layers + 2)]
+
+
+@layer_rates.mistake(
+    "the head decays, too",
+    hint="The head is new and moves at the full `lr`. The decay begins at the block below it.",
+)
+def _(n_layers, lr, decay):
+    return [lr * decay ** (n_layers + 2 - k) for k in range(n_layers + 2)]
+
+
+@layer_rates.mistake(
+    "the blocks alone",
+    hint="Two groups are missing: the embeddings below the blocks, and the head above them.",
+)
+def _(n_layers, lr, decay):
+    return [lr * decay ** (n_layers - k) for k in range(n_layers)]
+
+
+@layer_rates.mistake(
+    "no rate for the embeddings",
+    hint="The embeddings are the lowest group, one step below the first block.",
+)
+def _(n_layers, lr, decay):
+    return [lr * decay ** (n_layers - k) for k in range(n_layers + 1)]
+
+
+@layer_rates.mistake(
+    "the last block moves as fast as the head",
+    hint="The head has `lr`; the block right below it has `lr * decay` already.",
+)
+def _(n_layers, lr, decay):
+    return [lr * decay ** max(0, n_layers - k) for k in range(n_layers + 2)]
+
+
+@layer_rates.mistake(
+    "the embeddings move as fast as the first block",
+    hint="The embeddings are a group of their own, one step further down than the first block.",
+)
+def _(n_layers, lr, decay):
+    return [lr * decay ** min(n_layers, n_layers + 1 - k) for k in range(n_layers + 2)]
+
+
+@layer_rates.mistake(
+    "multiplied by the distance, not to its power",
+    hint="Two layers down is `decay` twice: `decay ** 2`, not `decay * 2`.",
+)
+def _(n_layers, lr, decay):
+    return [lr * decay * (n_layers + 1 - k) for k in range(n_layers + 1)] + [lr]
+
+
+@layer_rates.mistake(
+    "divided by the decay",
+    hint="The decay is a factor of at most 1: multiply by it, so that rates shrink on the way "
+    "down. (ULMFiT's 2.6 is a divisor; the factor is 1 / 2.6.)",
+)
+def _(n_layers, lr, decay):
+    return [lr / decay ** (n_layers + 1 - k) for k in range(n_layers + 2)]
+
+
+@layer_rates.mistake(
+    "the multipliers without the rate",
+    hint="These are the factors. Multiply each by `lr`.",
+)
+def _(n_layers, lr, decay):
+    return [decay ** (n_layers + 1 - k) for k in range(n_layers + 2)]
+
+
+@layer_rates.mistake(
+    "in a straight line",
+    hint="Your rates fall by the same amount a layer. They fall by the same *factor*.",
+)
+def _(n_layers, lr, decay):
+    bottom = lr * decay ** (n_layers + 1)
+    return [bottom + (lr - bottom) * k / (n_layers + 1) for k in range(n_layers + 2)]
+
+
+# 3. Thaw from the top
+
+
+@exercise(CHAPTER, axes="groups", read=MOVING)
+def thawed(step: int, every: int, n_groups: int) -> list[bool]:
+    """Which groups move in this step, from the bottom up: one more from the top each time."""
+    moving = 1 + step // every
+    return [place >= n_groups - moving for place in range(n_groups)]
+
+
+@thawed.cases
+def _() -> Iterator[Case]:
+    yield case("by hand", 10, 10, 4)
+    yield case("the first step", 0, 10, 4)
+    yield case("the last step with the head alone", 9, 10, 4)
+    yield case("in the middle", 25, 10, 4)
+    yield case("all move", 30, 10, 4)
+    yield case("all have moved for long", 500, 10, 4)
+    yield case("a group more each step", 2, 1, 5)
+    yield case("nothing but a head", 7, 5, 1)
+    yield case("other numbers", 17, 6, 8)
+
+
+def _from_top(moving: int, n_groups: int) -> list[bool]:
+    return [place >= n_groups - moving for place in range(n_groups)]
+
+
+@thawed.mistake(
+    "thaws from the bottom",
+    hint="Your list begins with the head. It begins at the bottom: the embeddings are first, the "
+    "head is last.",
+)
+def _(step, every, n_groups):
+    return _from_top(1 + step // every, n_groups)[::-1]
+
+
+@thawed.mistake(
+    "what is frozen instead of what moves",
+    hint="True means that a group *moves*. Yours is True where it is held still.",
+)
+def _(step, every, n_groups):
+    return [not moves for moves in _from_top(1 + step // every, n_groups)]
+
+
+@thawed.mistake(
+    "nothing moves at first",
+    hint="In the first `every` steps the head moves already. Your run begins one group too late.",
+)
+def _(step, every, n_groups):
+    return _from_top(step // every, n_groups)
+
+
+@thawed.mistake(
+    "one group too early",
+    hint="In the first `every` steps the head moves *alone*.",
+)
+def _(step, every, n_groups):
+    return _from_top(2 + step // every, n_groups)
+
+
+@thawed.mistake(
+    "one group at a time, and the others freeze again",
+    hint="Whoever has thawed goes on moving: all groups from there up to the head are True.",
+)
+def _(step, every, n_groups):
+    moving = min(n_groups, 1 + step // every)
+    return [place == n_groups - moving for place in range(n_groups)]
+
+
+@thawed.mistake(
+    "thaws one step late",
+    hint="Steps count from 0: the first `every` of them are 0 to every - 1. In step `every` the "
+    "next group moves.",
+)
+def _(step, every, n_groups):
+    return _from_top(1 + (step - 1) // every if step else 1, n_groups)
+
+
+@thawed.mistake(
+    "thaws one step early",
+    hint="Steps count from 0. Step every - 1 is still one of the first `every` steps.",
+)
+def _(step, every, n_groups):
+    return _from_top(1 + (step + 1) // every, n_groups)
+
+
+@thawed.mistake(
+    "a group more each step",
+    hint="A group thaws every `every` steps, not in each.",
+)
+def _(step, every, n_groups):
+    return _from_top(1 + step, n_groups)
+
+
+@thawed.mistake(
+    "how many, not which",
+    hint="You found how many groups move. Asked is a True or False for each group.",
+)
+def _(step, every, n_groups):
+    return min(n_groups, 1 + step // every)
+
+
+@thawed.mistake(
+    "the embeddings never thaw",
+    hint="In the end all groups move, the lowest one, too.",
+)
+def _(step, every, n_groups):
+    return _from_top(min(max(1, n_groups - 1), 1 + step // every), n_groups)
+
+
+@thawed.mistake(
+    "rounded instead of cut off",
+    hint="`round(step / every)` thaws half a period early. Count *whole* periods: `step // every`.",
+)
+def _(step, every, n_groups):
+    return _from_top(1 + int(step / every + 0.5), n_groups)
+
+
+# 6. Towards the start
+
+
+def _with_slopes(
+    answer: Callable[..., Any], weights: list[Tensor], start: list[Tensor], alpha: float
+) -> tuple[Any, list[Tensor]]:
+    """The penalty, and its slope for each weight: zeros where no gradient flows."""
+    leaves = [w.detach().clone().requires_grad_() for w in weights]
+    penalty = answer(leaves, start, alpha)
+    if not isinstance(penalty, Tensor) or not penalty.requires_grad:
+        return penalty, [torch.zeros_like(w) for w in leaves]
+    slopes = torch.autograd.grad(penalty.sum(), leaves, allow_unused=True, materialize_grads=True)
+    return penalty.detach(), list(slopes)
+
+
+@exercise(CHAPTER, axes=("", "tensors"), call=_with_slopes, read=MOVING)
+def l2_sp(weights: list[Tensor], start: list[Tensor], alpha: float) -> Float[Tensor, ""]:
+    """The penalty on the distance from the start, `α/2 Σ (θ - θ⁰)²`, summed over all tensors."""
+    squares = [(w - s).square().sum() for w, s in zip(weights, start, strict=True)]
+    return alpha / 2 * torch.stack(squares).sum()
+
+
+@l2_sp.cases
+def _() -> Iterator[Case]:
+    two = [torch.tensor([1.0, 3.0]), torch.tensor([[2.0]])]
+    yield case("by hand", two, [torch.tensor([0.0, 1.0]), torch.tensor([[5.0]])], 0.1)
+    yield case("a matrix and a vector", _some(), _some(), 0.5)
+    yield case("one tensor", [torch.randn(3, 2)], [torch.randn(3, 2)], 0.03)
+    yield case(
+        "nothing has moved", [torch.ones(2), torch.ones(1)], [torch.ones(2), torch.ones(1)], 2.0
+    )
+    yield case("no pull", _some(), _some(), 0.0)
+    yield case("a start at zero", _some(), [torch.zeros(4, 3), torch.zeros(5)], 1.5)
+
+
+def _some() -> list[Tensor]:
+    return [torch.randn(4, 3), torch.randn(5)]
+
+
+def _distances(weights: list[Tensor], start: list[Tensor]) -> list[Tensor]:
+    return [(w - s).square() for w, s in zip(weights, start, strict=True)]
+
+
+@l2_sp.mistake(
+    "towards zero, not towards the start",
+    hint="That is plain L2: it pulls the pretrained weights towards 0. Subtract the start first.",
+)
+def _(weights, start, alpha):
+    return alpha / 2 * sum(w.square().sum() for w in weights)
+
+
+@l2_sp.mistake(
+    "without the half",
+    hint="Twice as large as the formula: α/2, so that the gradient is α (θ - θ⁰).",
+)
+def _(weights, start, alpha):
+    return alpha * sum(d.sum() for d in _distances(weights, start))
+
+
+@l2_sp.mistake(
+    "the mean instead of the sum",
+    hint="Σ is a sum over every weight of every tensor. With a mean, the pull on a weight would "
+    "depend on how many others there are.",
+)
+def _(weights, start, alpha):
+    return alpha / 2 * torch.cat([d.flatten() for d in _distances(weights, start)]).mean()
+
+
+@l2_sp.mistake(
+    "the mean of each tensor",
+    hint="Within each tensor you take a mean. Σ is a sum over every single weight.",
+)
+def _(weights, start, alpha):
+    return alpha / 2 * sum(d.mean() for d in _distances(weights, start))
+
+
+@l2_sp.mistake(
+    "the length, not its square",
+    hint="You took the root: a length. Asked is the sum of the squares.",
+)
+def _(weights, start, alpha):
+    return alpha / 2 * sum((d.sum() + 1e-30).sqrt() for d in _distances(weights, start))
+
+
+@l2_sp.mistake(
+    "the size of the differences, not their square",
+    hint="That is L1 towards the start. Square each difference.",
+)
+def _(weights, start, alpha):
+    pairs = zip(weights, start, strict=True)
+    return alpha / 2 * sum((w - s).abs().sum() for w, s in pairs)
+
+
+@l2_sp.mistake(
+    "the difference of the squares",
+    hint="(θ - θ⁰)² is not θ² - θ⁰²: subtract first, square then.",
+)
+def _(weights, start, alpha):
+    pairs = zip(weights, start, strict=True)
+    return alpha / 2 * sum((w.square() - s.square()).sum() for w, s in pairs)
+
+
+@l2_sp.mistake(
+    "the first tensor alone",
+    hint="Your loop returns in its first round. Add up over all tensors, then return.",
+)
+def _(weights, start, alpha):
+    return alpha / 2 * (weights[0] - start[0]).square().sum()
+
+
+@l2_sp.mistake(
+    "the last tensor alone",
+    hint="Each round of your loop overwrites the sum. Add to it.",
+)
+def _(weights, start, alpha):
+    return alpha / 2 * (weights[-1] - start[-1]).square().sum()
+
+
+@l2_sp.mistake(
+    "a number that no gradient flows through",
+    hint="The value is right. But `.item()`, `.detach()` or `float()` cuts the graph: a penalty "
+    "without a gradient holds nobody.",
+)
+def _(weights, start, alpha):
+    return l2_sp.right([w.detach() for w in weights], start, alpha)
+
+
+@l2_sp.mistake(
+    "a reward for moving",
+    hint="The sign: a penalty grows with the distance.",
+)
+def _(weights, start, alpha):
+    return -alpha / 2 * sum(d.sum() for d in _distances(weights, start))
+
+
+@l2_sp.mistake(
+    "squared after the sum",
+    hint="Differences of opposite signs cancel in your sum. Square each one, then add.",
+)
+def _(weights, start, alpha):
+    pairs = zip(weights, start, strict=True)
+    return alpha / 2 * sum((w - s).sum() for w, s in pairs) ** 2
+
+
+# 7. A whole step of fine-tuning
+
+
+@exercise(CHAPTER, axes="groups", read=MOVING)
+def fine_tuning_step(
+    weights: list[Tensor],
+    gradients: list[Tensor],
+    start: list[Tensor],
+    rates: list[float],
+    moving: list[bool],
+    alpha: float,
+    max_norm: float,
+) -> list[Tensor]:
+    """The weights of each group after one step: pulled to the start, clipped, at its own rate."""
+    return _stepped(weights, gradients, start, rates, moving, alpha, max_norm)
+
+
+def _stepped(
+    weights,
+    gradients,
+    start,
+    rates,
+    moving,
+    alpha,
+    max_norm,
+    *,
+    head=False,
+    clip="moving",
+    scale_up=False,
+    frozen_pulled=False,
+):
+    """A step, and variants of it that people write."""
+    last = len(weights) - 1
+    pulled = [
+        g + alpha * (w - s) if head or place < last else g
+        for place, (w, g, s) in enumerate(zip(weights, gradients, start, strict=True))
+    ]
+    counted = [g for g, moves in zip(pulled, moving, strict=True) if moves or clip == "all"]
+    if clip == "before":
+        counted = [g for g, moves in zip(gradients, moving, strict=True) if moves]
+    norm = torch.stack([g.square().sum() for g in counted]).sum().sqrt()
+    factor = max_norm / norm if scale_up or norm > max_norm else 1.0
+    if clip == "none":
+        factor = 1.0
+    if clip == "each":
+        pulled = [g * min(1.0, max_norm / max(float(g.norm()), 1e-30)) for g in pulled]
+        factor = 1.0
+    return [
+        w - rate * factor * g if moves or frozen_pulled else w.clone()
+        for w, g, rate, moves in zip(weights, pulled, rates, moving, strict=True)
+    ]
+
+
+@fine_tuning_step.cases
+def _() -> Iterator[Case]:
+    one = lambda *numbers: [torch.tensor([number]) for number in numbers]  # noqa: E731
+    by_hand = (one(1.0, 2.0, 3.0), one(9.0, 2.0, 4.0), one(1.0, 0.0, 0.0), [0.25, 0.5, 1.0])
+    yield case("by hand", *by_hand, [False, True, True], 0.5, 2.5)
+    yield case("nothing to clip", *by_hand, [False, True, True], 0.5, 100.0)
+    yield case("a norm that is just allowed", *by_hand, [False, True, True], 0.5, 5.0)
+    yield case("everything moves", *_groups(), [True] * 4, 0.1, 1.0)
+    yield case("the head alone", *_groups(), [False] * 3 + [True], 0.3, 0.5)
+    yield case("no pull", *_groups(), [False, True, True, True], 0.0, 1.0)
+    yield case("a strong pull", *_groups(), [False, False, True, True], 5.0, 2.0)
+    yield case("a strong pull, unclipped", *_groups(), [True] * 4, 2.0, 1e6)
+
+
+def _groups() -> tuple[list[Tensor], list[Tensor], list[Tensor], list[float]]:
+    shapes = ((5, 3), (3, 3), (3,), (2, 3))
+    weights, gradients, start = ([torch.randn(shape) for shape in shapes] for _ in range(3))
+    return weights, gradients, start, [0.01, 0.03, 0.1, 0.3]
+
+
+@fine_tuning_step.mistake(
+    "the head is pulled back, too",
+    hint="The head is new: its start is chance, and worth nothing. Pull the groups below it.",
+)
+def _(*given):
+    return _stepped(*given, head=True)
+
+
+@fine_tuning_step.mistake(
+    "the frozen groups count in the norm",
+    hint="What does not move takes no step, so its gradient is nobody's to shorten: the norm is "
+    "over the groups that move.",
+)
+def _(*given):
+    return _stepped(*given, clip="all")
+
+
+@fine_tuning_step.mistake(
+    "clipped group by group",
+    hint="One norm over *all* moving groups together, one factor for all: else the direction of "
+    "the step changes.",
+)
+def _(*given):
+    return _stepped(*given, clip="each")
+
+
+@fine_tuning_step.mistake(
+    "not clipped at all",
+    hint="Where the common norm is above `max_norm`, every gradient is multiplied by "
+    "max_norm / norm.",
+)
+def _(*given):
+    return _stepped(*given, clip="none")
+
+
+@fine_tuning_step.mistake(
+    "small gradients are made larger",
+    hint="Clipping is for norms *above* `max_norm`. Below it nothing is scaled.",
+)
+def _(*given):
+    return _stepped(*given, scale_up=True)
+
+
+@fine_tuning_step.mistake(
+    "the norm is taken before the pull",
+    hint="The pull is a part of the gradient. Add it first, then measure the norm.",
+)
+def _(*given):
+    return _stepped(*given, clip="before")
+
+
+@fine_tuning_step.mistake(
+    "frozen groups move",
+    hint="A group with False in `moving` stays as it is, to the last bit.",
+)
+def _(*given):
+    return _stepped(*given, frozen_pulled=True)
+
+
+@fine_tuning_step.mistake(
+    "the pull goes the wrong way",
+    hint="The penalty's gradient is α (θ - θ⁰): the step *subtracts* it, and so goes towards the "
+    "start.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    return _stepped(weights, gradients, start, rates, moving, -alpha, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "uphill",
+    hint="A step goes *against* the gradient: weights minus rate times gradient.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    rates = [-rate for rate in rates]
+    return _stepped(weights, gradients, start, rates, moving, alpha, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "the pull of plain L2",
+    hint="You pull towards zero. Subtract the start: α (θ - θ⁰).",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    start = [torch.zeros_like(s) for s in start]
+    return _stepped(weights, gradients, start, rates, moving, alpha, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "the penalty's gradient with its half",
+    hint="The half of α/2 Σ (θ - θ⁰)² goes when you differentiate: the gradient is α (θ - θ⁰).",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    return _stepped(weights, gradients, start, rates, moving, alpha / 2, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "the penalty's gradient is doubled",
+    hint="Differentiate α/2 Σ (θ - θ⁰)²: the 2 of the square and the half cancel.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    return _stepped(weights, gradients, start, rates, moving, 2 * alpha, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "no pull at all",
+    hint="Each group below the head has α (θ - θ⁰) added to its gradient.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    return _stepped(weights, gradients, start, rates, moving, 0.0, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "one rate for all",
+    hint="Each group has its own rate, `rates[g]`. Yours all move at the head's.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    rates = [rates[-1]] * len(rates)
+    return _stepped(weights, gradients, start, rates, moving, alpha, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "the groups are taken for the head first",
+    hint="The lists begin at the bottom. The head, which is not pulled, is the *last* one.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    lists = (values[::-1] for values in (weights, gradients, start, rates, moving))
+    return _stepped(*lists, alpha, max_norm)[::-1]
+
+
+@fine_tuning_step.mistake(
+    "the moving groups alone are given back",
+    hint="Give back *every* group in its place: those that stay, as they are.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    after = _stepped(weights, gradients, start, rates, moving, alpha, max_norm)
+    return [w for w, moves in zip(after, moving, strict=True) if moves]
+
+
+@fine_tuning_step.mistake(
+    "the steps instead of the weights",
+    hint="You give back what is to be subtracted. Asked are the weights after the step.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    after = _stepped(weights, gradients, start, rates, moving, alpha, max_norm)
+    return [w - a for w, a in zip(weights, after, strict=True)]
