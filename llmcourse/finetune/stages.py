@@ -12,7 +12,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -206,9 +206,7 @@ class Done:
 
 def backbone_of(model: nn.Module) -> Model:
     """The backbone inside a model with a head; a model without one is its own."""
-    found = model.backbone if isinstance(model, Adapted) else model
-    assert isinstance(found, Model)
-    return found
+    return cast(Model, model.backbone if isinstance(model, Adapted) else model)
 
 
 def run(backbone: Model, stages: Sequence[Stage], seed: int = 0) -> list[Done]:

@@ -50,7 +50,7 @@ def backwards(n_layers, lr, decay):
 
 
 def as_a_tensor(n_layers, lr, decay):
-    return lr * decay ** torch.arange(n_layers + 1, -1, -1, dtype=torch.float64)
+    return (lr * decay ** torch.arange(n_layers + 1, -1, -1, dtype=torch.float64)).tolist()
 
 
 def by_counting(step, every, n_groups):
@@ -63,7 +63,7 @@ def by_the_step_of_each(step, every, n_groups):
 
 
 def as_a_mask(step, every, n_groups):
-    return torch.arange(n_groups) >= n_groups - 1 - step // every
+    return (torch.arange(n_groups) >= n_groups - 1 - step // every).tolist()
 
 
 def as_ones(step, every, n_groups):
@@ -152,10 +152,6 @@ def by_deleting(words, draws, rate, synonyms, keep):
     return new or words[:]
 
 
-def as_a_tuple(words, draws, rate, synonyms, keep):
-    return tuple(with_lookups(words, draws, rate, synonyms, keep))
-
-
 def with_infinity(losses, patience):
     best, lowest, wait = 0, math.inf, 0
     for n, loss in enumerate(losses):
@@ -182,7 +178,7 @@ def in_a_while(losses, patience):
         n += 1
         if losses[n] < losses[best]:
             best = n
-    return [best, n]
+    return best, n
 
 
 def with_numpy(losses, patience):
@@ -203,7 +199,7 @@ RIGHT = [
     *((fine_tuning.thawed, f) for f in (by_counting, by_the_step_of_each, as_a_mask, as_ones)),
     *((fine_tuning.l2_sp, f) for f in (two_lists, one_long_vector, by_norms)),
     *((fine_tuning.fine_tuning_step, f) for f in (with_an_offset, by_autograd, rates_of_zero)),
-    *((few_labels.thin_out, f) for f in (with_lookups, place_by_place, by_deleting, as_a_tuple)),
+    *((few_labels.thin_out, f) for f in (with_lookups, place_by_place, by_deleting)),
     *((few_labels.stop_early, f) for f in (with_infinity, by_distance, in_a_while, with_numpy)),
 ]
 
