@@ -81,7 +81,7 @@ def replace_synonyms(
         bare = word.rstrip(".,!?;:")
         others = lexicon.get(bare, ())
         if others and rng.random() < rate:
-            changed.append(others[rng.integers(len(others))] + word[len(bare) :])
+            changed.append(others[int(rng.integers(len(others)))] + word[len(bare) :])
         else:
             changed.append(word)
     return changed
