@@ -207,7 +207,7 @@ class FunctionCheck(Check):
     def _plain(self) -> list[Case]:
         assert self._generate is not None, f"{self.name} has no cases"
         sandbox.seed()
-        return list(self._generate())
+        return [made.with_own_arguments() for made in self._generate()]
 
     def _tried(self, answer: Any) -> list[Outcome]:
         """What an unknown answer does: in a copy of the process first, then here, if it ends."""

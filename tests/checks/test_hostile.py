@@ -118,6 +118,28 @@ def test_where_no_process_can_be_copied_an_answer_is_judged_all_the_same(check, 
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_what_an_answer_empties_is_whole_for_the_next_one():
+    table = {"a": 1, "b": 2}
+
+    @exercise("00")
+    def total(numbers):
+        return sum(numbers.values())
+
+    @total.cases
+    def _():
+        yield case("both", table)
+
+    def empties(numbers):
+        found = sum(numbers.values())
+        numbers.clear()
+        return found
+
+    for trial in total.trials():
+        empties(*trial.args)
+    assert table == {"a": 1, "b": 2}
+    assert total.verdict(total.right).status == "passed"
+
+
 def test_a_replaced_function_is_named_and_put_back(check):
     root, log, gelu = math.sqrt, torch.Tensor.log, torch.nn.functional.gelu
 
