@@ -840,7 +840,7 @@ def share_changed() -> float:
 for _factor in (0.25, 0.5, 1.0, 2.0, 4.0):
     share_changed.mistake(
         f"the share at factor {_factor:g}",
-        hint="You measured well, at another factor. Hand in what comes out at factor 3.",
+        hint=f"You measured well, at factor {_factor:g}. Hand in what comes out at factor 3.",
     )(lambda factor=_factor: _changed(factor))
 
 

@@ -109,7 +109,8 @@ def _(spans, n_words):
 
 
 @iobes_tags.mistake(
-    "letters without labels", hint="Each tag is a letter, a dash and the label: `B-PER`."
+    "letters without labels",
+    hint="The letter says where in a span; of what kind it is stands behind a dash: `B-PER`.",
 )
 def _(spans, n_words):
     return [tag[0] for tag in _written(spans, n_words)]
@@ -621,7 +622,9 @@ def _(gold, predicted):
     return _f1(*_counts(*bare))
 
 
-@span_f1.mistake("the end alone counts", hint="Label, beginning *and* end have to be right.")
+@span_f1.mistake(
+    "the end alone counts", hint="Where a span begins counts, too: label, beginning and end."
+)
 def _(gold, predicted):
     bare = ([[span[::2] for span in text] for text in texts] for texts in (gold, predicted))
     return _f1(*_counts(*bare))
