@@ -31,7 +31,7 @@ from llmcourse.finetune.registry import TASKS
 from llmcourse.finetune.settings import RESUMABLE, Settings
 from llmcourse.finetune.task import Task
 from llmcourse.models.files import load_weights, read_json, save_model, save_weights
-from llmcourse.objectives.base import Batch, LossSum, Objective
+from llmcourse.objectives.base import Batch, LossSum
 from llmcourse.optim.groups import decay_groups
 from llmcourse.optim.schedules import named_schedule
 from llmcourse.plain import from_plain
@@ -52,15 +52,12 @@ BETAS = (0.9, 0.98)
 """AdamW's: runs are short, so the mean squared gradient must not look back too far."""
 
 
-class TaskObjective(Objective):
-    """A task as an objective: the training loop's own step asks it for the loss."""
+@dataclass(frozen=True)
+class TaskLoss:
+    """A task's loss under a model, as the training loop's own step asks for it."""
 
-    def __init__(self, task: Task, model: Adapted) -> None:
-        self.task, self.model = task, model
-
-    def prepare(self, tokens: Any, rng: Any) -> Batch:
-        """Examples become batches by their task: see `Task.collate`."""
-        raise NotImplementedError
+    task: Task
+    model: Adapted
 
     def loss(self, output: Any, batch: Batch) -> LossSum:
         """The summed loss of the batch's decisions, and how many there were."""
@@ -104,9 +101,9 @@ class Parts:
     steps: int
 
     @property
-    def objective(self) -> TaskObjective:
+    def objective(self) -> TaskLoss:
         """The task's loss, as the training loop asks for it."""
-        return TaskObjective(self.task, self.model)
+        return TaskLoss(self.task, self.model)
 
 
 def build_parts(
@@ -124,6 +121,8 @@ def build_parts(
     groups, rows = layer_groups(model), task.rows(splits.train)
     settings = replace(settings, batch_size=min(settings.batch_size, len(rows)))
     precision = choose_precision(settings.precision, device)
+    if precision == "fp16":  # without a scaler its gradients would vanish; runs are short
+        precision = "fp32"
     return Parts(
         settings=settings,
         run=run,

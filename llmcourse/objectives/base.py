@@ -9,7 +9,7 @@ tokens (`vocabulary.py`). Chapters 06 and 07 teach this.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -54,6 +54,15 @@ class LossSum(NamedTuple):
 
     total: Float[Tensor, ""]
     count: Int[Tensor, ""]
+
+
+@runtime_checkable
+class ScoresBatches(Protocol):
+    """What a step of training asks for: an objective's second half, or a task's."""
+
+    def loss(self, output: Any, batch: Batch) -> LossSum:
+        """Compare what the model said with the targets."""
+        ...
 
 
 class Objective(ABC):

@@ -27,7 +27,7 @@ from llmcourse.data.loader import batch_tokens
 from llmcourse.device import autocast
 from llmcourse.evaluate.perplexity import Score
 from llmcourse.models.files import save_model
-from llmcourse.objectives.base import Batch, Objective
+from llmcourse.objectives.base import Batch, ScoresBatches
 from llmcourse.randomness import global_state, numpy_rng, restore_global_state
 from llmcourse.runs.directory import RunDirectory
 from llmcourse.runs.log import Diverged, Ending
@@ -157,7 +157,7 @@ def next_batch(parts: Parts, step: int) -> Batch:
 
 def forward_backward(
     model: nn.Module,
-    objective: Objective,
+    objective: ScoresBatches,
     batch: Batch,
     passes: Passes = Passes(),  # noqa: B008 - frozen
 ) -> Float[Tensor, " 2"]:
