@@ -3,12 +3,11 @@
     relation([(truth, got), ...])     # "Your result is always 1.443 times the right one: ..."
 
 Each relation is looked for in every pair that differs, and named only if it holds in all of them.
-Not here: the catalogued mistakes (`harness.py`) and the ones made by program (`mutants.py`). No
-chapter teaches this.
+Not here: relations between numbers of one shape (`number_relations.py`), the catalogued mistakes
+(`harness.py`) and the ones made by program (`mutants.py`). No chapter teaches this.
 """
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,24 +17,7 @@ from torch import Tensor
 
 from llmcourse.checks import dependence
 from llmcourse.checks.compare import a_kind, difference
-
-CLOSE = 1e-4
-"""Relative; an answer in float32 that is wrong by a factor has lost some digits on its way."""
-
-_FACTORS: tuple[tuple[float, str], ...] = (
-    (-1.0, "the sign is the wrong way round"),
-    (1 / math.log(2), "it is in bits, where nats are meant"),
-    (math.log(2), "it is in nats, where bits are meant"),
-    (1 / math.log(10), "the logarithm has base 10"),
-    (math.log(2) / math.log(10), "the logarithm has base 10"),
-    (math.log(10), "the logarithm is the natural one, where base 10 is meant"),
-    (100.0, "it is in percent"),
-    (0.01, "it is a hundredth, as if percent had been turned into a share twice"),
-    (8.0, "bits and bytes are exchanged"),
-    (0.125, "bits and bytes are exchanged"),
-    (2.0, "everything is there twice"),
-    (0.5, "half of it is missing"),
-)
+from llmcourse.checks.number_relations import FACTORS, Numbers, near, number_relation
 
 
 @dataclass(frozen=True)
@@ -74,8 +56,8 @@ def value_relation(truth: float, got: Any) -> str | None:
     """
     if isinstance(got, bool) or not isinstance(got, int | float) or not got or not truth:
         return None
-    for factor, said in _FACTORS:
-        if _near(got / truth, factor):
+    for factor, said in FACTORS:
+        if near(got / truth, factor):
             return f"Your number is {factor:.4g} times the right one: {said}."
     known = (
         ("1 minus the right one", 1 - truth),
@@ -83,7 +65,7 @@ def value_relation(truth: float, got: Any) -> str | None:
         ("the right one's square", truth * truth),
     )
     for what, value in known:
-        if _near(got, value):
+        if near(got, value):
             return f"Your number is {what}."
     if isinstance(truth, int) and abs(got - truth) == 1:
         return f"Your number is too {'large' if got > truth else 'small'} by exactly 1."
@@ -113,7 +95,7 @@ def _container(pairs: list[Pair]) -> str | None:
     """The right values in something else: a list for a tuple, tensors for numbers."""
     kinds = {(a_kind(pair.truth), a_kind(pair.got)) for pair in pairs}
     found = [_numbers(pair) for pair in pairs]
-    alike = all(case is not None and _near(case.got, case.truth) for case in found)
+    alike = all(case is not None and near(case.got, case.truth) for case in found)
     alike = alike or all(_same_numbers(pair) for pair in pairs)
     if all(isinstance(p.truth, tuple) and _is_stack(p.truth, p.got) for p in pairs):
         return "The right results are there, put together in one tensor: give them back as a tuple."
@@ -137,39 +119,18 @@ def _constant(pairs: list[Pair]) -> str | None:
 # Numbers
 
 
-@dataclass(frozen=True)
-class _Numbers:
-    """The numbers of one pair, of one shape; `inputs` as in the pair."""
-
-    inputs: Mapping[str, Any]
-    truth: np.ndarray
-    got: np.ndarray
-
-
 def _numeric(pairs: list[Pair], right: list[Pair]) -> str | None:
     found = [_numbers(pair) for pair in pairs]
     cases = [case for case in found if case is not None]
     if len(cases) < len(found):
         return _of_another_shape(pairs)
-    if all(_near(case.got, case.truth) for case in cases):
+    if all(near(case.got, case.truth) for case in cases):
         return None  # the same numbers, in another nest or shape
     others = [case for case in map(_numbers, right) if case is not None]
-    if said := _always(cases, others):
-        return said
-    looks: Iterable[Callable[[list[_Numbers]], str | None]] = (
-        _endless, _turned, _sums, _partly,
-    )  # fmt: skip
-    return next((said for look in looks if (said := look(cases))), None)
+    return number_relation(cases, others)
 
 
-def _always(cases: list[_Numbers], right: list[_Numbers]) -> str | None:
-    """One change that makes every answer of its truth, also where it changes nothing."""
-    if not any((np.abs(case.truth) > 1e-9).any() for case in right) and (said := _factor(cases)):
-        return said
-    return (None if right else _offset(cases)) or _function([*cases, *right])
-
-
-def _numbers(pair: Pair) -> _Numbers | None:
+def _numbers(pair: Pair) -> Numbers | None:
     truth, got = pair.truth, pair.got
     if isinstance(truth, Mapping) and isinstance(got, Mapping):
         if truth.keys() != got.keys():
@@ -178,7 +139,7 @@ def _numbers(pair: Pair) -> _Numbers | None:
     truth, got = _array(truth), _array(got)
     if truth is None or got is None or truth.shape != got.shape or not truth.size:
         return None
-    return _Numbers(pair.inputs, truth, got)
+    return Numbers(pair.inputs, truth, got)
 
 
 def _array(value: Any) -> np.ndarray | None:
@@ -199,17 +160,12 @@ def _array(value: Any) -> np.ndarray | None:
     return None
 
 
-def _near(one: np.ndarray | float, other: np.ndarray | float) -> bool:
-    with np.errstate(all="ignore"):
-        return bool(np.allclose(one, other, rtol=CLOSE, atol=1e-6, equal_nan=True))
-
-
 def _same_numbers(pair: Pair) -> bool:
     """The numbers of something else, one after the other, as several tensors in one are."""
     truth, got = _array(pair.truth), _array(pair.got)
     if truth is None or got is None or a_kind(pair.truth) == a_kind(pair.got):
         return False
-    return truth.size == got.size and _near(truth.ravel(), got.ravel())
+    return truth.size == got.size and near(truth.ravel(), got.ravel())
 
 
 def _one_of_several(pairs: list[Pair]) -> str | None:
@@ -248,178 +204,6 @@ def _same_entries(truth: Any, got: Any) -> bool:
     return isinstance(truth, kinds) and isinstance(got, kinds) and _equal(list(truth), list(got))
 
 
-def _endless(cases: list[_Numbers]) -> str | None:
-    """Infinity was to come, and something kept it away."""
-    where = [np.isinf(case.truth) for case in cases]
-    finite = all(np.isfinite(c.got[w]).all() for c, w in zip(cases, where, strict=True))
-    kept = [(c.got[~w], c.truth[~w]) for c, w in zip(cases, where, strict=True)]
-    rest = all(np.allclose(got, truth, rtol=1e-2) for got, truth in kept)
-    if finite and rest and any(w.any() for w in where):
-        return "Infinity is right here, and something of yours keeps it away."
-    return None
-
-
-def _factor(cases: list[_Numbers]) -> str | None:
-    """Everything is so many times too large: by one number, or by a size that each case has."""
-    telling = [c for c in cases if (np.isfinite(c.truth) & (np.abs(c.truth) > 1e-9)).any()]
-    factors = [factor for case in telling if (factor := _ratio(case)) is not None]
-    if not factors or len(factors) < len(telling):
-        return None
-    if not all(_ratio(case) or _signs_agree(case, factors[0]) for case in cases):
-        return None
-    cases = telling
-    first = factors[0]
-    if all(_near(factor, first) for factor in factors):
-        for known, said in _FACTORS:
-            if _near(first, known):
-                return f"Your result is always {first:.4g} times the right one: {said}."
-        if len(factors) > 1 or cases[0].truth.size > 1:
-            return f"Your result is always {first:.4g} times the right one."
-        return None
-    for what, sizes in _sizes(cases):
-        for power, said in ((1, "times"), (-1, "one part in"), (0.5, "the root of"),
-                            (-0.5, "one part in the root of")):  # fmt: skip
-            if all(_near(f, n**power) for f, n in zip(factors, sizes, strict=True)):
-                amount = f"{what} times" if said == "times" else f"{said} {what},"
-                return (
-                    f"Your result is {amount} the right one: look for a sum that should be a "
-                    "mean, or a division that is missing or one too many."
-                )
-    return None
-
-
-def _signs_agree(case: _Numbers, factor: float | None) -> bool:
-    """A case of zeros and infinities alone allows a factor."""
-    with np.errstate(invalid="ignore"):
-        return factor is not None and np.array_equal(case.got, factor * case.truth)
-
-
-def _ratio(case: _Numbers) -> float | None:
-    """The one factor between the truth and what came; None if there is none, or it is 1."""
-    where = np.isfinite(case.truth) & (np.abs(case.truth) > 1e-9)
-    if not where.any() or not np.isfinite(case.got[where]).all():
-        return None
-    factor = float(np.median(case.got[where] / case.truth[where]))
-    if abs(factor) < 1e-9 or _near(factor, 1.0) or not _near(case.got, factor * case.truth):
-        return None
-    return factor
-
-
-def _sizes(cases: list[_Numbers]) -> Iterator[tuple[str, list[float]]]:
-    """What each case has a number of: entries of its arguments, their axes, their values."""
-    names = [name for name in cases[0].inputs if all(name in case.inputs for case in cases)]
-    for name in names:
-        values = [case.inputs[name] for case in cases]
-        if all(isinstance(v, Tensor) and v.ndim for v in values):
-            for axis in (-1, 0, -2):
-                if all(v.ndim >= abs(axis) + (axis == 0) for v in values):
-                    place = {-1: "the last", 0: "the first", -2: "the last but one"}[axis]
-                    yield f"`{name}`'s size along {place} axis", [v.shape[axis] for v in values]
-            yield f"the number of entries of `{name}`", [v.numel() for v in values]
-        elif all(isinstance(v, list | tuple | str | bytes) for v in values):
-            yield f"the length of `{name}`", [max(len(v), 1) for v in values]
-        elif all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in values):
-            yield f"`{name}`", [float(v) for v in values]
-
-
-def _offset(cases: list[_Numbers]) -> str | None:
-    """Everything is too large by one number."""
-    with np.errstate(invalid="ignore"):  # infinity less infinity
-        offsets = [case.got - case.truth for case in cases]
-    first = offsets[0].flat[0]
-    if not np.isfinite(first) or not all(_near(offset, first) for offset in offsets):
-        return None
-    if len(offsets) == 1 and offsets[0].size == 1 and abs(first) != 1:
-        return None
-    side = "large" if first > 0 else "small"
-    return f"Your result is always too {side} by {abs(first):.4g}."
-
-
-def _function(cases: list[_Numbers]) -> str | None:
-    """The truth, with one thing more done to it, or one thing less."""
-    if not all(np.isfinite(case.got).all() for case in cases):
-        return None  # infinity is the exponential, the square, and more, of any large number
-    functions: tuple[tuple[str, Callable[[np.ndarray], np.ndarray]], ...] = (
-        ("1 minus the right one", lambda x: 1 - x),
-        ("1 divided by the right one", lambda x: 1 / x),
-        ("the right one without its sign", np.abs),
-        ("the exponential of the right one", np.exp),
-        ("2 to the power of the right one", np.exp2),
-        ("the logarithm of the right one", np.log),
-        ("the logarithm to base 2 of the right one", np.log2),
-        ("the square of the right one", np.square),
-        ("the root of the right one", np.sqrt),
-        ("the right one, rounded", np.round),
-        ("the right one, rounded to one digit", lambda x: np.round(x, 1)),
-        ("the right one, rounded to two digits", lambda x: np.round(x, 2)),
-        ("the right one, rounded to three digits", lambda x: np.round(x, 3)),
-        ("the right one, rounded down", np.floor),
-        ("the right one, rounded up", np.ceil),
-        ("the right one, never below 0", lambda x: np.maximum(x, 0)),
-        ("the right one, never above 1", lambda x: np.minimum(x, 1)),
-    )
-    for what, function in functions:
-        with np.errstate(all="ignore"):
-            if all(_near(case.got, function(case.truth)) for case in cases):
-                return f"Your result is always {what}."
-    return None
-
-
-def _turned(cases: list[_Numbers]) -> str | None:
-    """The right numbers at other places."""
-    moves: tuple[tuple[str, Callable[[np.ndarray], np.ndarray]], ...] = (
-        ("with the last two axes exchanged", lambda x: x.swapaxes(-1, -2)),
-        ("backwards", lambda x: x[::-1]),
-        ("backwards along the last axis", lambda x: x[..., ::-1]),
-        ("one place too far on", lambda x: np.roll(x, 1, -1)),
-        ("one place too early", lambda x: np.roll(x, -1, -1)),
-        ("one row too far on", lambda x: np.roll(x, 1, 0)),
-        ("one row too early", lambda x: np.roll(x, -1, 0)),
-    )
-    for how, move in moves:
-        try:
-            pairs = [(case.got, move(case.truth)) for case in cases]
-        except (ValueError, IndexError):  # numpy's, for too few axes
-            continue
-        if all(got.shape == moved.shape and _near(got, moved) for got, moved in pairs):
-            return f"The right numbers are there, {how}."
-    # Of two values, such as yes and no, any arrangement is "another order".
-    if all(len(np.unique(case.truth)) < 3 for case in cases):
-        return None
-    if all(_near(np.sort(c.got, axis=None), np.sort(c.truth, axis=None)) for c in cases):
-        return "The right numbers are there, in another order."
-    return None
-
-
-def _sums(cases: list[_Numbers]) -> str | None:
-    """Rows that ought to sum to 1 and do not."""
-    if not all(case.truth.ndim and case.truth.shape[-1] > 1 for case in cases):
-        return None
-    if not all(_near(case.truth.sum(-1), 1.0) and (case.truth >= 0).all() for case in cases):
-        return None
-    sums = [case.got.sum(-1) for case in cases]
-    worst = max((float(s) for part in sums for s in np.ravel(part)), key=lambda s: abs(s - 1))
-    if _near(worst, 1.0):
-        return "Your rows sum to 1, as they should: only how it is shared out is wrong."
-    return f"A row should sum to 1; one of yours sums to {worst:.4g}."
-
-
-def _partly(cases: list[_Numbers]) -> str | None:
-    """Right but for the first or last entries along an axis."""
-    axes = (("entry", -1), ("row", 0))
-    for what, axis in axes:
-        if not all(case.truth.ndim and case.truth.shape[axis] > 1 for case in cases):
-            continue
-        for where, place in (("first", 0), ("last", -1)):
-            rest = slice(1, None) if place == 0 else slice(None, -1)
-            if all(
-                _near(np.moveaxis(c.got, axis, 0)[rest], np.moveaxis(c.truth, axis, 0)[rest])
-                for c in cases
-            ):
-                return f"All is right but the {where} {what}."
-    return None
-
-
 def _is_cut(axis: int, kept: slice, swap: bool = False) -> Callable[[Any, Any], bool]:
     """Whether one of two arrays is the other without some entries along an axis."""
 
@@ -428,7 +212,7 @@ def _is_cut(axis: int, kept: slice, swap: bool = False) -> Callable[[Any, Any], 
         if long.ndim != short.ndim or not long.ndim or long.size <= short.size:
             return False
         cut = np.moveaxis(np.moveaxis(long, axis, 0)[kept], 0, axis)
-        return cut.shape == short.shape and _near(cut, short)
+        return cut.shape == short.shape and near(cut, short)
 
     return holds
 
@@ -455,17 +239,17 @@ def _of_another_shape(pairs: list[Pair]) -> str | None:
     looks: tuple[tuple[str, Callable[[Any, Any], bool]], ...] = (
         *_CUT,
         ("The numbers are right; an axis of size 1 is there too much or too little.",
-         lambda t, g: t.size == g.size and _near(t.squeeze(), g.squeeze())
+         lambda t, g: t.size == g.size and near(t.squeeze(), g.squeeze())
          if t.squeeze().shape == g.squeeze().shape else False),
         ("The right numbers are there, with the last two axes exchanged.",
          lambda t, g: t.ndim > 1 and t.swapaxes(-1, -2).shape == g.shape
-         and _near(t.swapaxes(-1, -2), g)),
+         and near(t.swapaxes(-1, -2), g)),
         ("The right numbers are there, in one row after the other: their shape is missing.",
-         lambda t, g: t.size == g.size and _near(t.ravel(), g.ravel())),
+         lambda t, g: t.size == g.size and near(t.ravel(), g.ravel())),
         ("Your result is not yet averaged: its mean is the right one.",
-         lambda t, g: t.size == 1 < g.size and _near(g.mean(), t.item())),
+         lambda t, g: t.size == 1 < g.size and near(g.mean(), t.item())),
         ("Your result is not yet added up: its sum is the right one.",
-         lambda t, g: t.size == 1 < g.size and _near(g.sum(), t.item())),
+         lambda t, g: t.size == 1 < g.size and near(g.sum(), t.item())),
     )  # fmt: skip
     for said, holds in looks:
         if all(holds(truth, got) for truth, got in arrays):
