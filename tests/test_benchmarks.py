@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_runs
 
 from llmcourse.tinytown import stories as tinytown
 
@@ -221,3 +222,31 @@ def test_chapters(tmp_path: Path):
     assert costs == sorted(costs, reverse=True)
     assert 0 < sum(costs) <= row["cpu_seconds"] + 0.2  # rounded to tenths
     assert row["slowest_cells"][0]["id"] in printed
+
+
+@pytest.mark.slow
+def test_finetune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    base = tmp_path / "base"
+    small_runs.run(base, objective__name="mlm", steps=2)
+    sentences = {s.text: s for story in tinytown.stories(60) for s in story.sentences}
+    felt = [{"text": text, "label": int(s.sentiment > 0)} for text, s in sentences.items()]
+    tagged = [
+        {"tokens": [t.text for t in s.tokens], "upos": [t.tag for t in s.tokens]}
+        for s in sentences.values()
+    ]
+    for name, stem, rows in (("sentiment_mr", "mr", felt), ("ud_english_ewt", "ewt", tagged)):
+        for part, some in (("train", rows[60:]), ("valid", rows[:30]), ("test", rows[30:60])):
+            zipped(tmp_path / name / f"{stem}.{part}.jsonl.gz", some)
+    monkeypatch.setenv("LLMCOURSE_DATA", str(tmp_path))
+    work = ["--base", str(base), "--chinese", str(base), "--work", str(tmp_path / "work")]
+    what = "--tasks sentiment_mr ud_english_ewt --starts full untrained --seeds 2 --epochs 0.2"
+    printed, kept = run(tmp_path / "out", "finetune", *work, *what.split(), "--no-detours")
+    found = kept["results"]["tasks"]
+    for row in found.values():
+        for cell in row["starts"].values():
+            assert len(cell["values"]) == 2
+            assert cell["mean"] == pytest.approx(sum(cell["values"]) / 2)
+    assert 0 < found["sentiment_mr"]["logistic regression"] <= 1
+    assert found["ud_english_ewt"]["logistic regression"] is None
+    assert "sentiment_mr: full" in printed
+    assert str(tmp_path) not in json.dumps(kept["settings"])

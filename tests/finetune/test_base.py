@@ -1,5 +1,6 @@
 """Bases of other libraries: a tiny random model of each family, saved as its library saves it."""
 
+import functools
 import json
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from llmcourse.export.huggingface import to_huggingface
 from llmcourse.finetune.base import load_base
 from llmcourse.finetune.fit import fit
 from llmcourse.finetune.settings import DataSettings, Settings
-from llmcourse.models.gpt import GPT, gpt2_recipe
+from llmcourse.models.gpt import GPT, gpt2_recipe, modern_recipe
 from llmcourse.tokenizers.bpe import BPETokenizer
 from llmcourse.tokenizers.registry import train_tokenizer
 
@@ -73,16 +74,23 @@ def test_a_bert_of_transformers_is_read_with_its_own_words(data, tmp_path):
     assert result.test is not None
 
 
-def test_a_gpt_in_their_format_is_read_back(data, tmp_path):
+RECIPES = {
+    "gpt2": gpt2_recipe,
+    "llama": functools.partial(modern_recipe, mlp="swiglu", qk_norm=False),
+}
+
+
+@pytest.mark.parametrize("family", RECIPES)
+def test_a_gpt_in_their_format_is_read_back(family, data, tmp_path):
     tokenizer = train_tokenizer("bpe", TEXTS, 300)
     torch.manual_seed(0)
-    model = GPT(gpt2_recipe(vocab_size=tokenizer.vocab_size, **SIZES))
-    to_huggingface(model, tmp_path / "gpt2", tokenizer)
-    base = load_base(str(tmp_path / "gpt2"))
+    model = GPT(RECIPES[family](vocab_size=tokenizer.vocab_size, **SIZES))
+    assert to_huggingface(model, tmp_path / family, tokenizer) == family
+    base = load_base(str(tmp_path / family))
     assert base.encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
     for name, value in model.state_dict().items():
         assert torch.equal(base.model.state_dict()[name], value)
-    settings = replace(small(tmp_path / "gpt2", data, tmp_path / "run"), method="gradual")
+    settings = replace(small(tmp_path / family, data, tmp_path / "run"), method="gradual")
     assert fit(settings).test is not None
 
 
