@@ -92,7 +92,7 @@ def test_links_between_copies_stay_and_all_others_lead_out(root):
 
 def test_a_copy_of_every_notebook_has_links_that_lead_somewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
-    for folder in (*lab.FOLDERS, "docs"):
+    for folder in (*lab.FOLDERS, "docs", "benchmarks"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     lab.copy_all(tmp_path)
     import chapter_rules

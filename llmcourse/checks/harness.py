@@ -46,7 +46,10 @@ from llmcourse.notebook import Card, show
 Cases = Callable[[], Iterator[Case]]
 
 SEARCH_SECONDS = 0.5
-"""How long a mistake may take in a case in which the answer came back."""
+"""How long a mutant may compute in a case in which the answer came back."""
+
+MISTAKE_SECONDS = 2.0
+"""How long a catalogued mistake may: they are few, they end, and a slow machine must know them."""
 
 DEFAULT_VARIANTS = ("float64", "non-contiguous")
 """How each case is run again, where its arguments allow it; `"gradients"` is the third way."""
@@ -269,7 +272,9 @@ class FunctionCheck(Check):
                 trial = copy.deepcopy(trials[number])
             except Exception:  # some arguments cannot be copied, but they can be made again
                 trial = self.trials()[number]
-            self._asked[key] = self._outcome(trial, answer, SEARCH_SECONDS)
+            ours = any(answer is mistake.answer for mistake in self.mistakes)
+            seconds = MISTAKE_SECONDS if ours else SEARCH_SECONDS
+            self._asked[key] = self._outcome(trial, answer, seconds)
         return self._asked[key]
 
     def _outcomes(self, answer: Any, seconds: float, end: int | None = None) -> list[Outcome]:

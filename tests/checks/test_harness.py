@@ -275,6 +275,19 @@ def test_what_never_ends_is_stopped_once(check, monkeypatch):
     assert len(called) <= 1  # none where a copy of the process was asked first
 
 
+def test_a_catalogued_mistake_is_known_on_a_slow_machine_too(check, monkeypatch):
+    monkeypatch.setattr("llmcourse.checks.harness.SEARCH_SECONDS", 0.02)
+
+    @check.mistake("sums in a loop", hint="Slow, and wrong.")
+    def slow(weights, values, mask=None):
+        began = time.thread_time()
+        while time.thread_time() < began + 0.1:
+            pass
+        return 2 * values
+
+    assert check.verdict(lambda weights, values, mask=None: 2 * values).mistake.answer is slow
+
+
 def test_deep_recursion_is_reported(check):
     def deep(weights, values, mask=None):
         return deep(weights, values, mask)
