@@ -13,14 +13,15 @@ from torch import Tensor
 from llmcourse.evaluate.labels import accuracy, macro_f1
 from llmcourse.finetune.baselines import NaiveBayes
 from llmcourse.finetune.encode import EncodedRow, collate_texts, encode_text
-from llmcourse.finetune.examples import Example, Splits, read_labelled, read_splits
+from llmcourse.finetune.examples import Example, Predicted, Splits, read_labelled, read_splits
 from llmcourse.finetune.heads import Adapted, Classifier, HeadOutput, Pooling
+from llmcourse.finetune.labels import LabelTask
 from llmcourse.finetune.settings import Settings
-from llmcourse.finetune.task import Judged, Predicted, Task
+from llmcourse.finetune.task import Judged
 from llmcourse.objectives.base import IGNORE, Batch, LossSum
 
 
-class Classification(Task):
+class Classification(LabelTask):
     """A label for each text."""
 
     @staticmethod

@@ -52,6 +52,21 @@ class Example:
         return " ".join(" ".join(self.words).casefold().split())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """What a model says of an example.
+
+    Attributes:
+        labels: the label, or the tags.
+        surprise: how unlikely it found the right ones, in nats; 0 where they are not known.
+        sure: the probability of its label; of tags, that of the least sure one.
+    """
+
+    labels: tuple[str, ...]
+    surprise: float
+    sure: float
+
+
 @dataclass(frozen=True)
 class Splits:
     """The three splits, and the names of all labels, sorted."""

@@ -29,9 +29,8 @@ from llmcourse.finetune.parts import (
     save,
     write_settings,
 )
-from llmcourse.finetune.predict import predict
 from llmcourse.finetune.registry import TASKS
-from llmcourse.finetune.report import Measured, write_report
+from llmcourse.finetune.report import Finding, write_report
 from llmcourse.finetune.settings import Settings
 from llmcourse.finetune.task import Judged
 from llmcourse.objectives.base import Batch
@@ -152,23 +151,21 @@ def conclude(parts: Parts, state: TrainState, signal: int | None) -> Result:
             run=run.path, steps=state.step, valid=None, test=None, baselines={}, stopped_by=signal
         )
     load_adapted(parts.model, run.model)
-    predicted = predict(task, parts.model, test)
-    judged = task.judge(test, [one.labels for one in predicted])
-    guesses = task.baselines(parts.splits.train, test)
-    baselines = {name: task.judge(test, labels) for name, labels in guesses.items()}
+    measured = task.measure(parts.model, test)
+    baselines = task.rivals(parts.splits.train, test)
     valid = Judged(**json.loads((run.path / "valid.json").read_text(encoding="utf-8")))
     figures = {
         "valid": asdict(valid),
-        "test": asdict(judged),
+        "test": asdict(measured.judged),
         "baselines": {name: asdict(one) for name, one in baselines.items()},
     }
     atomic_write_text(run.path / "results.json", json.dumps(figures, indent=2) + "\n")
-    write_report(run, Measured(task, test, predicted, judged, baselines, valid))
+    write_report(run, Finding(task, test, measured, baselines, valid))
     return Result(
         run=run.path,
         steps=state.step,
         valid=valid,
-        test=judged,
+        test=measured.judged,
         baselines=baselines,
         stopped_by=None,
     )

@@ -6,7 +6,6 @@ know, the backbone should. Not here: which parameters move (`methods.py`), how t
 (`rows.py`), the CRF (`nn/crf.py`). Chapters 11 and 12 teach this.
 """
 
-from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple
 
 import torch
@@ -49,25 +48,16 @@ def pool(
     return (hidden * real[..., None]).sum(dim=1) / lengths[:, None]
 
 
-class Adapted(nn.Module, ABC):
-    """Base of a backbone with a head.
+class Adapted(nn.Module):
+    """Base of a backbone with what a task puts on it; `forward` takes a batch's ids and extras.
 
     Attributes:
         backbone: the model that was trained before.
-        dropout: in front of the head.
-        head: from hidden states to labels, `[C, D]`.
     """
 
-    def __init__(self, backbone: Model, n_labels: int, dropout: float = 0.0) -> None:
+    def __init__(self, backbone: Model) -> None:
         super().__init__()
-        require(n_labels > 0, f"n_labels={n_labels} must be at least 1")
         self.backbone = backbone
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(backbone.hidden_width, n_labels)
-        # Small, so that at first all labels are about as likely, and the first gradients that
-        # reach the backbone are small, too.
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
 
     @property
     def own_parts(self) -> dict[str, nn.Module]:
@@ -75,18 +65,27 @@ class Adapted(nn.Module, ABC):
         parts = dict(self.named_children())
         return {name: part for name, part in parts.items() if name not in ("backbone", "dropout")}
 
-    @abstractmethod
-    def forward(
-        self,
-        ids: Int[Tensor, "B T"],
-        *,
-        mask: Bool[Tensor, "B 1 1 T"],
-        segments: Int[Tensor, "B T"] | None = None,
-    ) -> HeadOutput:
-        """Score the labels. `mask` is True where a row is text, as `masks.padding` makes it."""
+
+class Headed(Adapted):
+    """Base of a backbone with a linear head.
+
+    Attributes:
+        dropout: in front of the head.
+        head: from hidden states to labels, `[C, D]`.
+    """
+
+    def __init__(self, backbone: Model, n_labels: int, dropout: float = 0.0) -> None:
+        super().__init__(backbone)
+        require(n_labels > 0, f"n_labels={n_labels} must be at least 1")
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(backbone.hidden_width, n_labels)
+        # Small, so that at first all labels are about as likely, and the first gradients that
+        # reach the backbone are small, too.
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
 
 
-class Classifier(Adapted):
+class Classifier(Headed):
     """A label for each text.
 
     Attributes:
@@ -113,7 +112,7 @@ class Classifier(Adapted):
         return HeadOutput(self.head(self.dropout(pooled)), hidden)
 
 
-class Tagger(Adapted):
+class Tagger(Headed):
     """A tag for each word, decided at one of its pieces; alone, or together by a CRF.
 
     Attributes:

@@ -8,7 +8,6 @@ from dataclasses import asdict
 
 from llmcourse.files import atomic_write_text
 from llmcourse.finetune.parts import Parts, check_finite, save_adapted
-from llmcourse.finetune.predict import predict
 from llmcourse.runs.log import End, Ending, Evaluation, MetricsLog, Training
 from llmcourse.train.checkpoint import TrainState
 from llmcourse.train.progress_bar import Console
@@ -31,7 +30,7 @@ class Monitor:
         say(f"run directory   {parts.run.path}")
         say(
             f"examples        {len(splits.train):,} to learn from, {len(splits.valid):,} to choose "
-            f"by, {len(splits.test):,} to be measured on; {len(splits.labels)} labels"
+            f"by, {len(splits.test):,} to be measured on; {parts.task.about()}"
         )
         size = sum(parameter.numel() for parameter in parts.model.parameters())
         device = next(parts.model.parameters()).device
@@ -72,12 +71,9 @@ class Monitor:
     def evaluate(self) -> None:
         """Judge the model on the validation split, and keep its weights if they are the best."""
         parts, state, examples = self.parts, self.state, self.parts.splits.valid
-        predicted = predict(parts.task, parts.model, examples)
-        judged = parts.task.judge(examples, [one.labels for one in predicted])
-        # By decisions, as the training loss: a text of twenty words has twenty.
-        decisions = sum(len(example.labels) for example in examples)
-        loss = sum(one.surprise for one in predicted) / decisions
-        if state.update_best(-judged.value):
+        measured = parts.task.measure(parts.model, examples)
+        judged, loss = measured.judged, measured.loss
+        if state.update_best(judged.badness):
             save_adapted(parts.model, parts.run.model)
             atomic_write_text(parts.run.path / "valid.json", json.dumps(asdict(judged)) + "\n")
         self.console.line(

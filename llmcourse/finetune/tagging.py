@@ -15,15 +15,16 @@ from torch import Tensor
 from llmcourse.evaluate.labels import accuracy
 from llmcourse.evaluate.spans import forbidden_pairs, span_scores, spans_of
 from llmcourse.finetune.encode import EncodedRow, collate_words, encode_words
-from llmcourse.finetune.examples import Example, Splits, read_splits, read_tags
+from llmcourse.finetune.examples import Example, Predicted, Splits, read_splits, read_tags
 from llmcourse.finetune.heads import Adapted, HeadOutput, Tagger
+from llmcourse.finetune.labels import LabelTask
 from llmcourse.finetune.settings import Settings
-from llmcourse.finetune.task import Judged, Predicted, Task
+from llmcourse.finetune.task import Judged
 from llmcourse.nn.crf import LinearChainCRF
 from llmcourse.objectives.base import IGNORE, Batch, LossSum
 
 
-class Tagging(Task):
+class Tagging(LabelTask):
     """A tag for each word."""
 
     @staticmethod

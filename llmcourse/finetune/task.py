@@ -1,7 +1,8 @@
-"""What every task does: read examples, put a head on a base, make batches, score, predict.
+"""What every task does: read examples, make a model of a base, make batches, score, measure.
 
 The loop (`fit.py`) and the report ask a task and nothing else; a new task is one class and a line
-in `registry.py`.
+in `registry.py`. Not here: what tasks with labels share (`labels.py`), and those with texts
+(`texts.py`).
 """
 
 from abc import ABC, abstractmethod
@@ -9,11 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
 from llmcourse.finetune.base import Base
-from llmcourse.finetune.encode import EncodedRow
-from llmcourse.finetune.examples import Example, Splits
+from llmcourse.finetune.examples import Splits
 from llmcourse.finetune.heads import Adapted
 from llmcourse.finetune.settings import Settings
 from llmcourse.objectives.base import Batch, LossSum
@@ -21,64 +19,76 @@ from llmcourse.objectives.base import Batch, LossSum
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """How well predictions are.
+    """How good a model is.
 
     Attributes:
         metric: the name of the figure that counts.
-        value: it, in [0, 1]: more is better.
+        value: it.
         others: further figures by name.
+        lower_is_better: whether less of it is better, as of a loss; if not it lies in [0, 1].
     """
 
     metric: str
     value: float
     others: dict[str, float] = field(default_factory=dict)
+    lower_is_better: bool = False
+
+    @property
+    def badness(self) -> float:
+        """The figure, so that less is better."""
+        return self.value if self.lower_is_better else -self.value
+
+    def text(self, value: float | None = None) -> str:
+        """The figure in words: a share in per cent, a loss as it is."""
+        value = self.value if value is None else value
+        return f"{value:.3f}" if self.lower_is_better else f"{value:.1%}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predicted:
-    """What a model says of an example.
+class Measurement:
+    """What came of measuring a model on a split.
 
     Attributes:
-        labels: the label, or the tags.
-        surprise: how unlikely it found the right ones, in nats; 0 where they are not known.
-        sure: the probability of its label; of tags, that of the least sure one.
+        judged: how good it is.
+        loss: what it paid for what is right, in nats a decision.
+        said: what it said of each example, as the task keeps it.
     """
 
-    labels: tuple[str, ...]
-    surprise: float
-    sure: float
+    judged: Judged
+    loss: float
+    said: Sequence[Any]
 
 
 class Task(ABC):
-    """Task: a set of labels, and what is asked about them.
+    """Task: what is asked of a model, and how good an answer is.
 
     Args:
         settings: of the run.
         base: the model that is adapted.
-        labels: the names of all labels, in the order of the head's outputs.
+        labels: the names of all labels, in the order of a head's outputs; none where texts are
+            answered by texts.
     """
 
     def __init__(self, settings: Settings, base: Base, labels: Sequence[str]) -> None:
         self.settings, self.base, self.labels = settings, base, list(labels)
-        self.number = {label: place for place, label in enumerate(self.labels)}
         context = base.model.config.context_length
         self.most = min(settings.max_length or context, context)
 
     @staticmethod
     @abstractmethod
     def read(settings: Settings) -> Splits:
-        """The labelled examples that the settings name."""
+        """The examples that the settings name, in three splits."""
 
     @abstractmethod
     def build(self) -> Adapted:
-        """The base with a fresh head."""
+        """The base, with what the task puts on it."""
 
     @abstractmethod
-    def rows(self, examples: Sequence[Example]) -> list[EncodedRow]:
+    def rows(self, examples: Sequence[Any]) -> list[Any]:
         """The examples in tokens; a long one may become several rows."""
 
     @abstractmethod
-    def collate(self, rows: Sequence[EncodedRow]) -> Batch:
+    def collate(self, rows: Sequence[Any]) -> Batch:
         """A batch of rows."""
 
     @abstractmethod
@@ -86,21 +96,17 @@ class Task(ABC):
         """The summed loss, and over how many decisions."""
 
     @abstractmethod
-    def decide(self, model: Adapted, output: Any, batch: Batch) -> list[tuple[Any, Tensor]]:
-        """For each row its decisions, and the log-probabilities of all labels."""
+    def measure(self, model: Adapted, examples: Sequence[Any]) -> Measurement:
+        """How good a model is on some examples, and what it says of them."""
 
     @abstractmethod
-    def gather(
-        self, examples: Sequence[Example], rows: Sequence[EncodedRow], decided: Sequence[Any]
-    ) -> list[Predicted]:
-        """What was decided about rows, as predictions for examples."""
+    def rivals(self, train: Sequence[Any], test: Sequence[Any]) -> dict[str, Judged]:
+        """How good those are, on the test split, who know little, by name."""
 
     @abstractmethod
-    def judge(self, examples: Sequence[Example], predicted: Sequence[tuple[str, ...]]) -> Judged:
-        """How good the predicted labels are."""
+    def sections(self, examples: Sequence[Any], measured: Measurement) -> list[str]:
+        """What the report shows of this task besides the score and its rivals, as HTML."""
 
     @abstractmethod
-    def baselines(
-        self, train: Sequence[Example], test: Sequence[Example]
-    ) -> dict[str, list[tuple[str, ...]]]:
-        """What those predict who know little, by name: the rivals of any model."""
+    def about(self) -> str:
+        """What is asked, in a few words."""
