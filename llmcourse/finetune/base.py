@@ -17,6 +17,7 @@ from llmcourse.models.files import load_model, read_json
 from llmcourse.models.registry import FAMILIES, family_of
 from llmcourse.randomness import seed_all, stream_seed
 from llmcourse.runs.directory import read_object
+from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.tokenizers.registry import load_tokenizer
 
 TOKENIZER_FILES = (
@@ -38,6 +39,7 @@ class Base:
         blank: a token that means nothing: the one for what is hidden, or the end of a text.
         added_tokens: how many tokens of the model's the tokenizer does not know.
         folder: where the tokenizer's files lie.
+        tokenizer: what `encode` is of, and its way back; None where words are cut by another library.
     """
 
     model: Model
@@ -47,6 +49,7 @@ class Base:
     blank: int
     added_tokens: int
     folder: Path
+    tokenizer: Tokenizer | None = None
 
 
 def load_base(name: str) -> Base:
@@ -80,7 +83,7 @@ def load_base(name: str) -> Base:
     ids = tokenizer.special_ids
     frame = [(ids[name],) if name in ids else () for name in ("[CLS]", "[SEP]")]
     blank = size - extra if extra else ids.get("[MASK]", tokenizer.eot_id)
-    return Base(model, tokenizer.encode, frame[0], frame[1], blank, extra, folder)
+    return Base(model, tokenizer.encode, frame[0], frame[1], blank, extra, folder, tokenizer)
 
 
 def fresh(base: Base, seed: int) -> Base:

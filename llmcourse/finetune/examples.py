@@ -1,10 +1,10 @@
-"""Labelled examples from files, in three splits that share nothing.
+"""Examples from files, in three splits that share nothing.
 
 A source is one file, of which parts are held out by a hash of the text, or a folder with files for
 training, validation and test. What would make a score a lie is refused: a label that is missing or
 that training never saw, an example that stands in two splits. Not here: how tables are read
-(`data/tables.py`, `data/tagged.py`), how examples become tokens (`encode.py`). Chapter 11 teaches
-this.
+(`data/tables.py`, `data/tagged.py`), how examples become tokens (`encode.py`), chats and
+pairs (`chats.py`). Chapter 11 teaches this.
 """
 
 import re
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from llmcourse.data.documents import Document, is_held_out
 from llmcourse.data.reading import Reading
@@ -69,15 +70,30 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Splits:
-    """The three splits, and the names of all labels, sorted."""
+    """The three splits, and the names of all labels, sorted; none where examples have none."""
 
-    train: list[Example]
-    valid: list[Example]
-    test: list[Example]
+    train: list[Any]
+    valid: list[Any]
+    test: list[Any]
     labels: list[str]
 
 
-Read = Callable[[Path, DataSettings], Iterator[Example]]
+class Keyed(Protocol):
+    """What splits ask of an example: where it stands, and what makes two of them the same."""
+
+    @property
+    def where(self) -> str:
+        """The place that it was read from."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Equal for two examples that are the same."""
+        ...
+
+
+K = TypeVar("K", bound=Keyed)
+Read = Callable[[Path, DataSettings], Iterator[K]]
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -155,12 +171,32 @@ def _label(row: dict[str, object], column: str, where: str) -> str:
 
 
 def read_splits(read: Read, settings: DataSettings, seed: int) -> Splits:
-    """The three splits of a source.
+    """The three splits of a source of labelled examples.
 
     Raises:
         UserError: no examples, a label that training lacks, an example in two splits, or what
             `read` raises.
     """
+    found = _divided(read, settings)
+    check_labels(found)
+    train = _some(found["train"], settings.limit, seed)
+    labels = sorted({label for example in found["train"] for label in example.labels})
+    require(len(labels) > 1, f"all examples have the label {labels[0]!r}: there is nothing to tell")
+    return Splits(train, found["valid"], found["test"], labels)
+
+
+def read_unlabelled(read: Read, settings: DataSettings, seed: int) -> Splits:
+    """The three splits of a source of examples that have no labels.
+
+    Raises:
+        UserError: no examples, an example in two splits, or what `read` raises.
+    """
+    found = _divided(read, settings)
+    return Splits(_some(found["train"], settings.limit, seed), found["valid"], found["test"], [])
+
+
+def _divided(read: Read, settings: DataSettings) -> dict[str, list[Any]]:
+    """The examples of each split, of which none stands in two."""
     files = find_files(settings)
     found = {name: list(read(path, settings)) for name, path in files.items()}
     for name, path in files.items():
@@ -174,21 +210,15 @@ def read_splits(read: Read, settings: DataSettings, seed: int) -> Splits:
             f"nothing is left for the {name} split: give more examples, or a file (--data.{name})",
         )
     found["train"] = without_leaks(found, settings.leaks)
-    check_labels(found)
-    train = _some(found["train"], settings.limit, seed)
-    labels = sorted({label for example in found["train"] for label in example.labels})
-    require(len(labels) > 1, f"all examples have the label {labels[0]!r}: there is nothing to tell")
-    return Splits(train, found["valid"], found["test"], labels)
+    return found
 
 
-def hold_out(
-    examples: list[Example], share: float, split: str
-) -> tuple[list[Example], list[Example]]:
+def hold_out(examples: list[K], share: float, split: str) -> tuple[list[K], list[K]]:
     """The examples, and about a share of them that is taken out for a split.
 
     By a hash of the text: copies of one text fall on one side.
     """
-    sides: tuple[list[Example], list[Example]] = ([], [])
+    sides: tuple[list[K], list[K]] = ([], [])
     for example in examples:
         held = is_held_out(Document(f"{split}/{example.key}", ""), share)
         sides[held].append(example)
@@ -230,7 +260,7 @@ def _says(path: Path, words: tuple[str, ...]) -> bool:
     return path.is_file() and not path.name.startswith(".") and any(w in parts for w in words)
 
 
-def without_leaks(found: dict[str, list[Example]], leaks: str) -> list[Example]:
+def without_leaks(found: dict[str, list[K]], leaks: str) -> list[K]:
     """The training examples, without those that stand in another split.
 
     Raises:
@@ -271,7 +301,7 @@ def check_labels(found: dict[str, list[Example]]) -> None:
                 )
 
 
-def _some(examples: Sequence[Example], limit: int, seed: int) -> list[Example]:
+def _some(examples: Sequence[K], limit: int, seed: int) -> list[K]:
     if not limit or limit >= len(examples):
         return list(examples)
     order = numpy_rng(seed, "limit").permutation(len(examples))[:limit]

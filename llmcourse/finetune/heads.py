@@ -3,7 +3,7 @@
 A backbone is any model of this course; of it the final hidden states are read, and its own output
 head is left alone. A head is one linear map, as in BERT (Devlin et al., 2018): what it needs to
 know, the backbone should. Not here: which parameters move (`methods.py`), how texts become rows
-(`rows.py`), the CRF (`nn/crf.py`). Chapters 11 and 12 teach this.
+(`encode.py`), the CRF (`nn/crf.py`). Chapters 11 and 12 teach this.
 """
 
 from typing import Literal, NamedTuple

@@ -1,4 +1,4 @@
-"""Every task that a model can be fine-tuned for, one entry each: a new one is a module and a line.
+"""Every task that a model can be fine-tuned for, and every method: a new one is a module and a line.
 
 It names classes instead of importing them, so that `--help` needs no torch. Not here: what every
 task does (`task.py`).
@@ -27,14 +27,34 @@ class TaskEntry:
         return resolve_name(self.kind)
 
 
+HEAD = ("dropout", "word_dropout")
 TASKS: dict[str, TaskEntry] = {
     "classification": TaskEntry(
-        kind="llmcourse.finetune.classification:Classification", settings=("pooling",)
+        kind="llmcourse.finetune.classification:Classification", settings=("pooling", *HEAD)
     ),
-    "tagging": TaskEntry(kind="llmcourse.finetune.tagging:Tagging", settings=("crf",)),
+    "tagging": TaskEntry(kind="llmcourse.finetune.tagging:Tagging", settings=("crf", *HEAD)),
+    "instruct": TaskEntry(kind="llmcourse.finetune.instruct:Instruct", settings=("template",)),
+    "preference": TaskEntry(
+        kind="llmcourse.finetune.preference:Preference", settings=("template", "beta")
+    ),
+    "distill": TaskEntry(
+        kind="llmcourse.finetune.distill:Distill",
+        settings=("teacher", "temperature", "soft_share"),
+    ),
 }
 
+METHODS: dict[str, tuple[str, ...]] = {
+    "full": (),
+    "frozen": (),
+    "gradual": (),
+    "lora": ("rank", "alpha", "targets"),
+    "prompt": ("virtual_tokens",),
+    "prefix": ("virtual_tokens",),
+}
+"""What moves, by name, and the settings that it alone uses. The last three leave the base as it is
+and train what is put beside it."""
+
 if TYPE_CHECKING:
-    TaskName = str
+    TaskName = MethodName = str
 else:
-    TaskName = Literal[tuple(TASKS)]
+    TaskName, MethodName = Literal[tuple(TASKS)], Literal[tuple(METHODS)]

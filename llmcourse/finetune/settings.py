@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from llmcourse.errors import require
-from llmcourse.finetune.registry import TASKS, TaskName
+from llmcourse.finetune.registry import METHODS, TASKS, MethodName, TaskName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +54,11 @@ class Settings:
     base: str = ""
     """The model to adapt: a run of llmcourse.train, or a directory in Hugging Face's format."""
     task: TaskName = "classification"
-    """What is asked: a label for each text, or a tag for each word."""
-    method: Literal["full", "frozen", "gradual"] = "full"
-    """What moves: everything, the head alone, or layer after layer from the top down."""
+    """What is asked: a label for each text, a tag for each word, an answer to each request, the
+    better of two answers, or what a teacher says of a text."""
+    method: MethodName = "full"
+    """What moves: everything, the head alone, or layer after layer from the top down; or what is
+    put beside a base that stays as it is: low-rank matrices, a soft prompt, keys and values."""
     untrained: bool = False
     """Forget what the base has learned: the same model with fresh weights, for comparison."""
     out: str = ""
@@ -95,6 +97,25 @@ class Settings:
     """Stop after so many evaluations without a new best one; 0 never stops early."""
     evaluations: int = 10
     """How often the validation split is looked at."""
+    template: str = "auto"
+    """instruct, preference: how a chat is written: plain, chatml, llama or a .jinja file; auto is
+    the base's own, or plain."""
+    beta: float = 0.1
+    """preference: how dear it is to move away from the base."""
+    teacher: str = ""
+    """distill: the run, or the directory in Hugging Face's format, that is learned from."""
+    temperature: float = 2.0
+    """distill: above 1 gives more weight to what the teacher finds unlikely."""
+    soft_share: float = 0.5
+    """distill: how much of the loss is the teacher's; the rest is the text's own tokens."""
+    rank: int = 8
+    """lora: the rank of the matrices."""
+    alpha: float = 16.0
+    """lora: what is added counts alpha / rank times."""
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
+    """lora: the layers that get matrices, by the end of their names."""
+    virtual_tokens: int = 16
+    """prompt, prefix: how many tokens, or keys and values, stand in front of every text."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -121,12 +142,30 @@ class Settings:
         for name in ("micro_batch_size", "max_length"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"{name}={value} must be at least 1")
-        for name in ("pooling", "crf"):
-            value, users = getattr(self, name), TASKS[self.task].settings
-            default = {item.name: item.default for item in dataclasses.fields(Settings)}[name]
+        for name in ("beta", "temperature", "alpha"):
+            value = getattr(self, name)
+            require(value > 0, f"{name}={value} must be above 0")
+        for name in ("rank", "virtual_tokens"):
+            value = getattr(self, name)
+            require(value >= 1, f"{name}={value} must be at least 1")
+        share = self.soft_share
+        require(0 <= share <= 1, f"soft_share={share} must lie between 0 and 1")
+        self._refuse_idle("task", {name: entry.settings for name, entry in TASKS.items()})
+        self._refuse_idle("method", METHODS)
+        require(
+            self.method != "frozen" or "dropout" in TASKS[self.task].settings,
+            f"method=frozen trains a head alone, and task={self.task} has none: try lora",
+        )
+
+    def _refuse_idle(self, kind: str, users: dict[str, tuple[str, ...]]) -> None:
+        """Refuse a setting that was changed and that the run's task or method does not use."""
+        chosen = getattr(self, kind)
+        default = {item.name: item.default for item in dataclasses.fields(Settings)}
+        for name in sorted({name for names in users.values() for name in names}):
+            value = getattr(self, name)
             require(
-                name in users or value == default,
-                f"{name}={value} does nothing with task={self.task}: leave it out",
+                name in users[chosen] or value == default[name],
+                f"{name}={value} does nothing with {kind}={chosen}: leave it out",
             )
 
 

@@ -1,0 +1,240 @@
+"""What tasks share whose answers are texts: rows, a model that writes them, what it pays, samples.
+
+Not here: the three tasks (`instruct.py`, `preference.py`, `distill.py`), their examples
+(`chats.py`). Chapters 13 and 14 teach this.
+"""
+
+import contextlib
+from abc import abstractmethod
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from llmcourse.errors import UserError, require
+from llmcourse.files import atomic_write_text
+from llmcourse.finetune.base import Base, fresh, load_base
+from llmcourse.finetune.heads import Adapted
+from llmcourse.finetune.settings import Settings
+from llmcourse.finetune.task import Measurement, Task
+from llmcourse.generate.decode import generate
+from llmcourse.generate.sampling import greedy
+from llmcourse.models.base import Model, Output
+from llmcourse.objectives.base import IGNORE, Batch
+from llmcourse.tokenizers.base import Tokenizer
+from llmcourse.tokenizers.chat import (
+    ChatTemplate,
+    Message,
+    encode_chat,
+    encode_prompt,
+    end_of_turn,
+    find_template,
+)
+
+ROWS_AT_ONCE = 16
+"""How many rows are read at once where nothing is learned."""
+TEMPLATE_FILE = "chat_template.jinja"
+"""Where a run, and a directory in Hugging Face's format, keeps its chat template."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A row: tokens, and at each place the one to be written next.
+
+    Attributes:
+        ids: what is read.
+        targets: what follows each token, or `IGNORE`.
+        example: the number of the example.
+    """
+
+    ids: tuple[int, ...]
+    targets: tuple[int, ...]
+    example: int = 0
+
+
+class Writer(Adapted):
+    """A model that answers with its own output head: nothing is put on it."""
+
+    reads_own_head = True
+
+    def forward(self, ids: Int[Tensor, "B T"]) -> Output:
+        """Score the successor of each token."""
+        return self.backbone(ids)
+
+
+class WritingTask(Task):
+    """A task whose answers are texts.
+
+    Attributes:
+        tokenizer: the base's.
+        reference: the base as it was, which nothing trains.
+
+    Raises:
+        UserError: the base does not go on with a text.
+    """
+
+    def __init__(self, settings: Settings, base: Base, labels: Sequence[str] = ()) -> None:
+        super().__init__(settings, base, labels)
+        name = type(base.model).__name__
+        if not base.model.generates or base.tokenizer is None:
+            raise UserError(
+                f"--task {settings.task} needs a base that goes on with a text, as a GPT does: "
+                f"{base.folder} holds a {name}"
+            )
+        self.tokenizer: Tokenizer = base.tokenizer
+        self._reference: Model | None = None
+
+    @property
+    def reference(self) -> Model:
+        """The base as it was before the run, in evaluation mode; read once."""
+        if self._reference is None:
+            found = load_base(self.settings.base)
+            if self.settings.untrained:
+                found = fresh(found, self.settings.seed)
+            device = next(self.base.model.parameters()).device
+            self._reference = found.model.to(device).requires_grad_(False)
+        return self._reference
+
+    def build(self) -> Adapted:
+        """The base as a writer."""
+        return Writer(self.base.model)
+
+    def collate(self, rows: Sequence[Written]) -> Batch:
+        """A batch of rows; what fills them up is not scored, and nothing before it sees it."""
+        return Batch(
+            ids=filled([row.ids for row in rows], 0),
+            targets=filled([row.targets for row in rows], IGNORE),
+        )
+
+    def batches(self, rows: Sequence[Any], device: torch.device) -> Iterator[Batch]:
+        """All rows, some at a time."""
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            batch = self.collate(rows[start : start + ROWS_AT_ONCE])
+            yield batch.rows(slice(None), device)
+
+    @abstractmethod
+    def assess(self, model: Adapted, examples: Sequence[Any]) -> Measurement:
+        """How good a model is, without samples of what it writes."""
+
+    @torch.no_grad()
+    def measure(
+        self, model: Adapted, examples: Sequence[Any], samples: int = 0
+    ) -> Measurement:
+        """What a model pays for what is right; `said` are its answers to the first `samples`."""
+        training = model.training
+        model.eval()
+        found = self.assess(model, examples)
+        said = [self.answer(model.backbone, example) for example in examples[:samples]]
+        model.train(training)
+        return Measurement(judged=found.judged, loss=found.loss, said=said)
+
+    @abstractmethod
+    def answer(self, model: Model, example: Any) -> str:
+        """What a model writes, taking the likeliest token each time."""
+
+    def write(
+        self, model: Model, prompt: Sequence[int], longest: int, ending: Sequence[int] = ()
+    ) -> str:
+        """What follows some tokens, up to `ending` or the end of the text."""
+        device = next(model.parameters()).device
+        ids = torch.tensor([list(prompt)], device=device)
+        stop, said = [self.tokenizer.eot_id], list[int]()
+        for token in generate(model, ids, max_new_tokens=longest, sampler=greedy, stop_ids=stop):
+            said.append(int(token))
+            if ending and said[-len(ending) :] == list(ending):
+                del said[-len(ending) :]
+                break
+        return self.tokenizer.decode(said)
+
+    def rivals(
+        self, train: Sequence[Any], test: Sequence[Any], samples: int = 0
+    ) -> dict[str, Measurement]:
+        """The base as it was."""
+        return {"the base alone": self.measure(Writer(self.reference), test, samples)}
+
+
+class ChatTask(WritingTask):
+    """A task about chats.
+
+    Attributes:
+        template: how a chat is written as a text.
+        ending: the tokens that end a turn.
+    """
+
+    def __init__(self, settings: Settings, base: Base, labels: Sequence[str] = ()) -> None:
+        super().__init__(settings, base, labels)
+        self.template = load_template(settings.template, base.folder)
+        self.ending = end_of_turn(self.tokenizer, self.template)
+
+    def row(self, turns: Sequence[Message], where: str, example: int = 0) -> Written:
+        """A chat in tokens; the assistant's are scored, and what is beyond the context is cut off.
+
+        Raises:
+            UserError: the template cannot be filled; names the place.
+        """
+        with at(where):
+            coded = encode_chat(self.tokenizer, self.template, turns)
+        # Documents are separated by this token in training, so behind it a text begins.
+        ids = [self.tokenizer.eot_id, *coded.ids][: self.most + 1]
+        scored = coded.is_answer[: len(ids) - 1]
+        targets = [token if s else IGNORE for token, s in zip(ids[1:], scored, strict=True)]
+        return Written(tuple(ids[:-1]), tuple(targets), example)
+
+    def reply(self, model: Model, turns: Sequence[Message], where: str, longest: int) -> str:
+        """An answer to what was said, the likeliest token each time.
+
+        Raises:
+            UserError: the template cannot be filled; names the place.
+        """
+        with at(where):
+            prompt = encode_prompt(self.tokenizer, self.template, turns)
+        return self.write(model, [self.tokenizer.eot_id, *prompt], longest, self.ending).strip()
+
+    def use(self, model: Adapted, lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """An answer to each line, which begins a chat."""
+        longest = model.backbone.config.context_length
+        for number, line in enumerate(lines, start=1):
+            turns = [Message("user", line)]
+            yield {"answer": self.reply(model.backbone, turns, f"text {number}", longest)}
+
+    def about(self) -> str:
+        """Which template is filled."""
+        return f"chats by the template {self.settings.template}"
+
+    def keep(self, folder: Path) -> None:
+        """Write the template, for all who read the finished run."""
+        atomic_write_text(folder / TEMPLATE_FILE, self.template.source)
+
+
+def load_template(name: str, folder: Path) -> ChatTemplate:
+    """The template of a name or in a file; `auto` is the one beside the base, or `plain`.
+
+    Raises:
+        UserError: there is none, or it is no Jinja.
+    """
+    if name == "auto":
+        beside = folder / TEMPLATE_FILE
+        return ChatTemplate(read_text(beside)) if beside.is_file() else find_template("plain")
+    if name.endswith(".jinja"):
+        require(Path(name).is_file(), f"there is no template file {name}")
+        return ChatTemplate(read_text(Path(name)))
+    return find_template(name)
+
+
+@contextlib.contextmanager
+def at(where: str) -> Generator[None]:
+    """Complaints from here on begin with a place."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def filled(rows: Sequence[Sequence[int]], value: int) -> Int[Tensor, "B T"]:
+    """Rows of numbers, filled up to the longest."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
