@@ -32,7 +32,8 @@ def from_plain(kind: type[T], values: Any, what: str = "field", where: str = "")
             value = from_plain(hints[name], value, what, f"{where}{name}.")
         elif not _fits(value, hints[name]):
             raise UserError(f"{what} {where + name}={value!r} is not of type {hints[name]}")
-        chosen[name] = value
+        # JSON knows lists alone.
+        chosen[name] = tuple(value) if isinstance(value, list) else value
     try:
         return kind(**chosen)
     except TypeError as error:  # a field without a default is missing
@@ -44,6 +45,9 @@ def _fits(value: Any, hint: Any) -> bool:
         return value in typing.get_args(hint)
     if typing.get_origin(hint) in (types.UnionType, typing.Union):  # the second for Literal | None
         return any(_fits(value, option) for option in typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:  # of any length, of one type: `tuple[str, ...]`
+        of_type = typing.get_args(hint)[0]
+        return isinstance(value, (list, tuple)) and all(_fits(one, of_type) for one in value)
     if hint in (int, float):  # JSON writes 1.0 as 1 in other hands; True is a number to Python
         whole = isinstance(value, int) and not isinstance(value, bool)
         return whole or (hint is float and isinstance(value, float))

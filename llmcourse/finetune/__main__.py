@@ -76,24 +76,13 @@ def _predict(arguments: list[str]) -> int:
     """
     if not arguments or arguments[0].startswith("-"):
         raise UserError("predict needs a run's folder, then texts, or texts on standard input")
-    from llmcourse.finetune.examples import in_words, texts
-    from llmcourse.finetune.parts import load_settings
-    from llmcourse.finetune.predict import label_texts
+    from llmcourse.finetune.predict import use
 
-    run = Path(arguments[0])
-    settings = load_settings(run)
     lines = arguments[1:] or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     if not lines:
-        raise UserError("there is no text to label: give some after the folder")
-    examples = texts(lines)
-    if settings.task == "tagging":
-        examples = in_words(examples)
-    for example, one in zip(examples, label_texts(run, examples), strict=True):
-        if settings.task == "tagging":
-            said: object = {"words": example.words, "tags": one.labels}
-        else:
-            said = {"label": one.labels[0], "probability": round(one.sure, 4)}
-        print(json.dumps(said, ensure_ascii=False))
+        raise UserError("there is no text: give some after the folder")
+    for said in use(Path(arguments[0]), lines):
+        print(json.dumps(said, ensure_ascii=False), flush=True)
     return 0
 
 

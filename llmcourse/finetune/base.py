@@ -12,6 +12,7 @@ from pathlib import Path
 
 from llmcourse.errors import UserError
 from llmcourse.export.huggingface import from_huggingface
+from llmcourse.models.adapters import Adapter, load_adapted_model
 from llmcourse.models.base import Model
 from llmcourse.models.files import load_model, read_json
 from llmcourse.models.registry import FAMILIES, family_of
@@ -39,7 +40,8 @@ class Base:
         blank: a token that means nothing: the one for what is hidden, or the end of a text.
         added_tokens: how many tokens of the model's the tokenizer does not know.
         folder: where the tokenizer's files lie.
-        tokenizer: what `encode` is of, and its way back; None where words are cut by another library.
+        tokenizer: what `encode` is of; None where another library cuts the words.
+        adapter: what was put beside the model, if anything; then `model` is both.
     """
 
     model: Model
@@ -50,10 +52,16 @@ class Base:
     added_tokens: int
     folder: Path
     tokenizer: Tokenizer | None = None
+    adapter: Adapter | None = None
+
+    @property
+    def name(self) -> str:
+        """What kind of model it is, in a word."""
+        return type(self.model).__name__
 
 
-def load_base(name: str) -> Base:
-    """The base in a directory.
+def load_base(name: str, *, with_adapter: bool = True) -> Base:
+    """The base in a directory; that of a run with an adapter is both together.
 
     Raises:
         UserError: there is none, it is damaged, or its tokenizer is another model's.
@@ -67,7 +75,8 @@ def load_base(name: str) -> Base:
     own = (folder / "model").is_dir()
     if not own and not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds neither a run with a model/ nor a config.json")
-    model = load_model(folder / "model") if own else from_huggingface(folder)
+    load = load_adapted_model if with_adapter else load_model
+    model = load(folder / "model") if own else from_huggingface(folder)
     content = read_object(folder / "tokenizer.json")
     if isinstance(content.get("model"), dict) and content["model"].get("type") == "WordPiece":
         return _with_word_pieces(model, folder)

@@ -8,7 +8,7 @@ better and a worse one. Not here: splits (`examples.py`), templates (`tokenizers
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from llmcourse.data.reading import Reading
 from llmcourse.data.rows import CHAT_NAMES, SPEAKER, SPOKEN, is_chat
@@ -168,7 +168,7 @@ def _as_turns(value: object, where: str) -> list[Message]:
     if not is_chat(value):
         return []
     turns = []
-    for turn in list[Any](value):
+    for turn in cast(list[dict[str, Any]], value):
         role = str(next(turn[name] for name in SPEAKER if name in turn)).casefold()
         said = next(turn[name] for name in SPOKEN if name in turn)
         require(isinstance(said, str), f"{where}: a turn holds {type(said).__name__}, not text")

@@ -4,7 +4,7 @@ Not here: the loop (`fit.py`), the head (`heads.py`). Chapter 11 teaches this.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -13,7 +13,14 @@ from torch import Tensor
 from llmcourse.evaluate.labels import accuracy, macro_f1
 from llmcourse.finetune.baselines import NaiveBayes
 from llmcourse.finetune.encode import EncodedRow, collate_texts, encode_text
-from llmcourse.finetune.examples import Example, Predicted, Splits, read_labelled, read_splits
+from llmcourse.finetune.examples import (
+    Example,
+    Predicted,
+    Splits,
+    read_labelled,
+    read_splits,
+    texts,
+)
 from llmcourse.finetune.heads import Adapted, Classifier, HeadOutput, Pooling
 from llmcourse.finetune.labels import LabelTask
 from llmcourse.finetune.settings import Settings
@@ -105,3 +112,8 @@ class Classification(LabelTask):
             "majority": [(common,)] * len(test),
             "bag of words": [(bayes.label(example.words[0]),) for example in test],
         }
+
+    def use(self, model: Adapted, lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """A label for each line, and how sure the model is."""
+        for one in self.predict(model, texts(lines)):
+            yield {"label": one.labels[0], "probability": round(one.sure, 4)}

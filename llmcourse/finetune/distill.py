@@ -42,7 +42,9 @@ class Distill(WritingTask):
         Raises:
             UserError: see `read_texts` and `read_unlabelled`.
         """
-        require(bool(settings.teacher), "there is no teacher: name a run or a directory (--teacher)")
+        require(
+            bool(settings.teacher), "there is no teacher: name a run or a directory (--teacher)"
+        )
         return read_unlabelled(read_texts, settings.data, settings.seed)
 
     @property
@@ -58,8 +60,8 @@ class Distill(WritingTask):
             probe = [text for text in PROBES if found.encode(text) != self.base.encode(text)]
             if ours != theirs or probe:
                 raise UserError(
-                    f"the teacher in {found.folder} has another vocabulary ({theirs:,} tokens) than "
-                    f"the base in {self.base.folder} ({ours:,}): both must read in the same tokens"
+                    f"the teacher in {found.folder} has another vocabulary ({theirs:,} tokens) "
+                    f"than the base in {self.base.folder} ({ours:,}): take two of one tokenizer"
                 )
             device = next(self.base.model.parameters()).device
             self._teacher = found.model.to(device).requires_grad_(False)

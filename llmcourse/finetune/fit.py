@@ -44,6 +44,8 @@ from llmcourse.train.progress_bar import StopSignals
 
 LOG_EVERY = 10
 """Steps between two records of the training loss."""
+SAMPLES = 6
+"""How many answers to the test split the report shows, where answers are texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +152,10 @@ def conclude(parts: Parts, state: TrainState, signal: int | None) -> Result:
         return Result(
             run=run.path, steps=state.step, valid=None, test=None, baselines={}, stopped_by=signal
         )
-    load_adapted(parts.model, run.model)
-    measured = task.measure(parts.model, test)
-    baselines = task.rivals(parts.splits.train, test)
+    load_adapted(parts.model, parts.base, run.model)
+    measured = task.measure(parts.model, test, SAMPLES)
+    rivals = task.rivals(parts.splits.train, test, SAMPLES)
+    baselines = {name: one.judged for name, one in rivals.items()}
     valid = Judged(**json.loads((run.path / "valid.json").read_text(encoding="utf-8")))
     figures = {
         "valid": asdict(valid),
@@ -160,7 +163,7 @@ def conclude(parts: Parts, state: TrainState, signal: int | None) -> Result:
         "baselines": {name: asdict(one) for name, one in baselines.items()},
     }
     atomic_write_text(run.path / "results.json", json.dumps(figures, indent=2) + "\n")
-    write_report(run, Finding(task, test, measured, baselines, valid))
+    write_report(run, Finding(task, test, measured, rivals, valid))
     return Result(
         run=run.path,
         steps=state.step,

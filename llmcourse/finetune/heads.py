@@ -6,7 +6,7 @@ know, the backbone should. Not here: which parameters move (`methods.py`), how t
 (`encode.py`), the CRF (`nn/crf.py`). Chapters 11 and 12 teach this.
 """
 
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -53,7 +53,10 @@ class Adapted(nn.Module):
 
     Attributes:
         backbone: the model that was trained before.
+        reads_own_head: whether the backbone's own output head is asked.
     """
+
+    reads_own_head: ClassVar[bool] = False
 
     def __init__(self, backbone: Model) -> None:
         super().__init__()

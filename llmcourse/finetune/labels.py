@@ -73,23 +73,29 @@ class LabelTask(Task):
         model.train(training)
         return self.gather(examples, rows, decided)
 
-    def measure(self, model: Adapted, examples: Sequence[Example]) -> Measurement:
-        """The labels that a model gives, judged."""
-        predicted = self.predict(model, examples)
+    def measure(self, model: Adapted, examples: Sequence[Example], samples: int = 0) -> Measurement:
+        """The labels that a model gives, judged; all of them are said."""
+        said = self.predict(model, examples)
         # By decisions, as the training loss: a text of twenty words has twenty.
         decisions = sum(len(example.labels) for example in examples)
         return Measurement(
-            judged=self.judge(examples, [one.labels for one in predicted]),
-            loss=sum(one.surprise for one in predicted) / decisions,
-            said=predicted,
+            judged=self.judge(examples, [one.labels for one in said]),
+            loss=sum(one.surprise for one in said) / decisions,
+            said=said,
         )
 
-    def rivals(self, train: Sequence[Example], test: Sequence[Example]) -> dict[str, Judged]:
-        """Those who count labels and words, judged."""
-        guesses = self.baselines(train, test)
-        return {name: self.judge(test, labels) for name, labels in guesses.items()}
+    def rivals(
+        self, train: Sequence[Example], test: Sequence[Example], samples: int = 0
+    ) -> dict[str, Measurement]:
+        """Those who count labels and words."""
+        return {
+            name: Measurement(judged=self.judge(test, labels), loss=0.0, said=labels)
+            for name, labels in self.baselines(train, test).items()
+        }
 
-    def sections(self, examples: Sequence[Example], measured: Measurement) -> list[str]:
+    def sections(
+        self, examples: Sequence[Example], measured: Measurement, rivals: dict[str, Measurement]
+    ) -> list[str]:
         """What is taken for what, the worst of it, and the figures by label."""
         return label_sections(self.labels, examples, measured.said)
 

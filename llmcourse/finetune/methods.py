@@ -16,6 +16,7 @@ from torch.nn import Parameter
 
 from llmcourse.errors import nearest, require
 from llmcourse.finetune.heads import Adapted
+from llmcourse.models.adapters import KINDS as ADAPTERS
 
 _BLOCK = re.compile(r"(?:^|\.)(?:blocks|layers)\.(\d+)\.")
 _NOT_READ = re.compile(
@@ -40,7 +41,7 @@ def layer_groups(model: Adapted) -> list[LayerGroup]:
     groups: dict[str, dict[str, Parameter]] = {"embeddings": {}}
     after: dict[str, Parameter] = {}
     for name, parameter in model.backbone.named_parameters():
-        if _NOT_READ.search(name):
+        if _NOT_READ.search(name) and not model.reads_own_head:
             continue
         block = _BLOCK.search(name)
         if block:
@@ -50,7 +51,16 @@ def layer_groups(model: Adapted) -> list[LayerGroup]:
         group[f"backbone.{name}"] = parameter
     groups[list(groups)[-1]].update(after)
     own = {n: p for n, p in model.named_parameters() if not n.startswith("backbone.")}
-    return [*(LayerGroup(*group) for group in groups.items()), LayerGroup("head", own)]
+    head = [LayerGroup("head", own)] if own else []
+    return [*(LayerGroup(*group) for group in groups.items()), *head]
+
+
+def adapter_groups(model: Adapted) -> list[LayerGroup]:
+    """What learns beside a backbone that is held still, and the head, if there is one."""
+    beside = {n: p for n, p in model.backbone.named_parameters() if p.requires_grad}
+    own = {n: p for n, p in model.named_parameters() if not n.startswith("backbone.")}
+    named = {f"backbone.{name}": parameter for name, parameter in beside.items()}
+    return [LayerGroup("adapter", named), *([LayerGroup("head", own)] if own else [])]
 
 
 # --- which groups move ----------------------------------------------------------------------------
@@ -85,6 +95,8 @@ def find_method(name: str) -> Method:
     Raises:
         UserError: there is none.
     """
+    if name in ADAPTERS:
+        return full  # of what is there to move: the base is held still by other means
     require(name in METHODS, f"unknown method {name!r}{nearest(name, METHODS)}")
     return METHODS[name]
 

@@ -33,14 +33,19 @@ class Monitor:
             f"by, {len(splits.test):,} to be measured on; {parts.task.about()}"
         )
         size = sum(parameter.numel() for parameter in parts.model.parameters())
+        moving = sum(p.numel() for group in parts.groups for p in group.parameters.values())
         device = next(parts.model.parameters()).device
         say(
-            f"model           {type(parts.base.model).__name__} with a head, {size:,} parameters, "
+            f"model           {parts.base.name}, {size:,} parameters, of which {moving:,} learn, "
             f"{parts.settings.method} on {device}"
         )
         full = sum(len(row.ids) == most for row in parts.rows)
         if full:
             say(f"context         {full:,} rows are full: what is beyond {most} tokens is cut off")
+        learned = len({row.example for row in parts.rows})
+        if learned < len(splits.train):
+            left = len(splits.train) - learned
+            say(f"left out        {left:,} examples: nothing to learn of them within {most} tokens")
         if resumed_at is not None:
             say(f"resumed         at step {resumed_at} of {parts.steps}")
 
@@ -74,7 +79,7 @@ class Monitor:
         measured = parts.task.measure(parts.model, examples)
         judged, loss = measured.judged, measured.loss
         if state.update_best(judged.badness):
-            save_adapted(parts.model, parts.run.model)
+            save_adapted(parts.model, parts.base, parts.run.model)
             atomic_write_text(parts.run.path / "valid.json", json.dumps(asdict(judged)) + "\n")
         self.console.line(
             f"step {state.step:>6}     validation {judged.metric} {judged.value:.3f}, "

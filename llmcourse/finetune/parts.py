@@ -3,6 +3,7 @@
 Not here: the loop (`fit.py`).
 """
 
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from llmcourse.finetune.heads import Adapted
 from llmcourse.finetune.methods import (
     LayerGroup,
     Method,
+    adapter_groups,
     find_method,
     layer_groups,
     layerwise_rates,
@@ -30,6 +32,15 @@ from llmcourse.finetune.methods import (
 from llmcourse.finetune.registry import TASKS
 from llmcourse.finetune.settings import RESUMABLE, Settings
 from llmcourse.finetune.task import Task
+from llmcourse.models.adapters import (
+    KINDS,
+    AdapterConfig,
+    Fronted,
+    attach,
+    load_adapter,
+    save_adapter,
+)
+from llmcourse.models.base import Model
 from llmcourse.models.files import load_weights, read_json, save_model, save_weights
 from llmcourse.objectives.base import Batch, LossSum
 from llmcourse.optim.groups import decay_groups
@@ -114,11 +125,14 @@ def build_parts(
     Raises:
         UserError: an example that cannot be read, or sizes that do not go together.
     """
+    base = with_method(base, settings)
+    base.model.to(device)
     task: Task = TASKS[settings.task].task(settings, base, splits.labels)
     seed_all(stream_seed(settings.seed, "head"))
     model = task.build().to(device)
     seed_all(stream_seed(settings.seed, "dropout"))
-    groups, rows = layer_groups(model), task.rows(splits.train)
+    groups = adapter_groups(model) if base.adapter else layer_groups(model)
+    rows = task.rows(splits.train)
     settings = replace(settings, batch_size=min(settings.batch_size, len(rows)))
     precision = choose_precision(settings.precision, device)
     if precision == "fp16":  # without a scaler its gradients would vanish; runs are short
@@ -141,12 +155,33 @@ def build_parts(
     )
 
 
+def with_method(base: Base, settings: Settings) -> Base:
+    """The base, with the adapter beside it that the method trains, if it is one of those.
+
+    Raises:
+        UserError: the model has no place for it.
+    """
+    if settings.method not in KINDS:
+        return base
+    if isinstance(base.model, Fronted):
+        raise UserError(
+            f"{base.folder} is a soft prompt or a prefix on another base: name that base itself"
+        )
+    seed_all(stream_seed(settings.seed, "adapter"))
+    names = ("rank", "alpha", "targets", "virtual_tokens")
+    config = AdapterConfig(
+        kind=settings.method, **{name: getattr(settings, name) for name in names}
+    )
+    adapter = attach(base.model, config)
+    return replace(base, model=adapter.model, adapter=adapter)
+
+
 def build_optimizer(groups: list[LayerGroup], settings: Settings) -> Optimizer:
     """AdamW with a rate for each layer; its peak is kept as `peak_lr`, for the schedule."""
     rates = layerwise_rates(len(groups), settings.layer_decay)
     found: list[dict[str, Any]] = []
     for group, rate in zip(groups, rates, strict=True):
-        peak = settings.lr * rate
+        peak = settings.peak_lr * rate
         for part in decay_groups(group.parameters.values(), settings.weight_decay):
             if part["params"]:
                 found.append({**part, "lr": peak, "peak_lr": peak})
@@ -156,22 +191,35 @@ def build_optimizer(groups: list[LayerGroup], settings: Settings) -> Optimizer:
 # --- on disk --------------------------------------------------------------------------------------
 
 
-def save_adapted(model: Adapted, folder: Path) -> None:
-    """Write a backbone and what was put on it into a folder, whole or not at all."""
+def save_adapted(model: Adapted, base: Base, folder: Path) -> None:
+    """Write a backbone, what was put on it and beside it into a folder, whole or not at all."""
     with atomic_directory(folder) as unfinished:
-        save_model(model.backbone, unfinished)
-        (unfinished / "head").mkdir()
-        save_weights(nn.ModuleDict(model.own_parts), unfinished / "head")
+        with _plain(model, base) as backbone:
+            save_model(backbone, unfinished)
+        if base.adapter:
+            save_adapter(base.adapter, unfinished)
+        if model.own_parts:
+            (unfinished / "head").mkdir()
+            save_weights(nn.ModuleDict(model.own_parts), unfinished / "head")
 
 
-def load_adapted(model: Adapted, folder: Path) -> None:
+def load_adapted(model: Adapted, base: Base, folder: Path) -> None:
     """Put the weights that `save_adapted` wrote into a model of the same shape.
 
     Raises:
         UserError: they are missing, damaged or of another shape.
     """
-    load_weights(model.backbone, folder)
-    load_weights(nn.ModuleDict(model.own_parts), folder / "head")
+    with _plain(model, base) as backbone:
+        load_weights(backbone, folder)
+    if base.adapter:
+        load_adapter(base.adapter, folder)
+    if model.own_parts:
+        load_weights(nn.ModuleDict(model.own_parts), folder / "head")
+
+
+def _plain(model: Adapted, base: Base) -> contextlib.AbstractContextManager[Model]:
+    """The backbone as it is without an adapter, within a block."""
+    return base.adapter.plain() if base.adapter else contextlib.nullcontext(model.backbone)
 
 
 def save(parts: Parts, state: TrainState) -> None:
@@ -211,6 +259,7 @@ def check_finite(loss: float, step: int) -> None:
 def write_settings(parts: Parts) -> None:
     """Write tokenizer, labels, settings and environment: from now on the folder holds a run."""
     copy_tokenizer(parts.base, parts.run.path)
+    parts.task.keep(parts.run.path)
     labels = json.dumps(parts.task.labels, ensure_ascii=False) + "\n"
     atomic_write_text(parts.run.path / "labels.json", labels)
     added = parts.base.added_tokens

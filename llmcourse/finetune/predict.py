@@ -1,18 +1,20 @@
-"""Labels for new text from a finished run's folder.
+"""What is said of new text, from a finished run's folder.
 
 Not here: the loop that made the model (`fit.py`).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from llmcourse.errors import UserError
 from llmcourse.finetune.base import load_base
-from llmcourse.finetune.examples import Example, Predicted
 from llmcourse.finetune.heads import Adapted
-from llmcourse.finetune.labels import LabelTask
-from llmcourse.finetune.parts import load_adapted, load_settings
+from llmcourse.finetune.parts import load_adapted, load_settings, with_method
 from llmcourse.finetune.registry import TASKS
 from llmcourse.finetune.task import Task
 
@@ -24,21 +26,24 @@ def load_finished(run: Path) -> tuple[Task, Adapted]:
         UserError: there is none, or it was stopped before it was first judged.
     """
     settings = load_settings(run)
-    if not (run / "model" / "head").is_dir():
+    if not (run / "model" / "config.json").is_file():
         raise UserError(f"{run} holds no finished model: it was stopped before it was first judged")
     labels = json.loads((run / "labels.json").read_text(encoding="utf-8"))
-    task: Task = TASKS[settings.task].task(settings, load_base(str(run)), labels)
+    # What was read from elsewhere lies in the run's folder now.
+    settings = replace(settings, base=str(run), template="auto")
+    base = with_method(load_base(str(run), with_adapter=False), settings)
+    task: Task = TASKS[settings.task].task(settings, base, labels)
     model = task.build()
-    load_adapted(model, run / "model")
+    load_adapted(model, base, run / "model")
     return task, model.eval()
 
 
-def label_texts(run: Path, examples: Sequence[Example]) -> list[Predicted]:
-    """What a finished run says of new texts.
+def use(run: Path, lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """What a finished run says of new texts: labels, tags or answers.
 
     Raises:
         UserError: there is no such run, or a text that cannot be read.
     """
     task, model = load_finished(run)
-    assert isinstance(task, LabelTask)  # the command asks no other
-    return task.predict(model, examples)
+    with torch.no_grad():
+        yield from task.use(model, lines)

@@ -18,7 +18,7 @@ from llmcourse.finetune.examples import Splits, read_unlabelled
 from llmcourse.finetune.heads import Adapted
 from llmcourse.finetune.settings import Settings
 from llmcourse.finetune.task import Judged, Measurement
-from llmcourse.finetune.writing import ChatTask, Writer, Written, filled
+from llmcourse.finetune.writing import ChatTask, Written, filled
 from llmcourse.models.base import Model
 from llmcourse.objectives.base import IGNORE, Batch, LossSum
 from llmcourse.objectives.preference import DPOResult, dpo_loss, sequence_log_probs
@@ -57,8 +57,10 @@ class PairLogProbs(NamedTuple):
     rejected: Float[Tensor, " B"]
 
 
-class PairWriter(Writer):
-    """A model that says how likely two answers are."""
+class PairWriter(Adapted):
+    """A model that says how likely two answers are: nothing is put on it."""
+
+    reads_own_head = True
 
     def forward(
         self,

@@ -24,7 +24,7 @@ class Finding:
     task: Task
     examples: Sequence[Any]
     measured: Measurement
-    rivals: dict[str, Judged]
+    rivals: dict[str, Measurement]
     valid: Judged
 
     @property
@@ -41,7 +41,7 @@ def write_report(run: RunDirectory, found: Finding) -> Path:
         f"<h1>{escape(run.path.name)}</h1>",
         _result(found),
         section("Beside its rivals", _rivals(found)),
-        *found.task.sections(found.examples, found.measured),
+        *found.task.sections(found.examples, found.measured, found.rivals),
         section("Use it", f"<pre>python -m llmcourse.finetune predict {escape(run.path)}</pre>"),
         section("Settings", _settings(run)),
     ]
@@ -72,7 +72,7 @@ def _rivals(found: Finding) -> str:
         return Bar(label=label, value=round(scale * one.value, 3 if is_loss else 1), **style)
 
     bars = [bar("this model", found.judged, style="accent")]
-    bars += [bar(name, one) for name, one in found.rivals.items()]
+    bars += [bar(name, one.judged) for name, one in found.rivals.items()]
     better = "less is better" if is_loss else "in per cent"
     title = f"{found.judged.metric} on the test split, {better}"
     said = ", ".join(f"{one.label} {one.value}" for one in bars)

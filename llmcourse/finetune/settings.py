@@ -75,8 +75,9 @@ class Settings:
     """Examples in one forward pass; smaller means less memory, the same result."""
     max_length: int | None = None
     """Tokens of a text that are read, from its beginning; the base's context unless given."""
-    lr: float = 1e-3
-    """The head's peak learning rate, and, without layer_decay, that of all layers."""
+    lr: float | None = None
+    """The head's peak learning rate, and, without layer_decay, that of all layers; what suits the
+    method unless given: 1e-3; lora 5e-3, prefix 2e-2, prompt 5e-2; a tenth for preference."""
     layer_decay: float = 1.0
     """The rate of each layer is this share of the one above it."""
     weight_decay: float = 0.01
@@ -128,7 +129,7 @@ class Settings:
             require(value >= 1, f"{name}={value} must be at least 1")
         for name in ("epochs", "lr"):
             value = getattr(self, name)
-            require(value > 0, f"{name}={value} must be above 0")
+            require(value is None or value > 0, f"{name}={value} must be above 0")
         for name in ("weight_decay", "clip", "patience"):
             value = getattr(self, name)
             require(value >= 0, f"{name}={value} must not be negative")
@@ -151,11 +152,16 @@ class Settings:
         share = self.soft_share
         require(0 <= share <= 1, f"soft_share={share} must lie between 0 and 1")
         self._refuse_idle("task", {name: entry.settings for name, entry in TASKS.items()})
-        self._refuse_idle("method", METHODS)
+        self._refuse_idle("method", {name: entry.settings for name, entry in METHODS.items()})
         require(
             self.method != "frozen" or "dropout" in TASKS[self.task].settings,
             f"method=frozen trains a head alone, and task={self.task} has none: try lora",
         )
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate: the one given, or what suits method and task."""
+        return self.lr or METHODS[self.method].lr * TASKS[self.task].pace
 
     def _refuse_idle(self, kind: str, users: dict[str, tuple[str, ...]]) -> None:
         """Refuse a setting that was changed and that the run's task or method does not use."""

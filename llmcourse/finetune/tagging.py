@@ -5,7 +5,7 @@ Tags that begin with B- and I- mark spans, and spans are then what counts. Not h
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,15 @@ from torch import Tensor
 from llmcourse.evaluate.labels import accuracy
 from llmcourse.evaluate.spans import forbidden_pairs, span_scores, spans_of
 from llmcourse.finetune.encode import EncodedRow, collate_words, encode_words
-from llmcourse.finetune.examples import Example, Predicted, Splits, read_splits, read_tags
+from llmcourse.finetune.examples import (
+    Example,
+    Predicted,
+    Splits,
+    in_words,
+    read_splits,
+    read_tags,
+    texts,
+)
 from llmcourse.finetune.heads import Adapted, HeadOutput, Tagger
 from llmcourse.finetune.labels import LabelTask
 from llmcourse.finetune.settings import Settings
@@ -145,3 +153,9 @@ class Tagging(LabelTask):
                 for example in test
             ],
         }
+
+    def use(self, model: Adapted, lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """A tag for each word of each line."""
+        examples = in_words(texts(lines))
+        for example, one in zip(examples, self.predict(model, examples), strict=True):
+            yield {"words": example.words, "tags": one.labels}

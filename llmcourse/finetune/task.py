@@ -6,8 +6,9 @@ in `registry.py`. Not here: what tasks with labels share (`labels.py`), and thos
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from llmcourse.finetune.base import Base
@@ -96,16 +97,35 @@ class Task(ABC):
         """The summed loss, and over how many decisions."""
 
     @abstractmethod
-    def measure(self, model: Adapted, examples: Sequence[Any]) -> Measurement:
-        """How good a model is on some examples, and what it says of them."""
+    def measure(self, model: Adapted, examples: Sequence[Any], samples: int = 0) -> Measurement:
+        """How good a model is on some examples, and what it says of them.
+
+        Of texts it says `samples`, for they take their time.
+        """
 
     @abstractmethod
-    def rivals(self, train: Sequence[Any], test: Sequence[Any]) -> dict[str, Judged]:
+    def rivals(
+        self, train: Sequence[Any], test: Sequence[Any], samples: int = 0
+    ) -> dict[str, Measurement]:
         """How good those are, on the test split, who know little, by name."""
 
     @abstractmethod
-    def sections(self, examples: Sequence[Any], measured: Measurement) -> list[str]:
+    def sections(
+        self, examples: Sequence[Any], measured: Measurement, rivals: dict[str, Measurement]
+    ) -> list[str]:
         """What the report shows of this task besides the score and its rivals, as HTML."""
+
+    @abstractmethod
+    def use(self, model: Adapted, lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """What a finished model says of each line, as it is printed.
+
+        Raises:
+            UserError: a line cannot be read.
+        """
+
+    def keep(self, folder: Path) -> None:
+        """Write into a run's folder what its reader needs besides model and tokenizer."""
+        return
 
     @abstractmethod
     def about(self) -> str:

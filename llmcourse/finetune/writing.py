@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from llmcourse.errors import UserError, require
+from llmcourse.errors import UserError
 from llmcourse.files import atomic_write_text
 from llmcourse.finetune.base import Base, fresh, load_base
 from llmcourse.finetune.heads import Adapted
@@ -27,18 +27,16 @@ from llmcourse.models.base import Model, Output
 from llmcourse.objectives.base import IGNORE, Batch
 from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.tokenizers.chat import (
-    ChatTemplate,
+    TEMPLATE_FILE,
     Message,
     encode_chat,
     encode_prompt,
     end_of_turn,
-    find_template,
+    load_template,
 )
 
 ROWS_AT_ONCE = 16
 """How many rows are read at once where nothing is learned."""
-TEMPLATE_FILE = "chat_template.jinja"
-"""Where a run, and a directory in Hugging Face's format, keeps its chat template."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class WritingTask(Task):
         """The base as a writer."""
         return Writer(self.base.model)
 
-    def collate(self, rows: Sequence[Written]) -> Batch:
+    def collate(self, rows: Sequence[Any]) -> Batch:
         """A batch of rows; what fills them up is not scored, and nothing before it sees it."""
         return Batch(
             ids=filled([row.ids for row in rows], 0),
@@ -121,9 +119,7 @@ class WritingTask(Task):
         """How good a model is, without samples of what it writes."""
 
     @torch.no_grad()
-    def measure(
-        self, model: Adapted, examples: Sequence[Any], samples: int = 0
-    ) -> Measurement:
+    def measure(self, model: Adapted, examples: Sequence[Any], samples: int = 0) -> Measurement:
         """What a model pays for what is right; `said` are its answers to the first `samples`."""
         training = model.training
         model.eval()
@@ -208,21 +204,6 @@ class ChatTask(WritingTask):
     def keep(self, folder: Path) -> None:
         """Write the template, for all who read the finished run."""
         atomic_write_text(folder / TEMPLATE_FILE, self.template.source)
-
-
-def load_template(name: str, folder: Path) -> ChatTemplate:
-    """The template of a name or in a file; `auto` is the one beside the base, or `plain`.
-
-    Raises:
-        UserError: there is none, or it is no Jinja.
-    """
-    if name == "auto":
-        beside = folder / TEMPLATE_FILE
-        return ChatTemplate(read_text(beside)) if beside.is_file() else find_template("plain")
-    if name.endswith(".jinja"):
-        require(Path(name).is_file(), f"there is no template file {name}")
-        return ChatTemplate(read_text(Path(name)))
-    return find_template(name)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,8 @@ $ python -m llmcourse.generate runs/mine                                    a ne
 $ python -m llmcourse.generate runs/mine --prompt "def "                    go on from here
 $ python -m llmcourse.generate runs/mine --temperature 1 --top-k 0 --top-p 0.9
 $ python -m llmcourse.generate runs/mine --greedy --repetition-penalty 1.3
+$ python -m llmcourse.generate runs/tuned --chat --prompt "Who had the cat?"       an answer
+$ python -m llmcourse.generate runs/tuned --chat                            a chat, a line a turn
 """
 
 import os
@@ -33,6 +35,8 @@ class Options:
     """The run directory that training left behind."""
     prompt: str = ""
     """What to go on from; nothing begins a new document."""
+    chat: bool = False
+    """Answer the prompt, by the chat template of the run; without one, each line that is typed."""
     max_new_tokens: int = 200
     """How many tokens at the most; the end of the document comes first, if it comes."""
     temperature: float = 0.8
@@ -89,6 +93,35 @@ def write(options: Options) -> Iterator[str]:
     yield decoder.flush()
 
 
+def chat(options: Options, lines: Iterator[str]) -> Iterator[str]:
+    """Yield answers to messages, the turns of one chat, piece by piece; each ends in a line's end.
+
+    Raises:
+        UserError: a directory that holds no run, an option out of its range, or a message that
+            does not fit.
+    """
+    import torch
+
+    from llmcourse.device import choose_device
+    from llmcourse.generate.chat import Chat
+    from llmcourse.tokenizers.chat import load_template
+
+    device = choose_device(options.device)
+    logits_processor(options)(torch.zeros(1, 2), torch.zeros(1, 1, dtype=torch.long))
+    model, tokenizer = load_run(options.run)
+    talk = Chat(
+        model.to(device),
+        tokenizer,
+        load_template("auto", options.run),
+        sampler_of=lambda ids: token_sampler(options, ids),
+        max_new_tokens=options.max_new_tokens,
+    )
+    for line in lines:
+        if line.strip():
+            yield from talk.reply(line.strip())
+            yield "\n"
+
+
 def load_run(run: Path) -> "tuple[Model, Tokenizer]":
     """The best model of a run, and the tokenizer that it was trained with.
 
@@ -96,7 +129,7 @@ def load_run(run: Path) -> "tuple[Model, Tokenizer]":
         UserError: the directory holds no run, one of a model that does not go on with a text, or
             parts that do not belong together.
     """
-    from llmcourse.models.files import load_model
+    from llmcourse.models.adapters import load_adapted_model
     from llmcourse.models.registry import FAMILIES, family_of
     from llmcourse.tokenizers.registry import load_tokenizer
 
@@ -107,7 +140,7 @@ def load_run(run: Path) -> "tuple[Model, Tokenizer]":
             f"{run} holds no model/: a run gets one at its first evaluation; to train one, run "
             "python -m llmcourse.train"
         )
-    model, tokenizer = load_model(run / "model"), load_tokenizer(run)
+    model, tokenizer = load_adapted_model(run / "model"), load_tokenizer(run)
     if not model.generates:
         able = [name for name, family in FAMILIES.items() if family.model.generates]
         raise UserError(
@@ -173,6 +206,11 @@ def main(arguments: list[str] | None = None) -> int:
             default=None,
         )
         try:
+            if options.chat:
+                lines = iter([options.prompt]) if options.prompt else _typed()
+                for text in chat(options, lines):
+                    _put(text)
+                return 0
             for text in write(options):
                 _put(text)
             _put("\n")
@@ -182,6 +220,17 @@ def main(arguments: list[str] | None = None) -> int:
             print(file=sys.stderr)
             return 130
     return 0
+
+
+def _typed() -> Iterator[str]:
+    """The lines of the standard input; in a terminal each is asked for."""
+    while True:
+        if sys.stdin.isatty():
+            _put("> ")
+        line = sys.stdin.readline()
+        if not line:
+            return
+        yield line
 
 
 def _put(text: str) -> None:

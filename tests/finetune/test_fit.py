@@ -15,7 +15,7 @@ from llmcourse.finetune.__main__ import main, parse
 from llmcourse.finetune.base import load_base
 from llmcourse.finetune.examples import texts
 from llmcourse.finetune.fit import fit
-from llmcourse.finetune.predict import label_texts, load_finished
+from llmcourse.finetune.predict import load_finished, use
 from llmcourse.finetune.settings import DataSettings, Settings
 from llmcourse.finetune.tagging import Tagging
 from llmcourse.tinytown import tasks
@@ -201,7 +201,7 @@ def test_a_finished_run_needs_its_base_no_more(base, sentiment, tmp_path, capsys
     result = fit(small(moved, sentiment, tmp_path / "run"))
     moved.rename(tmp_path / "gone")
     lines = ["Mia was happy.", "Tom lost his kite."]
-    said = label_texts(result.run, texts(lines))
+    said = use(result.run, texts(lines))
     assert main(["predict", str(result.run), *lines]) == 0
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["label"] for one in printed] == [one.labels[0] for one in said]
@@ -217,8 +217,8 @@ def test_a_text_is_judged_alike_in_any_company(base, sentiment, tmp_path):
         "Tom lost his kite and it rained and he went home alone.",
         "Ben ran.",
     ]
-    together = label_texts(result.run, texts(lines))
-    alone = [label_texts(result.run, texts([line]))[0] for line in lines]
+    together = use(result.run, texts(lines))
+    alone = [use(result.run, texts([line]))[0] for line in lines]
     assert [one.labels for one in together] == [one.labels for one in alone]
     assert [one.sure for one in together] == pytest.approx([one.sure for one in alone], abs=1e-5)
 
