@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from llmcourse.data.documents import Document, is_held_out
 from llmcourse.data.reading import Reading
@@ -78,6 +78,7 @@ class Splits:
     labels: list[str]
 
 
+@runtime_checkable
 class Keyed(Protocol):
     """What splits ask of an example: where it stands, and what makes two of them the same."""
 

@@ -35,7 +35,6 @@ from llmcourse.finetune.task import Task
 from llmcourse.models.adapters import (
     KINDS,
     AdapterConfig,
-    Fronted,
     attach,
     load_adapter,
     save_adapter,
@@ -161,12 +160,12 @@ def with_method(base: Base, settings: Settings) -> Base:
     Raises:
         UserError: the model has no place for it.
     """
-    if settings.method not in KINDS:
-        return base
-    if isinstance(base.model, Fronted):
+    if not base.model.stands_alone:
         raise UserError(
             f"{base.folder} is a soft prompt or a prefix on another base: name that base itself"
         )
+    if settings.method not in KINDS:
+        return base
     seed_all(stream_seed(settings.seed, "adapter"))
     names = ("rank", "alpha", "targets", "virtual_tokens")
     config = AdapterConfig(

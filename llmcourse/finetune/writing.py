@@ -26,14 +26,8 @@ from llmcourse.generate.sampling import greedy
 from llmcourse.models.base import Model, Output
 from llmcourse.objectives.base import IGNORE, Batch
 from llmcourse.tokenizers.base import Tokenizer
-from llmcourse.tokenizers.chat import (
-    TEMPLATE_FILE,
-    Message,
-    encode_chat,
-    encode_prompt,
-    end_of_turn,
-    load_template,
-)
+from llmcourse.tokenizers.chat import Message, encode_chat, encode_prompt, end_of_turn
+from llmcourse.tokenizers.template_files import TEMPLATE_FILE, load_template
 
 ROWS_AT_ONCE = 16
 """How many rows are read at once where nothing is learned."""

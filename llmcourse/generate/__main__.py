@@ -104,7 +104,7 @@ def chat(options: Options, lines: Iterator[str]) -> Iterator[str]:
 
     from llmcourse.device import choose_device
     from llmcourse.generate.chat import Chat
-    from llmcourse.tokenizers.chat import load_template
+    from llmcourse.tokenizers.template_files import load_template
 
     device = choose_device(options.device)
     logits_processor(options)(torch.zeros(1, 2), torch.zeros(1, 1, dtype=torch.long))

@@ -153,6 +153,7 @@ class Fronted(Model, ABC):
     """
 
     generates = True
+    stands_alone = False
 
     def __init__(self, inner: Model, front: int) -> None:
         super().__init__()

@@ -30,12 +30,14 @@ class Model(nn.Module):
         config: what the model was built from.
         generates: whether it goes on with a text, so that `llmcourse.generate` can use it.
         reads_source: whether it reads one text (`encode`) and writes another (`decode`).
+        stands_alone: whether it is a model by itself, and not one with something in front of it.
     """
 
     config: Any
     # What a family can do stands in its class; nobody asks a model what type it is.
     generates: ClassVar[bool] = False
     reads_source: ClassVar[bool] = False
+    stands_alone: ClassVar[bool] = True
 
     def hidden_states(
         self,

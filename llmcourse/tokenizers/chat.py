@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from json import dumps
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError, nodes
@@ -27,9 +26,6 @@ from llmcourse.tokenizers.special import split_special
 
 ROLES = ("system", "user", "assistant")
 """Who speaks in a chat."""
-
-TEMPLATE_FILE = "chat_template.jinja"
-"""Where a run, and a directory in Hugging Face's format, keeps its chat template."""
 
 BEGINNINGS = ("<s>", "<|begin_of_text|>", "<|startoftext|>")
 """What other programs' vocabularies call the token in front of every text."""
@@ -257,32 +253,6 @@ def find_template(name: str) -> ChatTemplate:
     """
     require(name in TEMPLATES, f"unknown chat template {name!r}{nearest(name, TEMPLATES)}")
     return ChatTemplate(TEMPLATES[name])
-
-
-def load_template(name: str, folder: Path) -> ChatTemplate:
-    """The template of a name or in a file; `auto` is the one beside the base, or `plain`.
-
-    Raises:
-        UserError: there is none, or it is no Jinja.
-    """
-    if name == "auto":
-        beside = folder / TEMPLATE_FILE
-        return read_template(beside) if beside.is_file() else find_template("plain")
-    if name.endswith(".jinja"):
-        return read_template(Path(name))
-    return find_template(name)
-
-
-def read_template(path: Path) -> ChatTemplate:
-    """The template in a file.
-
-    Raises:
-        UserError: there is none, or it is no Jinja.
-    """
-    try:
-        return ChatTemplate(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError) as error:
-        raise UserError(f"cannot read the chat template {path}: {error}") from None
 
 
 # --- from a chat to ids ---------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from llmcourse.errors import UserError
 from llmcourse.finetune import fit as loop
 from llmcourse.finetune.__main__ import main, parse
 from llmcourse.finetune.base import load_base
-from llmcourse.finetune.examples import texts
 from llmcourse.finetune.fit import fit
 from llmcourse.finetune.predict import load_finished, use
 from llmcourse.finetune.settings import DataSettings, Settings
@@ -201,10 +200,11 @@ def test_a_finished_run_needs_its_base_no_more(base, sentiment, tmp_path, capsys
     result = fit(small(moved, sentiment, tmp_path / "run"))
     moved.rename(tmp_path / "gone")
     lines = ["Mia was happy.", "Tom lost his kite."]
-    said = use(result.run, texts(lines))
+    said = list(use(result.run, lines))
     assert main(["predict", str(result.run), *lines]) == 0
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [one["label"] for one in printed] == [one.labels[0] for one in said]
+    assert printed == said
+    assert {one["label"] for one in printed} <= {"-1", "1"}
     # and it may be the base of another run
     again = fit(small(result.run, sentiment, tmp_path / "second", epochs=0.2))
     assert again.test is not None
@@ -217,10 +217,12 @@ def test_a_text_is_judged_alike_in_any_company(base, sentiment, tmp_path):
         "Tom lost his kite and it rained and he went home alone.",
         "Ben ran.",
     ]
-    together = use(result.run, texts(lines))
-    alone = [use(result.run, texts([line]))[0] for line in lines]
-    assert [one.labels for one in together] == [one.labels for one in alone]
-    assert [one.sure for one in together] == pytest.approx([one.sure for one in alone], abs=1e-5)
+    together = list(use(result.run, lines))
+    alone = [next(use(result.run, [line])) for line in lines]
+    assert [one["label"] for one in together] == [one["label"] for one in alone]
+    assert [one["probability"] for one in together] == pytest.approx(
+        [one["probability"] for one in alone], abs=2e-4
+    )
 
 
 def test_span_tags_are_scored_as_spans(base, tmp_path):

@@ -1,0 +1,38 @@
+"""Chat templates in files: the one that lies beside a model, or one that somebody names.
+
+Not here: templates and what is made of them (`chat.py`). Chapter 13 teaches this.
+"""
+
+from pathlib import Path
+
+from llmcourse.errors import UserError
+from llmcourse.tokenizers.chat import ChatTemplate, find_template
+
+TEMPLATE_FILE = "chat_template.jinja"
+"""Where a run, and a directory in Hugging Face's format, keeps its chat template."""
+
+
+def load_template(name: str, folder: Path) -> ChatTemplate:
+    """The template of a name or in a file; `auto` is the one beside the base, or `plain`.
+
+    Raises:
+        UserError: there is none, or it is no Jinja.
+    """
+    if name == "auto":
+        beside = folder / TEMPLATE_FILE
+        return read_template(beside) if beside.is_file() else find_template("plain")
+    if name.endswith(".jinja"):
+        return read_template(Path(name))
+    return find_template(name)
+
+
+def read_template(path: Path) -> ChatTemplate:
+    """The template in a file.
+
+    Raises:
+        UserError: there is none, or it is no Jinja.
+    """
+    try:
+        return ChatTemplate(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"cannot read the chat template {path}: {error}") from None
