@@ -128,7 +128,7 @@ class LowRankAdapter(Adapter):
     def finished(self) -> Model:
         """The model with the products folded in: as fast as the base."""
         merge_lora(self.model)
-        return self.model
+        return self.model.requires_grad_(True)  # nothing is held still any more
 
 
 class FrontCache:
