@@ -15,9 +15,10 @@ banking77, ud_english_ewt (parts of speech), ud_chinese_gsdsimp (the same; its d
 learned from), uner_english_ewt (names; the same), ner_wnut17 (names). Of each, `--limit` training
 examples are used. The learning rate is chosen for each task and start on the validation split, with
 the first seed. Intents are many, with a dozen examples each, so their tasks get twice the epochs;
-names are rare, so theirs get three times, at one rate, and a CRF. Rivals: the commonest answer; naive Bayes and logistic regression (scikit-learn) on
-a bag of words, or each word's most frequent tag; the same model untrained. Data sets are folders in
-the one that LLMCOURSE_DATA names. What is done is kept in `--work`, not redone.
+names are rare, so theirs get three times, at one rate, and a CRF. Rivals: the commonest answer;
+naive Bayes and logistic regression (scikit-learn) on a bag of words, or each word's most frequent
+tag; the same model untrained. Data sets are folders in the one that LLMCOURSE_DATA names. What is
+done is kept in `--work`, not redone.
 """
 
 import argparse
@@ -92,7 +93,7 @@ TASKS = {
 NAMES = ("uner_english_ewt", "ner_wnut17")
 """The tasks whose tags mark spans."""
 LONGER = {"clinc150": 2.0, "banking77": 2.0, "uner_english_ewt": 3.0, "ner_wnut17": 3.0}
-"""How many times the epochs a task gets, for every start: few examples of each label take longer."""
+"""How many times the epochs a task gets, for every start: rare labels take longer."""
 
 
 def settings_of(name: str, options: argparse.Namespace, **changes: Any) -> Settings:

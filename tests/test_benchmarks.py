@@ -250,3 +250,33 @@ def test_finetune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert found["ud_english_ewt"]["logistic regression"] is None
     assert "sentiment_mr: full" in printed
     assert str(tmp_path) not in json.dumps(kept["settings"])
+
+
+@pytest.mark.slow
+def test_instruct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    base = tmp_path / "base"
+    told = {"data__source": "tinytown", "model__context_length": 96}
+    small_runs.run(base, steps=4, **told)
+    asked = [
+        {"instruction": f"Say {n} again.", "input": "", "response": f"{n}", "output": f"{n}"}
+        for n in range(40)
+    ]
+    pairs = [{**row, "chosen": "Yes.", "rejected": "No."} for row in asked]
+    for part, rows in (("train", asked[:30]), ("valid", asked[30:35]), ("test", asked[35:])):
+        zipped(tmp_path / "instruct_dolly" / f"dolly_nocontext.{part}.jsonl.gz", rows)
+    zipped(tmp_path / "instruct_rasbt" / "instruction.jsonl.gz", asked)
+    zipped(tmp_path / "instruct_rasbt" / "preference.jsonl.gz", pairs)
+    zipped(tmp_path / "preference_oasst100" / "oasst100_pref.jsonl.gz", pairs[:1])
+    monkeypatch.setenv("LLMCOURSE_DATA", str(tmp_path))
+    work = ["--base", str(base), "--work", str(tmp_path / "work"), "--epochs", "1"]
+    printed, kept = run(tmp_path / "out", "instruct", *work, "--seeds", "1")
+    found = kept["results"]
+    for name in ("instruct_dolly", "instruct_rasbt"):
+        learn = [row["trainable"] for row in found[name].values()]
+        assert learn == sorted(learn, reverse=True)
+        assert all(
+            0 <= row["win rate against the base alone"]["mean"] <= 1 for row in found[name].values()
+        )
+        assert "the base alone" in found[name]["full"]["baselines"]
+    assert set(found["preferences"]) == {"full", "lora, rank 8"}
+    assert "instruct_rasbt, full" in printed
