@@ -3,7 +3,8 @@
     python benchmarks/nanogpt.py PATH/TO/nanoGPT PATH/TO/input.txt              many minutes
     python benchmarks/nanogpt.py PATH/TO/nanoGPT PATH/TO/input.txt --steps 40   a look
 
-First a step of training: nanoGPT's model and ours by the same recipe, in turns. Then whole runs, as
+First a step of training: nanoGPT's model and ours by the same recipe, in turns, and the kernels
+that take most of it. Then whole runs, as
 their users start them: nanoGPT's `train.py` with the arguments of its README (4 layers, width 128,
 12 windows of 64 characters a step), `llmcourse.train` for as many tokens, and again for so few
 (`--short`) that it ends near nanoGPT's loss. One process at a time goes on for some seconds while
@@ -46,6 +47,9 @@ from llmcourse.train.settings import OptimizerSettings
 BATCH, CONTEXT, WIDTH, LAYERS, HEADS = 12, 64, 128, 4, 4
 EVALUATIONS, WINDOWS = 8, 40 * BATCH
 """How often a run evaluates, and on how many windows: nanoGPT takes 20 batches of either split."""
+
+KERNELS = 6
+"""How many kernels of a step are named."""
 
 Logits = Callable[[Tensor], Tensor]
 
@@ -114,7 +118,22 @@ def measure_step(nanogpt: Any, options: argparse.Namespace) -> dict[str, Any]:
     turns = {name: turn(take) for name, take in contenders.items()}
     table = compare(take_turns(turns, options.rounds, clock=time.process_time))
     show(f"a step, turns of {options.turn}", table, options.turn * BATCH * CONTEXT, "tokens")
+    for name, take in turns.items():
+        table[name]["kernels"] = kernels(take)
+        said = ", ".join(
+            f"{kernel} {share:.0%}" for kernel, share in table[name]["kernels"].items()
+        )
+        print(f"  {name:<24} {said}")
     return table
+
+
+def kernels(take: Callable[[], None]) -> dict[str, float]:
+    """Where a step's time goes: the largest shares, by the library's names for its kernels."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        take()
+    times = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    largest = sorted(times, key=lambda kernel: -times[kernel])[:KERNELS]
+    return {kernel: round(times[kernel] / sum(times.values()), 3) for kernel in largest}
 
 
 # --- whole runs -----------------------------------------------------------------------------------
