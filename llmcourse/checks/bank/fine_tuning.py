@@ -20,6 +20,8 @@ from llmcourse.nn.masks import padding
 CHAPTER = "11"
 HEAD = "2. Where does the head go?"
 MOVING = "4. What may move, and how fast?"
+AS_PARAMETERS = ("float64",)
+"""Weights lie in memory in one piece: PyTorch's own `parameters_to_vector` counts on it."""
 
 
 # 1. A mean without filler
@@ -536,7 +538,14 @@ def _with_slopes(
     return penalty.detach(), list(slopes)
 
 
-@exercise(CHAPTER, axes=("", "tensors"), call=_with_slopes, strict=False, read=MOVING)
+@exercise(
+    CHAPTER,
+    axes=("", "tensors"),
+    variants=AS_PARAMETERS,
+    call=_with_slopes,
+    strict=False,
+    read=MOVING,
+)
 def l2_sp(weights: list[Tensor], start: list[Tensor], alpha: float) -> Float[Tensor, ""]:
     """The penalty on the distance from the start, `α/2 Σ (θ - θ⁰)²`, summed over all tensors."""
     squares = [(w - s).square().sum() for w, s in zip(weights, start, strict=True)]
@@ -710,7 +719,7 @@ def _(weights, start, alpha):
 
 
 # PyTorch's own clipping has 1e-6 in its divisor, and who uses it is right.
-@exercise(CHAPTER, axes="groups", strict=False, tolerance=1e-5, read=MOVING)
+@exercise(CHAPTER, axes="groups", variants=AS_PARAMETERS, strict=False, tolerance=1e-5, read=MOVING)
 def fine_tuning_step(
     weights: list[Tensor],
     gradients: list[Tensor],
@@ -1038,3 +1047,13 @@ def _(weights, gradients, start, rates, moving, alpha, max_norm):
 def _(weights, gradients, start, rates, moving, alpha, max_norm):
     thawed_from = [any(moving[: place + 1]) for place in range(len(moving))]
     return _stepped(weights, gradients, start, rates, thawed_from, alpha, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "what is held still goes back to its start",
+    hint="A group with False in `moving` keeps the weights that it *has*, not those that it began "
+    "with.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    after = _stepped(weights, gradients, start, rates, moving, alpha, max_norm)
+    return [a if m else s.clone() for a, m, s in zip(after, moving, start, strict=True)]
