@@ -53,6 +53,8 @@ class ValueCheck(Check):
         super().__init__(chapter, inspect.unwrap(right).__name__, right, read)
         self.__doc__ = right.__doc__
         self._band = {"rel_tol": rel, "abs_tol": abs}
+        # What is measured scatters: a mistake that is measured, too.
+        self._same_mistake = max(_SAME_MISTAKE, rel / 4)
         self._unit, self._read = unit and f" {unit}", taken or _as_it_is
 
     def verdict(self, answer: Any) -> Verdict:
@@ -80,7 +82,7 @@ class ValueCheck(Check):
                 f"right, {_show(truth)}{self._unit}" if _is_number(truth) else "right"
             )
         for mistake in self.mistakes:
-            if _alike(self._made(mistake.answer), answer):
+            if _alike(self._made(mistake.answer), answer, self._same_mistake):
                 return self._wrong(mistake.hint, mistake=mistake)
         said = (
             value_relation(truth, single(answer))
@@ -180,11 +182,11 @@ def plot_data(axes: Any) -> dict[str, list[np.ndarray]]:
     }
 
 
-def _alike(mistake: Any, answer: Any) -> bool:
+def _alike(mistake: Any, answer: Any, rel: float) -> bool:
     """Whether a mistake explains an answer; small numbers are as far apart as large ones."""
     number = single(answer)
     if _is_number(mistake) and _is_number(number):
-        return math.isclose(mistake, number, rel_tol=_SAME_MISTAKE)
+        return math.isclose(mistake, number, rel_tol=rel)
     return difference(mistake, answer) is None
 
 

@@ -6,7 +6,6 @@ read the town's stories knows what goes together. Not here: the recipe that lear
 (`finetune/stages.py`), real data (`python -m llmcourse.finetune`). Chapter 11 uses it.
 """
 
-import itertools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -172,20 +171,23 @@ def low_data(
 ) -> dict[str, dict[int, list[float]]]:
     """The accuracy of each reader after so many labels: a figure for each seed.
 
-    A seed draws other training texts, the same ones for every reader; the test texts are always
-    the same, and none of them is trained on.
+    A seed draws other training texts, the same ones for every reader; the first ones of a larger
+    number are those of a smaller one. The test texts are always the same, and none is trained on.
     """
     asked = texts_of(name, n_test, seed=99)
     test = labelled(name, asked, tokenizer)
+    wanted = torch.tensor(test.labels)
     known = {reader: features(test) for reader, features in readers.items()}
     found = {reader: {n: [] for n in sizes} for reader in readers}
-    for n, seed in itertools.product(sizes, range(n_seeds)):
-        given = texts_of(name, n, seed=1000 + seed, without=asked.texts)
+    for seed in range(n_seeds):
+        given = texts_of(name, max(sizes), seed=1000 + seed, without=asked.texts)
         train = labelled(name, given, tokenizer)
         for reader, features in readers.items():
-            fitted = fit_probe(features(train), torch.tensor(train.labels), train.n_labels)
-            right = fitted.predict(known[reader]) == torch.tensor(test.labels)
-            found[reader][n].append(right.double().mean().item())
+            seen = features(train)  # each text is read once, however many numbers of labels
+            for n in sizes:
+                labels = torch.tensor(train.labels[:n])
+                right = fit_probe(seen[:n], labels, train.n_labels).predict(known[reader]) == wanted
+                found[reader][n].append(right.double().mean().item())
     return found
 
 

@@ -50,6 +50,10 @@ def _() -> Iterator[Case]:
         "a chain of synonyms", ["happy"], [0.1], 0.5, {"happy": "sad", "sad": "upset"}, set()
     )
     yield case("no words", [], [], 0.5, moods, {"not"})
+    yield case("nothing left, nor to keep", ["so", "it", "goes"], [0.1] * 3, 0.5, moods, {"not"})
+    yield case("to be kept as it is written", ["Not", "sad"], [0.1, 0.9], 0.5, moods, {"not"})
+    yield case("the synonym is one to keep", ["happy", "today"], [0.1, 0.9], 0.5, moods, {"glad"})
+    yield case("the same word stays twice", ["so", "so", "it"], [0.9, 0.9, 0.1], 0.5, moods, set())
 
 
 def _thin(words, draws, rate, synonyms, keep, *, drop=True, swap=True, guard=True, rescue=True):
@@ -184,6 +188,98 @@ def _(words, draws, rate, synonyms, keep):
         return word
 
     return _thin(words, draws, rate, {word: end_of(word) for word in synonyms}, keep)
+
+
+@thin_out.mistake(
+    "kept from going, not from being replaced",
+    hint="`keep` comes first: its words *always* stay, also those that have a synonym.",
+)
+def _(words, draws, rate, synonyms, keep):
+    return _thin(words, draws, rate, synonyms, set(keep) - set(synonyms))
+
+
+@thin_out.mistake(
+    "the list is changed while it is read",
+    hint="Whoever removes words from the list that the loop walks over, skips the next one. Build "
+    "a new list.",
+)
+def _(words, draws, rate, synonyms, keep):
+    changed = list(words)
+    for place, word in enumerate(changed):
+        if draws[place] < rate and word not in keep:
+            if word in synonyms:
+                changed[place] = synonyms[word]
+            else:
+                changed.remove(word)
+    return changed or list(words)
+
+
+@thin_out.mistake(
+    "the rescue looks at the draws, not at what is left",
+    hint="You give all back when every draw is below the rate. But synonyms and words of `keep` "
+    "may be left: look at the new list.",
+)
+def _(words, draws, rate, synonyms, keep):
+    return (
+        list(words) if all(d < rate for d in draws) else _thin(words, draws, rate, synonyms, keep)
+    )
+
+
+@thin_out.mistake(
+    "no rescue where there is something to keep",
+    hint="That `keep` holds words does not mean that this text has one of them. Look at the new "
+    "list: if it is empty, all words come back.",
+)
+def _(words, draws, rate, synonyms, keep):
+    return _thin(words, draws, rate, synonyms, keep, rescue=not keep)
+
+
+@thin_out.mistake(
+    "the draws by word, not by place",
+    hint="The same word may stand there twice, with two draws. `draws[i]` belongs to the *place* "
+    "i: a dictionary or `words.index` finds one of them for both.",
+)
+def _(words, draws, rate, synonyms, keep):
+    by_word = dict(zip(words, draws, strict=True))
+    return _thin(words, [by_word[word] for word in words], rate, synonyms, keep)
+
+
+@thin_out.mistake(
+    "no word twice",
+    hint="A word that stands there twice and is not drawn stays twice. Do not ask whether it is "
+    "in the new list already.",
+)
+def _(*given):
+    return list(dict.fromkeys(_thin(*given)))
+
+
+@thin_out.mistake(
+    "capitals are ignored in what is kept",
+    hint="Words of `keep`, too, are looked up as they are written: *Not* is not *not*.",
+)
+def _(words, draws, rate, synonyms, keep):
+    more = {word for word in words if word.lower() in keep}
+    return _thin(words, draws, rate, synonyms, set(keep) | more)
+
+
+@thin_out.mistake(
+    "None where a word was",
+    hint="`synonyms.get(word)` gives None for a word that it does not have. Such a word is left "
+    "out: put nothing in its place.",
+)
+def _(words, draws, rate, synonyms, keep):
+    return [
+        word if draw >= rate or word in keep else synonyms.get(word)
+        for word, draw in zip(words, draws, strict=True)
+    ]
+
+
+@thin_out.mistake(
+    "the last word alone where nothing is left",
+    hint="Your rescue saves one word. *All* of them come back, unchanged.",
+)
+def _(*given):
+    return _thin(*given, rescue=False) or list(given[0][-1:])
 
 
 # 5. When to stop
@@ -350,6 +446,74 @@ def _(losses, patience):
     return best, len(losses) - 1
 
 
+@stop_early.mistake(
+    "losses that rise in a row",
+    hint="You count how often the loss *rose*. A loss that falls a little, but not below the best, "
+    "is no progress either.",
+)
+def _(losses, patience):
+    best, waited = 0, 0
+    for n in range(1, len(losses)):
+        best = n if losses[n] < losses[best] else best
+        waited = waited + 1 if losses[n] > losses[n - 1] else 0
+        if waited >= patience:
+            return best, n
+    return best, len(losses) - 1
+
+
+@stop_early.mistake(
+    "the last is the best plus the patience, always",
+    hint="If patience is never lost, the run ends with the list. No evaluation comes after that.",
+)
+def _(losses, patience):
+    best = _stop(losses, patience)[0]
+    return best, best + patience
+
+
+@stop_early.mistake(
+    "of equals the last",
+    hint="The same loss is no progress: the *first* of two equal bests stays the best.",
+)
+def _(losses, patience):
+    best, last = _stop(losses, patience)
+    return max(n for n in range(last + 1) if losses[n] == losses[best]), last
+
+
+@stop_early.mistake(
+    "a best of zero to begin with",
+    hint="Losses are above 0, so none is ever below a best of 0. Begin with the first loss.",
+)
+def _(losses, patience):
+    lowest, best, waited = 0.0, 0, 0
+    for n, loss in enumerate(losses):
+        if loss < lowest:
+            lowest, best, waited = loss, n, 0
+        else:
+            waited += 1
+        if waited >= patience:
+            return best, n
+    return best, len(losses) - 1
+
+
+@stop_early.mistake(
+    "the first evaluations alone",
+    hint="You look at the first `patience` evaluations after the start and end there. Patience is "
+    "counted anew from each best.",
+)
+def _(losses, patience):
+    seen = losses[: patience + 1]
+    return seen.index(min(seen)), len(seen) - 1
+
+
+@stop_early.mistake(
+    "how many evaluations, not the place of the last",
+    hint="The second number is a *place*, counted from 0. Yours is one more: how many there were.",
+)
+def _(losses, patience):
+    best, last = _stop(losses, patience)
+    return best, last + 1
+
+
 # 8. Find the leak
 
 which_split_leaks = choice(
@@ -416,6 +580,15 @@ def _():
 
 
 @turned_round.mistake(
+    "those that kept it, of the negated alone",
+    hint="That is how many of a hundred *negated* copies keep their not. Asked is how many of all "
+    "copies lose it.",
+)
+def _():
+    return 80.0
+
+
+@turned_round.mistake(
     "all that did not lose it",
     hint="That is the complement: those whose label is still right, or that had no *not*.",
 )
@@ -444,7 +617,8 @@ which_change_is_safe = choice(
         "dropout": "It may drop the *not*, and the label says the opposite of the text.",
         "masking": "A masked *not* is as gone as a dropped one, and a masked mood word leaves "
         "nothing to tell.",
-        "swap": "Two places exchange their words: *not* may then stand in another sentence.",
+        "swap": "The *not* is still there, so the label is safe. But who counts words sees the "
+        "same text again, and who reads their order sees a broken one: nothing new to learn from.",
     },
     read=LAST,
 )

@@ -4,6 +4,7 @@ Not here: the exercises' texts (`solutions/`), those on making a small set last 
 and how checking works (`harness.py`). Chapter 11 teaches this.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,12 +20,14 @@ from llmcourse.nn.masks import padding
 CHAPTER = "11"
 HEAD = "2. Where does the head go?"
 MOVING = "4. What may move, and how fast?"
+AS_PARAMETERS = ("float64",)
+"""Weights lie in memory in one piece: PyTorch's own `parameters_to_vector` counts on it."""
 
 
 # 1. A mean without filler
 
 
-@exercise(CHAPTER, axes="B D", read=HEAD)
+@exercise(CHAPTER, axes="B D", strict=False, read=HEAD)
 def masked_mean(hidden: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
     """The mean of the states of each row's text: of its first `lengths[b]` tokens."""
     return pool(hidden, padding(lengths, hidden.size(1)), "mean")
@@ -156,6 +159,42 @@ def _(hidden, lengths):
     return (hidden * _real(hidden, lengths)).sum(dim=1) / lengths.sum()
 
 
+@masked_mean.mistake(
+    "one token too few",
+    hint="The last token of each text is missing. `row[:n]` ends before place n already.",
+)
+def _(hidden, lengths):
+    rows = zip(hidden, lengths.tolist(), strict=True)
+    return torch.stack([row[: max(1, n - 1)].mean(dim=0) for row, n in rows])
+
+
+@masked_mean.mistake(
+    "the first token is left out",
+    hint="Every token of the text counts, the first one, too. (A `[CLS]` that one might leave out "
+    "is not in these rows.)",
+)
+def _(hidden, lengths):
+    rows = zip(hidden, lengths.tolist(), strict=True)
+    return torch.stack([row[min(1, n - 1) : n].mean(dim=0) for row, n in rows])
+
+
+@masked_mean.mistake(
+    "the end of the row, as if the filler stood in front",
+    hint="`row[-n:]` takes the last places. Here the text stands first, and the filler behind it.",
+)
+def _(hidden, lengths):
+    rows = zip(hidden, lengths.tolist(), strict=True)
+    return torch.stack([row[-n:].mean(dim=0) for row, n in rows])
+
+
+@masked_mean.mistake(
+    "the first row alone",
+    hint="Your loop returns in its first round. Collect the means of all rows and stack them.",
+)
+def _(hidden, lengths):
+    return hidden[0, : int(lengths[0])].mean(dim=0)
+
+
 # 2. A rate for each layer
 
 
@@ -256,6 +295,63 @@ def _(n_layers, lr, decay):
 def _(n_layers, lr, decay):
     bottom = lr * decay ** (n_layers + 1)
     return [bottom + (lr - bottom) * k / (n_layers + 1) for k in range(n_layers + 2)]
+
+
+@layer_rates.mistake(
+    "the rates grow from the embeddings' up",
+    hint="You give `lr` to the embeddings, and more to each group above. The *head* moves at `lr`, "
+    "and everything below it more slowly.",
+)
+def _(n_layers, lr, decay):
+    return [lr / decay**k for k in range(n_layers + 2)]
+
+
+@layer_rates.mistake(
+    "the decay as an exponent of e",
+    hint="`exp(-decay * k)` is another decay. Here it is a plain factor: `decay ** k`.",
+)
+def _(n_layers, lr, decay):
+    return [lr * math.exp(-decay * k) for k in range(n_layers + 1, -1, -1)]
+
+
+@layer_rates.mistake(
+    "the factor itself decays",
+    hint="From each group to the next the factor is the same. Yours becomes smaller on the way: "
+    "somewhere `decay` is multiplied by itself and then used again.",
+)
+def _(n_layers, lr, decay):
+    rates, factor = [lr], decay
+    for _layer in range(n_layers + 1):
+        rates.insert(0, rates[0] * factor)
+        factor *= decay
+    return rates
+
+
+@layer_rates.mistake(
+    "the decay is subtracted",
+    hint="`lr - decay * k` even becomes negative. Multiply: each rate is `decay` times the one "
+    "above it.",
+)
+def _(n_layers, lr, decay):
+    return [lr - decay * k for k in range(n_layers + 1, -1, -1)]
+
+
+@layer_rates.mistake(
+    "divided by one plus so many decays",
+    hint="`lr / (1 + decay * k)` is a decay over *time* that some schedules have. Over layers it "
+    "is a power: `lr * decay ** k`.",
+)
+def _(n_layers, lr, decay):
+    return [lr / (1 + decay * k) for k in range(n_layers + 1, -1, -1)]
+
+
+@layer_rates.mistake(
+    "rounded",
+    hint="Rates are small numbers: rounded to a few decimals, the lowest are wrong or 0. Do not "
+    "round.",
+)
+def _(n_layers, lr, decay):
+    return [round(lr * decay**k, 4) for k in range(n_layers + 1, -1, -1)]
 
 
 # 3. Thaw from the top
@@ -376,6 +472,57 @@ def _(step, every, n_groups):
     return _from_top(1 + int(step / every + 0.5), n_groups)
 
 
+@thawed.mistake(
+    "the rest of the division, not its result",
+    hint="`step % every` says how far into a period you are. How many periods are over is "
+    "`step // every`.",
+)
+def _(step, every, n_groups):
+    return _from_top(1 + step % every, n_groups)
+
+
+@thawed.mistake(
+    "the thaw begins anew",
+    hint="Once all groups move, all go on moving. Yours freezes again and starts from the head.",
+)
+def _(step, every, n_groups):
+    return _from_top(1 + step // every % n_groups, n_groups)
+
+
+@thawed.mistake(
+    "more entries than groups",
+    hint="When all have thawed for long, your list goes on growing. There are `n_groups` entries, "
+    "always: no more than that many can move.",
+)
+def _(step, every, n_groups):
+    moving = 1 + step // every
+    return [False] * (n_groups - moving) + [True] * moving
+
+
+@thawed.mistake(
+    "the places of those that move",
+    hint="You list *which* places move. Asked is a True or False for each group, in order.",
+)
+def _(step, every, n_groups):
+    return [place for place, moves in enumerate(_from_top(1 + step // every, n_groups)) if moves]
+
+
+@thawed.mistake(
+    "all thawed after the first `every` steps",
+    hint="`every` is the time for *one* group, not for all of them together.",
+)
+def _(step, every, n_groups):
+    return _from_top(1 + step * n_groups // every, n_groups)
+
+
+@thawed.mistake(
+    "twice as many each time",
+    hint="One more group a period: 1, 2, 3, not 1, 2, 4.",
+)
+def _(step, every, n_groups):
+    return _from_top(2 ** min(step // every, 10), n_groups)
+
+
 # 6. Towards the start
 
 
@@ -391,7 +538,14 @@ def _with_slopes(
     return penalty.detach(), list(slopes)
 
 
-@exercise(CHAPTER, axes=("", "tensors"), call=_with_slopes, read=MOVING)
+@exercise(
+    CHAPTER,
+    axes=("", "tensors"),
+    variants=AS_PARAMETERS,
+    call=_with_slopes,
+    strict=False,
+    read=MOVING,
+)
 def l2_sp(weights: list[Tensor], start: list[Tensor], alpha: float) -> Float[Tensor, ""]:
     """The penalty on the distance from the start, `α/2 Σ (θ - θ⁰)²`, summed over all tensors."""
     squares = [(w - s).square().sum() for w, s in zip(weights, start, strict=True)]
@@ -520,10 +674,52 @@ def _(weights, start, alpha):
     return alpha / 2 * sum((w - s).sum() for w, s in pairs) ** 2
 
 
+@l2_sp.mistake(
+    "matrices alone",
+    hint="The sum runs over *every* tensor, those with one axis (biases, norms), too.",
+)
+def _(weights, start, alpha):
+    pairs = zip(weights, start, strict=True)
+    squares = [(w - s).square().sum() if w.ndim > 1 else 0 * w.sum() for w, s in pairs]
+    return alpha / 2 * torch.stack(squares).sum()
+
+
+@l2_sp.mistake(
+    "divided by two alphas",
+    hint="α/2 is α times one half. You divide by α.",
+)
+def _(weights, start, alpha):
+    return sum(d.sum() for d in _distances(weights, start)) / (2 * alpha)
+
+
+@l2_sp.mistake(
+    "plain L2 on top",
+    hint="You pull to the start *and* to zero. L2-SP replaces the pull to zero.",
+)
+def _(weights, start, alpha):
+    squares = [w.square().sum() for w in weights]
+    return (
+        alpha
+        / 2
+        * sum(d.sum() + w for d, w in zip(_distances(weights, start), squares, strict=True))
+    )
+
+
+@l2_sp.mistake(
+    "the gradient instead of the penalty",
+    hint="α (θ - θ⁰) is the penalty's *gradient*, a number for each weight. Asked is the penalty, "
+    "one number for all.",
+)
+def _(weights, start, alpha):
+    pairs = zip(weights, start, strict=True)
+    return torch.cat([(alpha * (w - s)).flatten() for w, s in pairs])
+
+
 # 7. A whole step of fine-tuning
 
 
-@exercise(CHAPTER, axes="groups", read=MOVING)
+# PyTorch's own clipping has 1e-6 in its divisor, and who uses it is right.
+@exercise(CHAPTER, axes="groups", variants=AS_PARAMETERS, strict=False, tolerance=1e-5, read=MOVING)
 def fine_tuning_step(
     weights: list[Tensor],
     gradients: list[Tensor],
@@ -550,6 +746,7 @@ def _stepped(
     clip="moving",
     scale_up=False,
     frozen_pulled=False,
+    length=lambda gs: torch.stack([g.square().sum() for g in gs]).sum().sqrt(),
 ):
     """A step, and variants of it that people write."""
     last = len(weights) - 1
@@ -560,7 +757,7 @@ def _stepped(
     counted = [g for g, moves in zip(pulled, moving, strict=True) if moves or clip == "all"]
     if clip == "before":
         counted = [g for g, moves in zip(gradients, moving, strict=True) if moves]
-    norm = torch.stack([g.square().sum() for g in counted]).sum().sqrt()
+    norm = length(counted)
     factor = max_norm / norm if scale_up or norm > max_norm else 1.0
     if clip == "none":
         factor = 1.0
@@ -585,6 +782,8 @@ def _() -> Iterator[Case]:
     yield case("no pull", *_groups(), [False, True, True, True], 0.0, 1.0)
     yield case("a strong pull", *_groups(), [False, False, True, True], 5.0, 2.0)
     yield case("a strong pull, unclipped", *_groups(), [True] * 4, 2.0, 1e6)
+    yield case("one held still in the middle", *_groups(), [True, False, True, True], 0.2, 1.0)
+    yield case("the head held still", *_groups(), [False, True, True, False], 0.2, 1.0)
 
 
 def _groups() -> tuple[list[Tensor], list[Tensor], list[Tensor], list[float]]:
@@ -737,3 +936,124 @@ def _(weights, gradients, start, rates, moving, alpha, max_norm):
 def _(weights, gradients, start, rates, moving, alpha, max_norm):
     after = _stepped(weights, gradients, start, rates, moving, alpha, max_norm)
     return [w - a for w, a in zip(weights, after, strict=True)]
+
+
+@fine_tuning_step.mistake(
+    "the pull escapes the clip",
+    hint="You clip the task's gradient alone and add the pull afterwards. The pull comes first: it "
+    "is measured and shortened with the rest.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    after = _stepped(weights, gradients, start, rates, moving, 0.0, max_norm)
+    lower = list(zip(after, weights, start, rates, moving, strict=True))[:-1]
+    return [a - r * alpha * (w - s) if m else a for a, w, s, r, m in lower] + after[-1:]
+
+
+@fine_tuning_step.mistake(
+    "the norms are added up",
+    hint="The norm of one long vector is no sum of norms: add up the *squares* of all groups, then "
+    "take one root.",
+)
+def _(*given):
+    return _stepped(*given, length=lambda gs: sum(g.norm() for g in gs))
+
+
+@fine_tuning_step.mistake(
+    "the sum of the sizes for the norm",
+    hint="You add up absolute values: that is the 1-norm. Square them, add up, take the root.",
+)
+def _(*given):
+    return _stepped(*given, length=lambda gs: sum(g.abs().sum() for g in gs))
+
+
+@fine_tuning_step.mistake(
+    "the largest entry for the norm",
+    hint="You look for the largest single number. The norm is the root of the sum of all squares.",
+)
+def _(*given):
+    return _stepped(*given, length=lambda gs: max(g.abs().max() for g in gs))
+
+
+@fine_tuning_step.mistake(
+    "each number is cut by itself",
+    hint="`clamp` cuts single numbers, and turns the direction of the step. Multiply all of them "
+    "by one factor.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    pulled = [g + alpha * (w - s) for g, w, s in zip(gradients, weights, start, strict=True)]
+    cut = [g.clamp(-max_norm, max_norm) for g in [*pulled[:-1], gradients[-1]]]
+    return _stepped(weights, cut, start, rates, moving, 0.0, 1e30)
+
+
+@fine_tuning_step.mistake(
+    "the rates are in the norm",
+    hint="You measure the *steps*, rate times gradient. Measure the gradients; the rates come "
+    "last.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    pulled = [g + alpha * (w - s) for g, w, s in zip(gradients, weights, start, strict=True)]
+    steps = [r * g for r, g in zip(rates, [*pulled[:-1], gradients[-1]], strict=True)]
+    return _stepped(weights, steps, start, [1.0] * len(rates), moving, 0.0, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "shortened to a length of 1",
+    hint="Divided by the norm alone, the gradient has the length 1. It is to have the length "
+    "`max_norm`.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    after = _stepped(weights, gradients, start, rates, moving, alpha, max_norm)
+    free = _stepped(weights, gradients, start, rates, moving, alpha, 1e30)
+    clipped = any(not torch.equal(a, f) for a, f in zip(after, free, strict=True))
+    pairs = zip(weights, after, strict=True)
+    return [w + (a - w) / max_norm for w, a in pairs] if clipped else after
+
+
+@fine_tuning_step.mistake(
+    "the group below the head alone is pulled",
+    hint="*Every* group except the head is pulled towards its start, not only the one below it.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    far = [
+        w if n < len(weights) - 2 else s
+        for n, (w, s) in enumerate(zip(weights, start, strict=True))
+    ]
+    return _stepped(weights, gradients, far, rates, moving, alpha, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "so many from the top, whichever are named",
+    hint="You count how many groups move, and move that many from the top. `moving` says for each "
+    "group by itself: it may be held still in the middle.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    top = _from_top(sum(moving), len(moving))
+    return _stepped(weights, gradients, start, rates, top, alpha, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "the head moves, whatever is said",
+    hint="The head is a group like the others here: if `moving` says False, it stays.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    return _stepped(weights, gradients, start, rates, [*moving[:-1], True], alpha, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "all above the lowest that moves",
+    hint="You look for the lowest group that moves, and move all above it. Ask each group by "
+    "itself.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    thawed_from = [any(moving[: place + 1]) for place in range(len(moving))]
+    return _stepped(weights, gradients, start, rates, thawed_from, alpha, max_norm)
+
+
+@fine_tuning_step.mistake(
+    "what is held still goes back to its start",
+    hint="A group with False in `moving` keeps the weights that it *has*, not those that it began "
+    "with.",
+)
+def _(weights, gradients, start, rates, moving, alpha, max_norm):
+    after = _stepped(weights, gradients, start, rates, moving, alpha, max_norm)
+    return [a if m else s.clone() for a, m, s in zip(after, moving, start, strict=True)]

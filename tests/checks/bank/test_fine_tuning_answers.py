@@ -1,5 +1,6 @@
 """Right answers to the exercises of chapter 11, in the styles in which people write them."""
 
+import itertools
 import math
 
 import numpy as np
@@ -190,7 +191,125 @@ def with_numpy(losses, patience):
     return best, n
 
 
+def without_nan(hidden, lengths):
+    filled = torch.arange(hidden.size(1)) >= lengths[:, None]
+    return hidden.masked_fill(filled[..., None], torch.nan).nanmean(dim=1)
+
+
+def updated_on_the_way(hidden, lengths):
+    mean = hidden[:, 0].clone()
+    for t in range(1, hidden.size(1)):
+        mean = torch.where((t < lengths)[:, None], mean + (hidden[:, t] - mean) / (t + 1), mean)
+    return mean
+
+
+def number_by_number_in_float64(hidden, lengths):
+    n_rows, _, width = hidden.shape
+    means = torch.zeros(n_rows, width, dtype=torch.float64)
+    for b in range(n_rows):
+        for d in range(width):
+            means[b, d] = sum(hidden[b, t, d].item() for t in range(lengths[b])) / lengths[b].item()
+    return means
+
+
+def by_accumulating(n_layers, lr, decay):
+    factors = [lr, *[decay] * (n_layers + 1)]
+    return list(itertools.accumulate(factors, lambda rate, factor: rate * factor))[::-1]
+
+
+def by_recursion(n_layers, lr, decay):
+    return [lr * decay, lr] if n_layers == 0 else [*_below(n_layers, lr, decay), lr]
+
+
+def _below(n_layers, lr, decay):
+    return by_recursion(n_layers - 1, lr * decay, decay)
+
+
+def by_living_through_it(step, every, n_groups):
+    moving, coldest = [False] * n_groups, n_groups - 1
+    for now in range(step + 1):
+        if now % every == 0 and coldest >= 0:
+            moving[coldest] = True
+            coldest -= 1
+    return moving
+
+
+def from_a_first_sum_of_shape_one(weights, start, alpha):
+    total = torch.zeros(1)
+    for w, s in zip(weights, start, strict=True):
+        total = total + torch.einsum("...,...->", w - s, w - s) * alpha / 2
+    return total
+
+
+def as_parameter_vectors_in_float64(weights, start, alpha):
+    vector = torch.nn.utils.parameters_to_vector
+    far = vector(weights).double() - vector(start).double()
+    return 0.5 * alpha * far.dot(far)
+
+
+def with_the_clipping_of_torch(weights, gradients, start, rates, moving, alpha, max_norm):
+    parameters = [torch.nn.Parameter(w.detach().clone()) for w in weights]
+    for n, parameter in enumerate(parameters):
+        pull = alpha * (weights[n] - start[n]) if n < len(weights) - 1 else 0.0
+        parameter.grad = gradients[n] + pull
+    movers = [(p, rate) for p, rate, moves in zip(parameters, rates, moving, strict=True) if moves]
+    torch.nn.utils.clip_grad_norm_([p for p, _ in movers], max_norm)
+    torch.optim.SGD([{"params": [p], "lr": rate} for p, rate in movers], lr=1.0).step()
+    return [p.detach() for p in parameters]
+
+
+def in_numpy_with_float64(weights, gradients, start, rates, moving, alpha, max_norm):
+    w, g, s = ([t.numpy().astype(float) for t in ts] for ts in (weights, gradients, start))
+    g = [g[n] + alpha * (w[n] - s[n]) for n in range(len(w) - 1)] + g[-1:]
+    norm = np.linalg.norm(np.concatenate([x.ravel() for x, m in zip(g, moving, strict=True) if m]))
+    scale = min(1.0, max_norm / norm)
+    return [torch.tensor(w[n] - moving[n] * rates[n] * scale * g[n]) for n in range(len(w))]
+
+
+def one_word_and_the_rest(words, draws, rate, synonyms, keep):
+    def rest(i):
+        if i == len(words):
+            return []
+        if draws[i] >= rate or words[i] in keep:
+            return [words[i], *rest(i + 1)]
+        return [synonyms[w] for w in words[i : i + 1] if w in synonyms] + rest(i + 1)
+
+    return rest(0) or words
+
+
+def one_evaluation_and_the_rest(losses, patience):
+    def rest(best, n):
+        if n - best >= patience or n == len(losses) - 1:
+            return best, n
+        return rest(n + 1 if losses[n + 1] < losses[best] else best, n + 1)
+
+    return rest(0, 0)
+
+
+def by_running_minima(losses, patience):
+    values = np.array(losses)
+    lowest = np.minimum.accumulate(values)
+    better = np.r_[True, values[1:] < lowest[:-1]]
+    best = np.maximum.accumulate(np.where(better, np.arange(len(values)), 0))
+    lost = np.flatnonzero(np.arange(len(values)) - best >= patience)
+    last = lost[0] if len(lost) else len(values) - 1
+    return best[last], last
+
+
 RIGHT = [
+    (fine_tuning.masked_mean, without_nan),
+    (fine_tuning.masked_mean, updated_on_the_way),
+    (fine_tuning.masked_mean, number_by_number_in_float64),
+    (fine_tuning.layer_rates, by_accumulating),
+    (fine_tuning.layer_rates, by_recursion),
+    (fine_tuning.thawed, by_living_through_it),
+    (fine_tuning.l2_sp, from_a_first_sum_of_shape_one),
+    (fine_tuning.l2_sp, as_parameter_vectors_in_float64),
+    (fine_tuning.fine_tuning_step, with_the_clipping_of_torch),
+    (fine_tuning.fine_tuning_step, in_numpy_with_float64),
+    (few_labels.thin_out, one_word_and_the_rest),
+    (few_labels.stop_early, one_evaluation_and_the_rest),
+    (few_labels.stop_early, by_running_minima),
     *(
         (fine_tuning.masked_mean, f)
         for f in (row_by_row, by_where, by_einsum, in_numpy, by_running_sums)
@@ -214,3 +333,18 @@ def test_a_right_answer_in_another_style_passes(check, answer):
 @pytest.mark.parametrize("answer", [10, 9.2, 10.9, 10.27])
 def test_what_a_run_may_measure_is_right(answer):
     assert few_labels.turned_round.verdict(answer).status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("measured", "name"),
+    [
+        (20.3, "as if every sentence were negated"),
+        (51.3, "as if every negated sentence lost its not"),
+        (0.102, "a share instead of a number in a hundred"),
+        (79.6, "those that kept it, of the negated alone"),
+        (41, "those that kept it"),
+        (89.8, "all that did not lose it"),
+    ],
+)
+def test_a_measured_mistake_is_known(measured, name):
+    assert f"✗ turned_round: {name}\n" in few_labels.turned_round.verdict(measured).text
