@@ -1,7 +1,7 @@
 """The exercises on making a small set last: augmentation, early stopping, leaks, a measured risk.
 
-Not here: the exercises' texts (`solutions/`), those on heads and layers (`fine_tuning.py`), and how
-checking works (`harness.py`). Chapter 11 teaches this.
+Not here: the exercises' texts (`solutions/`), those on heads and layers (`pooling.py`,
+`fine_tuning.py`), and how checking works (`harness.py`). Chapter 11 teaches this.
 """
 
 from collections.abc import Iterator

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmcourse.checks.bank import few_labels, fine_tuning
+from llmcourse.checks.bank import few_labels, fine_tuning, pooling
 
 
 def row_by_row(hidden, lengths):
@@ -297,9 +297,9 @@ def by_running_minima(losses, patience):
 
 
 RIGHT = [
-    (fine_tuning.masked_mean, without_nan),
-    (fine_tuning.masked_mean, updated_on_the_way),
-    (fine_tuning.masked_mean, number_by_number_in_float64),
+    (pooling.masked_mean, without_nan),
+    (pooling.masked_mean, updated_on_the_way),
+    (pooling.masked_mean, number_by_number_in_float64),
     (fine_tuning.layer_rates, by_accumulating),
     (fine_tuning.layer_rates, by_recursion),
     (fine_tuning.thawed, by_living_through_it),
@@ -311,7 +311,7 @@ RIGHT = [
     (few_labels.stop_early, one_evaluation_and_the_rest),
     (few_labels.stop_early, by_running_minima),
     *(
-        (fine_tuning.masked_mean, f)
+        (pooling.masked_mean, f)
         for f in (row_by_row, by_where, by_einsum, in_numpy, by_running_sums)
     ),
     *((fine_tuning.layer_rates, f) for f in (by_powers, by_logarithms, backwards, as_a_tensor)),
