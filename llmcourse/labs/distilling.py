@@ -3,7 +3,7 @@
 Both students begin with the same weights and read the same few texts in the same order. One is told
 which token followed; the other also hears what a teacher thought of every token that could have.
 The losses are `objectives/distillation.py`'s. Not here: the teacher's own training
-(`finetune/stages.py`), a run on real data (`python -m llmcourse.finetune`). Chapter 14 teaches this.
+(`finetune/stages.py`), a run on real data (`python -m llmcourse.finetune`). Chapter 14 teaches it.
 """
 
 from collections.abc import Sequence
@@ -85,11 +85,11 @@ class Lesson:
     """
 
     share: float = 0.0
-    temperature: float = 2.0
+    temperature: float = 1.0
     hidden: float = 0.0
-    steps: int = 100
-    batch_size: int = 8
-    lr: float = 6e-3
+    steps: int = 64
+    batch_size: int = 4
+    lr: float = 1.5e-2
 
 
 def student_of(
@@ -146,10 +146,15 @@ def nats_per_token(model: Model, texts: TextRows, n_rows: int = 32) -> float:
     """The cross-entropy of the texts under a model, in nats a token."""
     pairs = zip(texts.ids.split(n_rows), texts.targets.split(n_rows), strict=True)
     parts = [token_loss(model(ids).logits, targets) for ids, targets in pairs]
-    return (sum(p.total for p in parts) / sum(p.count for p in parts)).item()
+    total = sum(part.total.item() for part in parts)
+    return total / sum(int(part.count) for part in parts)
 
 
 def entropy_of(stories: Sequence[str], texts: TextRows) -> float:
-    """The least that these stories cost: -log p by the grammar that wrote them, in nats a token."""
+    """The least that stories cost, in nats a token of their rows: -log p by their own grammar.
+
+    A row may begin with a request for its story. The story settles the request, so both together
+    are as likely as the story alone.
+    """
     nats = -sum(log_probability(story) for story in stories)
     return nats / int((texts.targets != IGNORE).sum())

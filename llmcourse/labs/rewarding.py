@@ -49,7 +49,7 @@ class Task(NamedTuple):
 
 def tasks(n: int, seed: int = 0) -> list[Task]:
     """`n` beginnings of stories."""
-    return [Task(_beginning(story), story.facts) for story in tinytown.stories(n, seed)]
+    return [Task(_beginning(story), dict(story.facts)) for story in tinytown.stories(n, seed)]
 
 
 def _beginning(story: Story) -> str:
