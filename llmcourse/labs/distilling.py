@@ -87,7 +87,7 @@ class Lesson:
     share: float = 0.0
     temperature: float = 1.0
     hidden: float = 0.0
-    steps: int = 64
+    steps: int = 48
     batch_size: int = 4
     lr: float = 1.5e-2
 
