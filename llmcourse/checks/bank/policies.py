@@ -233,15 +233,6 @@ def _():
     return true[proxy.argmax()].item()
 
 
-@true_of_256.mistake(
-    "every 256th answer is a group",
-    hint="Answers that stand side by side are a group: the first 256, the next 256, and so on.",
-)
-def _():
-    proxy, true = (rewards.view(256, -1) for rewards in answers())
-    return true.gather(0, proxy.argmax(0, keepdim=True)).mean().item()
-
-
 why_it_falls = choice(
     CHAPTER,
     "why_it_falls",
