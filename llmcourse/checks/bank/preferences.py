@@ -237,7 +237,13 @@ def _(chosen, rejected):
 # 4. DPO
 
 
-@exercise(CHAPTER, axes=("B", "B", "B"), variants=ALL, read=DPO)
+def _as_tuple(answer, policy_chosen, policy_rejected, reference_chosen, reference_rejected, beta):
+    """Three results in a list are as good as in a tuple."""
+    found = answer(policy_chosen, policy_rejected, reference_chosen, reference_rejected, beta)
+    return tuple(found) if isinstance(found, list) else found
+
+
+@exercise(CHAPTER, axes=("B", "B", "B"), call=_as_tuple, variants=ALL, read=DPO)
 def dpo(
     policy_chosen: Float[Tensor, " B"],
     policy_rejected: Float[Tensor, " B"],
