@@ -16,6 +16,9 @@ from llmcourse.objectives.cross_entropy import log_softmax
 from llmcourse.viz import style
 from llmcourse.viz.widgets import Explorer, slider
 
+COLDEST = 0.5
+"""Where the slider begins."""
+
 
 def choices(logits: Float[Tensor, " V"], temperature: float) -> float:
     """How many equally likely tokens are as uncertain: the exponential of the entropy.
@@ -33,9 +36,12 @@ def soft_targets(
     temperature: float,
     *,
     n_words: int = 8,
+    limit: float = 1.0,
     ax: Axes | None = None,
 ) -> Axes:
     """The likeliest tokens at a temperature as bars, in an order that the temperature keeps.
+
+    The axis of probabilities ends behind `limit`.
 
     Raises:
         UserError: more or fewer names than logits, or a temperature that is not above 0.
@@ -49,7 +55,7 @@ def soft_targets(
     drawn = ax.barh(range(len(best)), chances.tolist(), color=style.ACCENT, height=0.7)
     ax.bar_label(drawn, fmt="%.2f", padding=3, fontsize=8)
     ax.set_yticks(range(len(best)), [style.printable(names[at]) for at in best])
-    ax.set(xlim=(0, 1.1), ylim=(len(best) - 0.4, -0.6), xlabel="probability")
+    ax.set(xlim=(0, 1.1 * limit), ylim=(len(best) - 0.4, -0.6), xlabel="probability")
     unsure = choices(logits, temperature)
     ax.set_title(f"At temperature {temperature:.1f}: as unsure as between {unsure:.1f} words")
     return ax
@@ -58,11 +64,12 @@ def soft_targets(
 def temperature_explorer(
     logits: Float[Tensor, " V"], names: Sequence[str], n_words: int = 8
 ) -> Explorer:
-    """`soft_targets` with the temperature as a slider."""
+    """`soft_targets` with the temperature as a slider, and one axis for all temperatures."""
+    largest = float(log_softmax(logits.double(), COLDEST).max().exp())
 
     def draw(temperature: float) -> Figure:
         drawn, ax = style.figure(width=6.5, height=2.8)
-        soft_targets(logits, names, temperature, n_words=n_words, ax=ax)
+        soft_targets(logits, names, temperature, n_words=n_words, limit=largest, ax=ax)
         return drawn
 
-    return Explorer(draw, temperature=slider(1.0, 0.5, 6.0, 0.5))
+    return Explorer(draw, temperature=slider(1.0, COLDEST, 6.0, 0.5))
