@@ -182,7 +182,6 @@ def fit_policy(
     steps: int,
     batch_size: int = 8,
     lr: float = 5e-4,
-    seed: int = 0,
     watch: Callable[[int, Model], None] | None = None,
 ) -> Model:
     """A copy of the base, trained on pairs; the base is its reference and stays as it is.
@@ -194,7 +193,6 @@ def fit_policy(
         steps: how many.
         batch_size: pairs in a step.
         lr: the peak of AdamW's rate, which falls straight to zero.
-        seed: of the order of the pairs.
         watch: called before the first step and after each with the number of steps done.
     """
     reference = frozen_log_probs(base, pairs)
@@ -205,7 +203,7 @@ def fit_policy(
         now = pair_log_probs(policy, pairs.rows(chosen))
         return loss_of(now, PairLogProbs(*fixed)).mean()
 
-    descent = _Descent(policy, pairs.n, steps, batch_size, lr, seed)
+    descent = _Descent(policy, pairs.n, steps, batch_size, lr, seed=0)
     descent.run(loss, (lambda step: watch(step, policy)) if watch else None)
     return policy.eval()
 

@@ -11,7 +11,8 @@ import copy
 import functools
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -154,29 +155,45 @@ class Progress(NamedTuple):
     length: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Practice:
+    """How a policy practises.
+
+    Attributes:
+        steps: how many.
+        n: answers to each prompt.
+        n_prompts: prompts in a step.
+        lr: AdamW's rate.
+        kl_weight: what each nat away from the base costs.
+        seed: of what is drawn.
+    """
+
+    steps: int
+    n: int = 8
+    n_prompts: int = 8
+    lr: float = 1e-3
+    kl_weight: float = 0.0
+    seed: int = 0
+
+
 def learn_from(
-    base: Model,
-    reward: Reward,
-    asked: Sequence[Task],
-    tokenizer: Tokenizer,
-    *,
-    steps: int,
-    n: int = 8,
-    n_prompts: int = 8,
-    lr: float = 1e-3,
-    kl_weight: float = 0.0,
-    seed: int = 0,
+    base: Model, reward: Reward, asked: Sequence[Task], tokenizer: Tokenizer, **options: Any
 ) -> tuple[Model, list[Progress]]:
     """GRPO: a copy of the base that learns from the rewards of its own answers, and its progress.
 
     Each step draws `n` answers to `n_prompts` prompts and moves once, so the policy that moves is
-    the one that sampled.
+    the one that sampled. `options` are the fields of `Practice`.
+
+    Raises:
+        UserError: fewer prompts than a step asks for.
     """
+    practice = Practice(**options)
+    n, n_prompts, kl_weight = practice.n, practice.n_prompts, practice.kl_weight
     require(len(asked) >= n_prompts, f"{len(asked)} prompts: give at least {n_prompts}")
-    policy, generator = copy.deepcopy(base), torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(policy.parameters(), lr, weight_decay=0.0)
+    policy, generator = copy.deepcopy(base), torch.Generator().manual_seed(practice.seed)
+    optimizer = torch.optim.AdamW(policy.parameters(), practice.lr, weight_decay=0.0)
     progress = []
-    for step in range(steps):
+    for step in range(practice.steps):
         first = step * n_prompts % (len(asked) - n_prompts + 1)
         group = asked[first : first + n_prompts]
         drawn = draw_answers(policy, group, tokenizer, n, generator)
