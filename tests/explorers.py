@@ -30,6 +30,7 @@ from llmcourse.viz import (
     objectives,
     positions,
     schedules,
+    soft_targets,
     style,
     trellis,
 )
@@ -90,6 +91,11 @@ def of_paths() -> Explorer:
     return trellis.trellis_explorer(scores, emissions, *names, at=(2, 2), pair=(1, 2))
 
 
+def of_temperatures() -> Explorer:
+    logits = torch.tensor([3.0, 1.0, 0.0, -1.0])
+    return soft_targets.temperature_explorer(logits, SENTENCE.split())
+
+
 def of_a_reader() -> Explorer:
     """As one would write it in a cell, by pyplot."""
 
@@ -121,6 +127,7 @@ EXPLORERS: dict[str, Callable[[], Explorer]] = {
     "rotation": positions.rotation_explorer,
     "runs": of_runs,
     "schedules": schedules.schedule_explorer,
+    "soft targets": of_temperatures,
     "softmax": lambda: attention.softmax_explorer(
         torch.tensor([0.1, 2.0, -1.0, 0.5]), list("abcd")
     ),

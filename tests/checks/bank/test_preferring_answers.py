@@ -1,0 +1,172 @@
+"""Right answers to the exercises of chapter 14, in the styles in which people write them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from llmcourse.checks.bank import distilling, policies, preferences
+
+
+def by_the_library(student, teacher, targets, tau, share):
+    soft = F.kl_div(
+        F.log_softmax(student / tau, dim=1),
+        F.log_softmax(teacher.detach() / tau, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    return share * tau * tau * soft + (1.0 - share) * F.cross_entropy(student, targets)
+
+
+def without_a_graph(student, teacher, targets, tau, share):
+    with torch.no_grad():
+        log_p = F.log_softmax(teacher / tau, -1)
+        p, entropy = log_p.exp(), -(log_p.exp() * log_p).sum(-1)
+    log_q = student / tau - torch.logsumexp(student / tau, -1, keepdim=True)
+    soft = -(p * log_q).sum(-1) - entropy
+    hard = -student.log_softmax(-1)[torch.arange(len(targets)), targets]
+    return (share * tau**2 * soft + (1 - share) * hard).mean()
+
+
+def place_by_place(student, teacher, targets, tau, share):
+    total = 0.0
+    for z, other, target in zip(student, teacher.detach(), targets, strict=True):
+        log_p, log_q = (other / tau).log_softmax(0), (z / tau).log_softmax(0)
+        total = total + share * tau**2 * torch.sum(log_p.exp() * (log_p - log_q))
+        total = total - (1 - share) * z.log_softmax(0)[target]
+    return total / len(student)
+
+
+def as_two_cross_entropies(student, teacher, targets, tau, share):
+    p = (teacher.detach() / tau).softmax(1)
+    floor = F.cross_entropy(teacher.detach() / tau, p)
+    soft = F.cross_entropy(student / tau, p) - floor
+    return share * tau**2 * soft + (1 - share) * F.nll_loss(student.log_softmax(1), targets)
+
+
+def by_cross_entropy(logits, targets):
+    return -F.cross_entropy(
+        logits.transpose(1, 2), targets, ignore_index=-100, reduction="none"
+    ).sum(1)
+
+
+def row_by_row(logits, targets):
+    found = []
+    for row, wanted in zip(logits.log_softmax(-1), targets, strict=True):
+        places = [t for t in range(len(wanted)) if wanted[t] != -100]
+        found.append(sum((row[t, wanted[t]] for t in places), 0.0 * row.sum()))
+    return torch.stack(found)
+
+
+def with_one_hot(logits, targets):
+    scored = (targets != -100)[..., None]
+    chosen = F.one_hot(targets.clamp(min=0), logits.size(-1)) * scored
+    return (logits.log_softmax(-1) * chosen).sum((1, 2))
+
+
+def with_where(logits, targets):
+    each = torch.take_along_dim(logits.log_softmax(2), targets.clamp_min(0).unsqueeze(2), 2)[
+        :, :, 0
+    ]
+    return torch.where(targets == -100, torch.zeros_like(each), each).sum(1)
+
+
+def softplus(chosen, rejected):
+    return F.softplus(rejected - chosen).mean()
+
+
+def cross_entropy_of_two(chosen, rejected):
+    both = torch.stack([chosen, rejected], dim=1)
+    return F.cross_entropy(both, torch.zeros(len(both), dtype=torch.long))
+
+
+def binary(chosen, rejected):
+    gap = chosen - rejected
+    return F.binary_cross_entropy_with_logits(gap, torch.ones_like(gap))
+
+
+def logaddexp(chosen, rejected):
+    gap = rejected - chosen
+    return torch.logaddexp(gap, torch.zeros_like(gap)).sum() / len(gap)
+
+
+def dpo_by_softplus(pc, pr, rc, rr, beta):
+    with torch.no_grad():
+        rewards = beta * (pc - rc), beta * (pr - rr)
+    margin = beta * ((pc - pr) - (rc - rr).detach())
+    return F.softplus(-margin), *rewards
+
+
+def dpo_as_a_list(pc, pr, rc, rr, beta):
+    chosen, rejected = (now - then.detach() for now, then in ((pc, rc), (pr, rr)))
+    losses = -F.logsigmoid(beta * chosen - beta * rejected)
+    return [losses, (beta * chosen).detach(), (beta * rejected).detach()]
+
+
+def dpo_by_two(pc, pr, rc, rr, beta):
+    rewards = beta * (torch.stack([pc, pr]) - torch.stack([rc, rr]).detach())
+    return -rewards.log_softmax(0)[0], *rewards.detach()
+
+
+def by_hand(rewards):
+    rows = []
+    for row in rewards.tolist():
+        mean = sum(row) / len(row)
+        deviation = math.sqrt(sum((r - mean) ** 2 for r in row) / (len(row) - 1))
+        rows.append([(r - mean) / (deviation + 1e-4) for r in row])
+    return torch.tensor(rows, dtype=rewards.dtype)
+
+
+def in_numpy(rewards):
+    found = rewards.numpy()
+    centred = found - found.mean(1, keepdims=True)
+    return torch.from_numpy(np.asarray(centred / (found.std(1, ddof=1, keepdims=True) + 1e-4)))
+
+
+def by_the_variance(rewards):
+    variance, mean = torch.var_mean(rewards, dim=-1, keepdim=True)
+    return (rewards - mean) / (variance.sqrt() + 1e-4)
+
+
+def transposed(rewards):
+    return ((rewards.T - rewards.mean(1)) / (rewards.std(1) + 0.0001)).T
+
+
+RIGHT = [
+    *(
+        (distilling.distillation_loss, answer)
+        for answer in (by_the_library, without_a_graph, place_by_place, as_two_cross_entropies)
+    ),
+    *(
+        (preferences.answer_log_prob, answer)
+        for answer in (by_cross_entropy, row_by_row, with_one_hot, with_where)
+    ),
+    *(
+        (preferences.preference_loss, answer)
+        for answer in (softplus, cross_entropy_of_two, binary, logaddexp)
+    ),
+    *((preferences.dpo, answer) for answer in (dpo_by_softplus, dpo_as_a_list, dpo_by_two)),
+    *((policies.advantages, answer) for answer in (by_hand, in_numpy, by_the_variance, transposed)),
+]
+
+
+@pytest.mark.parametrize(
+    ("check", "answer"), RIGHT, ids=[f"{c.name}-{a.__name__}" for c, a in RIGHT]
+)
+def test_a_right_answer_in_another_style_passes(check, answer):
+    assert check.verdict(answer).text.startswith("✓"), check.verdict(answer).text
+
+
+def test_the_experiment_rises_and_then_falls():
+    """What the exercise's text says of the curve, over the five sizes that are asked for."""
+    found = [policies._best_of(n) for n in (1, 4, 16, 64, 256)]
+    assert found.index(max(found)) == 2
+    assert found == sorted(found[:3]) + sorted(found[3:], reverse=True)
+
+
+@pytest.mark.parametrize("handed_in", [0.1, "d"])
+def test_wrong_measurements_and_reasons_are_told(handed_in):
+    check = policies.true_of_256 if isinstance(handed_in, float) else policies.why_it_falls
+    assert check.verdict(handed_in).status == "wrong"
