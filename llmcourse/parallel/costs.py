@@ -1,0 +1,123 @@
+"""Costs of communication and memory: closed forms, before anything has run.
+
+What a collective sends follows from how long the tensor is and how many ranks there are; how long
+it takes follows from that, from the latency of a message (α) and the bandwidth of a link (β). The
+tests hold every form here to the bytes that `Channel` counted. Sizes are in elements until a
+dtype says how many bytes an element has. Not here: the collectives (`collectives.py`). Chapter 10
+teaches this.
+"""
+
+import math
+from dataclasses import dataclass
+
+from llmcourse.errors import UserError
+
+
+@dataclass(frozen=True)
+class Link:
+    """Link between two ranks: `seconds(x) = latency + x / bandwidth` (Hockney, 1994).
+
+    Attributes:
+        latency: seconds until the first byte of a message arrives, α.
+        bandwidth: bytes a second after that, 1 / β.
+    """
+
+    latency: float
+    bandwidth: float
+
+    def __post_init__(self) -> None:
+        if not (self.latency >= 0 and self.bandwidth > 0):
+            raise UserError(
+                f"a link of latency={self.latency} and bandwidth={self.bandwidth} cannot be: "
+                "give seconds of at least 0, and bytes a second above 0"
+            )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one collective.
+
+    Attributes:
+        sent: how many bytes each rank sends, by rank.
+        messages: how many messages each rank sends, by rank.
+        rounds: how many messages have to follow one another.
+        path: the bytes of those messages together: one link's work, from the first to the last.
+    """
+
+    sent: tuple[int, ...]
+    messages: tuple[int, ...]
+    rounds: int
+    path: int
+
+    def seconds(self, link: Link) -> float:
+        """Predicted time, `rounds α + path β`, where every link is the same and only one's own."""
+        return self.rounds * link.latency + self.path / link.bandwidth
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Cost of one after the other."""
+        return Cost(
+            tuple(a + b for a, b in zip(self.sent, other.sent, strict=True)),
+            tuple(a + b for a, b in zip(self.messages, other.messages, strict=True)),
+            self.rounds + other.rounds,
+            self.path + other.path,
+        )
+
+
+def chunk_lengths(length: int, n: int) -> list[int]:
+    """Lengths of n chunks that differ by one at the most, the longer ones first."""
+    return [length // n + (rank < length % n) for rank in range(n)]
+
+
+def broadcast_naive(length: int, n: int, element: int = 4) -> Cost:
+    """Rank 0 sends everything to everybody: its link is busy n - 1 times."""
+    size = length * element
+    alone = (n - 1, *[0] * (n - 1))
+    return Cost(tuple(size * count for count in alone), alone, n - 1, (n - 1) * size)
+
+
+def broadcast(length: int, n: int, element: int = 4) -> Cost:
+    """By a tree from rank 0: whoever has it passes it on, so every round doubles who has it."""
+    size = length * element
+    rounds = math.ceil(math.log2(n))
+    # In round k the ranks below 2^k send 2^k further, if somebody is there.
+    counts = tuple(sum(rank < 2**k and rank + 2**k < n for k in range(rounds)) for rank in range(n))
+    return Cost(tuple(size * count for count in counts), counts, rounds, rounds * size)
+
+
+def all_reduce_naive(length: int, n: int, element: int = 4) -> Cost:
+    """All to rank 0 and back: rank 0's link carries the tensor 2 (n - 1) times."""
+    size = length * element
+    there = Cost((0, *[size] * (n - 1)), (0, *[1] * (n - 1)), n - 1, (n - 1) * size)
+    return there + broadcast_naive(length, n, element)
+
+
+def reduce_scatter(length: int, n: int, element: int = 4) -> Cost:
+    """Around the ring: rank r sends all chunks but its own, `(n - 1) / n` of the tensor."""
+    chunks = [chunk * element for chunk in chunk_lengths(length, n)]
+    return _ring([sum(chunks) - chunk for chunk in chunks], max(chunks), n)
+
+
+def all_gather(length: int, n: int, element: int = 4) -> Cost:
+    """Around the ring: rank r sends all chunks but its successor's. `length` is that of all."""
+    chunks = [chunk * element for chunk in chunk_lengths(length, n)]
+    sent = [sum(chunks) - chunks[(rank + 1) % n] for rank in range(n)]
+    return _ring(sent, max(chunks), n)
+
+
+def all_reduce(length: int, n: int, element: int = 4) -> Cost:
+    """By a ring: a reduce-scatter, then an all-gather; each rank sends `2 (n - 1) / n` of it.
+
+    However many ranks there are, that is less than twice the tensor (Patarasuk and Yuan, 2009).
+    """
+    return reduce_scatter(length, n, element) + all_gather(length, n, element)
+
+
+def all_to_all(length: int, n: int, element: int = 4) -> Cost:
+    """Everybody has a chunk for everybody: rank r keeps chunk r and sends the others."""
+    chunks = [chunk * element for chunk in chunk_lengths(length, n)]
+    return _ring([sum(chunks) - chunk for chunk in chunks], max(chunks), n)
+
+
+def _ring(sent: list[int], largest: int, n: int) -> Cost:
+    """Rounds in which every rank sends one chunk: all links work at the same time."""
+    return Cost(tuple(sent), (n - 1,) * n, n - 1, (n - 1) * largest)
