@@ -121,3 +121,62 @@ def all_to_all(length: int, n: int, element: int = 4) -> Cost:
 def _ring(sent: list[int], largest: int, n: int) -> Cost:
     """Rounds in which every rank sends one chunk: all links work at the same time."""
     return Cost(tuple(sent), (n - 1,) * n, n - 1, (n - 1) * largest)
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of one rank in bytes, without activations.
+
+    Attributes:
+        parameters: the model's weights.
+        gradients: theirs.
+        optimizer_state: what the optimizer remembers; AdamW two numbers for each weight.
+    """
+
+    parameters: float
+    gradients: float
+    optimizer_state: float
+
+    @property
+    def total(self) -> float:
+        """All three together."""
+        return self.parameters + self.gradients + self.optimizer_state
+
+
+def zero_memory(
+    n_parameters: int, n: int, stage: int, *, element: int = 4, state: int = 8
+) -> Memory:
+    """Memory of a mean rank with ZeRO; stage 0 is plain data parallelism.
+
+    Rajbhandari et al., 2020, figure 1. `element` bytes for a weight and for its gradient, `state`
+    for what the optimizer remembers of it. In mixed precision these are 2 and 12: the state then
+    holds the weight in full precision, too.
+
+    Raises:
+        UserError: there is no such stage.
+    """
+    if stage not in (0, 1, 2, 3):
+        raise UserError(f"ZeRO has no stage {stage}: choose 1, 2 or 3, or 0 to share nothing")
+    whole, part = float(n_parameters), n_parameters / n
+    return Memory(
+        element * (part if stage >= 3 else whole),
+        element * (part if stage >= 2 else whole),
+        state * (part if stage >= 1 else whole),
+    )
+
+
+def zero_traffic(units: list[int], n: int, stage: int, element: int = 4) -> Cost:
+    """Traffic of one step on one micro-batch, with the loss and the count; units in elements.
+
+    A reduce-scatter of the gradients and an all-gather of the parameters: together no more than the
+    all-reduce of plain data parallelism. Stage 3 gathers twice, for either pass.
+    """
+    cost = all_reduce(2, n, 8)
+    for length in units:
+        cost += reduce_scatter(length, n, element) + all_gather(length, n, element)
+        if stage == 3:
+            cost += all_gather(length, n, element)
+    return cost
