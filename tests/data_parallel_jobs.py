@@ -8,7 +8,7 @@ from llmcourse.objectives.base import LossSum, token_loss
 from llmcourse.parallel.data_parallel import DataParallel
 from llmcourse.parallel.world import Channel
 
-BUCKET = 4_000  # bytes: many buckets of a small model
+BUCKET = 16_000  # bytes: a dozen buckets of a small model
 
 
 def train(channel: Channel, micro_batches: int, bucket_bytes: int) -> dict:

@@ -180,3 +180,49 @@ def zero_traffic(units: list[int], n: int, stage: int, element: int = 4) -> Cost
         if stage == 3:
             cost += all_gather(length, n, element)
     return cost
+
+
+# --- models cut into pieces ----------------------------------------------------------------------
+
+
+def tensor_parallel_traffic(
+    tokens: int, d_model: int, n_layers: int, n: int, element: int = 4, *, head_norms: int = 0
+) -> Cost:
+    """Traffic of one forward and backward pass over so many tokens, the vocabulary cut, too.
+
+    Four all-reduces of `[tokens, D]` in each block: after the attention and the MLP going forward,
+    before them going backward (Shoeybi et al., 2019, figure 4). One more after the embedding and
+    one before the head; three of `[tokens]` for the loss. `head_norms` is the width of the norms of
+    queries and keys, if there are any: their gradients are summed.
+    """
+    wide, thin = all_reduce(tokens * d_model, n, element), all_reduce(tokens, n, element)
+    cost = thin + thin + thin + wide + wide
+    for _ in range(n_layers):
+        cost += wide + wide + wide + wide
+        if head_norms:
+            cost += all_reduce(head_norms, n, element) + all_reduce(head_norms, n, element)
+    return cost
+
+
+def pipeline_traffic(
+    tokens: int, d_model: int, n: int, n_micro_batches: int, element: int = 4
+) -> Cost:
+    """Traffic of one step through a pipeline, micro-batches of so many tokens each.
+
+    Every stage but the last sends `[tokens, D]` onwards for each micro-batch, and every stage but
+    the first sends it back; the loss and the count follow. Layers do not matter, only cuts.
+    """
+    size = tokens * d_model * element
+    counts = tuple(n_micro_batches * ((rank < n - 1) + (rank > 0)) for rank in range(n))
+    # The last micro-batch sets out behind the others, and passes n - 1 links; twice.
+    rounds = 2 * (n_micro_batches + n - 2) if n > 1 else 0
+    through = Cost(tuple(size * count for count in counts), counts, rounds, rounds * size)
+    return through + all_reduce(2, n, 8)
+
+
+def bubble(n_stages: int, n_micro_batches: int) -> float:
+    """The share of time in which a pipeline's stages wait, `(p - 1) / (m + p - 1)`.
+
+    Huang et al., 2019, section 2; with GPipe and with 1F1B, where all stages take equally long.
+    """
+    return (n_stages - 1) / (n_micro_batches + n_stages - 1)

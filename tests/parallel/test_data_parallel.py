@@ -49,9 +49,9 @@ def test_what_is_sent_is_what_the_cost_model_says(world):
 def test_buckets_are_sent_while_gradients_are_still_to_come(world):
     for result in world:
         left = result[1]["left"]
-        assert len(left) > 5
+        assert len(left) > 3
         assert left == sorted(left, reverse=True)
-        assert left[0] > len(left) > left[-1] == 0
+        assert left[0] > left[1] > left[-1] == 0
         assert result[1]["ordered"]
 
 

@@ -14,7 +14,7 @@ CASES = [(stage, micro) for stage in STAGES for micro in (1, 2)]
 
 @pytest.fixture(scope="module")
 def one():
-    return small_world.one_process()
+    return small_world.one_process(n_layers=jobs.LAYERS)
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -37,14 +37,15 @@ def test_losses_and_weights_equal_one_process(world, one, case):
 
 
 def test_tied_and_learned_embeddings_equal_one_process():
-    expected = small_world.one_process(tie_embeddings=True, positions="learned", bias=True)
+    changes = {"tie_embeddings": True, "positions": "learned", "bias": True}
+    expected = small_world.one_process(n_layers=jobs.LAYERS, **changes)
     for result in run_world(2, jobs.tied):
         assert_same(result, expected)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_memory_is_what_the_cost_model_says(world, stage):
-    n, size = len(world), small_world.gpt().n_parameters
+    n, size = len(world), small_world.gpt(n_layers=jobs.LAYERS).n_parameters
     expected = costs.zero_memory(size, n, stage, element=8, state=16)
     held = [result[stage, 1]["memory"] for result in world]
     for part in ("parameters", "gradients", "optimizer_state"):
