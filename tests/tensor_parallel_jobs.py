@@ -4,7 +4,6 @@ import small_world
 import torch
 from torch import Tensor, nn
 
-from llmcourse.parallel import collectives
 from llmcourse.parallel.tensor_parallel import (
     ColumnLinear,
     RowLinear,
@@ -60,49 +59,33 @@ def learn(channel: Channel, steps: int, **changes) -> dict:
         mean.backward()
         spent = channel.sent - before
         losses.append(mean.item())
-        first = first or {"spent": spent, "gradients": gradients(channel, model)}
+        first = first or {"spent": spent, "gradients": gradients(model)}
         optimizer.step()
-    return {"losses": losses, **first, "weights": whole(channel, named(model))}
+    return {"losses": losses, **first, "weights": weights(model)}
 
 
 def named(model) -> dict[str, Tensor]:
     return {name.replace(".local", ""): value for name, value in model.named_parameters()}
 
 
-def gradients(channel: Channel, model) -> dict[str, Tensor]:
-    return whole(channel, {name: value.grad for name, value in named(model).items()})
+def gradients(model) -> dict[str, Tensor]:
+    return {name: value.grad.clone() for name, value in named(model).items()}
 
 
-def whole(channel: Channel, pieces: dict[str, Tensor]) -> dict[str, Tensor]:
+def weights(model) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in named(model).items()}
+
+
+def whole(pieces: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """The pieces of all ranks put together; what is whole already must be the same everywhere."""
     found = {}
-    for name, value in pieces.items():
+    for name in pieces[0]:
+        every = [of[name] for of in pieces]
         axis = next((axis for end, axis in CUT.items() if name.endswith(end)), None)
-        lengths = collectives.all_gather(
-            channel, torch.tensor([value.size(axis or 0)]), torch.empty(channel.size, dtype=int)
-        )
-        every = [
-            collectives.broadcast(channel, value)
-            if axis is None and rank == 0
-            else _from(channel, value, rank, axis or 0, int(lengths[rank]))
-            for rank in range(channel.size)
-        ]
         if axis is None:
-            assert all(torch.equal(value, other) for other in every), name
-        found[name] = value.detach().clone() if axis is None else torch.cat(every, dim=axis)
+            assert all(torch.equal(every[0], other) for other in every), name
+        found[name] = every[0] if axis is None else torch.cat(every, dim=axis)
     return found
-
-
-def _from(channel: Channel, value: Tensor, rank: int, axis: int, length: int) -> Tensor:
-    """A rank's piece, on all ranks."""
-    shape = list(value.shape)
-    shape[axis] = length
-    for to in range(channel.size):
-        if channel.rank == rank and to != rank:
-            channel.send(value, to)
-    if channel.rank == rank:
-        return value.detach().clone()
-    return channel.receive(value.new_empty(shape), rank)
 
 
 def two_layers(channel: Channel) -> dict[str, Tensor]:

@@ -1,10 +1,10 @@
-"""Costs of communication and memory: closed forms, before anything has run.
+"""Costs of communication: closed forms of bytes and seconds, before anything has run.
 
 What a collective sends follows from how long the tensor is and how many ranks there are; how long
 it takes follows from that, from the latency of a message (α) and the bandwidth of a link (β). The
 tests hold every form here to the bytes that `Channel` counted. Sizes are in elements until a
-dtype says how many bytes an element has. Not here: the collectives (`collectives.py`). Chapter 10
-teaches this.
+dtype says how many bytes an element has. Not here: the collectives (`collectives.py`), the link's
+two numbers (`links.py`), and what a rank holds (`memory.py`). Chapter 10 teaches this.
 """
 
 import math
@@ -123,66 +123,28 @@ def _ring(sent: list[int], largest: int, n: int) -> Cost:
     return Cost(tuple(sent), (n - 1,) * n, n - 1, (n - 1) * largest)
 
 
-# --- memory --------------------------------------------------------------------------------------
+# --- a step of training -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Memory of one rank in bytes, without activations.
+def zero_traffic(units: list[int], n: int, stage: int, element: int = 4) -> Cost:
+    """Traffic of one step on one micro-batch, with the loss and the count; units in elements.
 
-    Attributes:
-        parameters: the model's weights.
-        gradients: theirs.
-        optimizer_state: what the optimizer remembers; AdamW two numbers for each weight.
-    """
-
-    parameters: float
-    gradients: float
-    optimizer_state: float
-
-    @property
-    def total(self) -> float:
-        """All three together."""
-        return self.parameters + self.gradients + self.optimizer_state
-
-
-def zero_memory(
-    n_parameters: int, n: int, stage: int, *, element: int = 4, state: int = 8
-) -> Memory:
-    """Memory of a mean rank with ZeRO; stage 0 is plain data parallelism.
-
-    Rajbhandari et al., 2020, figure 1. `element` bytes for a weight and for its gradient, `state`
-    for what the optimizer remembers of it. In mixed precision these are 2 and 12: the state then
-    holds the weight in full precision, too.
+    Stage 0 is plain data parallelism, whose units are buckets: an all-reduce of each. Stages 1 and
+    2 scatter the sum of the gradients and gather the parameters, which is no more. Stage 3 gathers
+    twice, for either pass.
 
     Raises:
         UserError: there is no such stage.
     """
     if stage not in (0, 1, 2, 3):
         raise UserError(f"ZeRO has no stage {stage}: choose 1, 2 or 3, or 0 to share nothing")
-    whole, part = float(n_parameters), n_parameters / n
-    return Memory(
-        element * (part if stage >= 3 else whole),
-        element * (part if stage >= 2 else whole),
-        state * (part if stage >= 1 else whole),
-    )
-
-
-def zero_traffic(units: list[int], n: int, stage: int, element: int = 4) -> Cost:
-    """Traffic of one step on one micro-batch, with the loss and the count; units in elements.
-
-    A reduce-scatter of the gradients and an all-gather of the parameters: together no more than the
-    all-reduce of plain data parallelism. Stage 3 gathers twice, for either pass.
-    """
     cost = all_reduce(2, n, 8)
     for length in units:
+        # An all-reduce is a reduce-scatter and an all-gather: stages 0 to 2 differ in what is kept.
         cost += reduce_scatter(length, n, element) + all_gather(length, n, element)
         if stage == 3:
             cost += all_gather(length, n, element)
     return cost
-
-
-# --- models cut into pieces ----------------------------------------------------------------------
 
 
 def tensor_parallel_traffic(

@@ -128,10 +128,10 @@ class Pipeline:
         for action in actions:
             batch = micro_batches[action.micro_batch]
             if action.direction is Pass.FORWARD:
-                start = self._forward(action.micro_batch, batch)
+                span = self._forward(action.micro_batch, batch)
             else:
-                start = self._backward(action.micro_batch)
-            slots.append(Slot(self.channel.rank, action, start, time.monotonic()))
+                span = self._backward(action.micro_batch)
+            slots.append(Slot(self.channel.rank, action, *span))
             most = max(most, len(self._flying))
         for pending in self._sent:
             pending.wait()
@@ -145,8 +145,8 @@ class Pipeline:
                 parameter.grad.div_(count.to(parameter.dtype))
         return Ran(total / count, slots, most)
 
-    def _forward(self, micro: int, batch: Batch) -> float:
-        """Take a micro-batch on by one stage; returns when the work began."""
+    def _forward(self, micro: int, batch: Batch) -> tuple[float, float]:
+        """Take a micro-batch on by one stage; returns when the work began and ended."""
         x = batch.ids
         if not self.stage.is_first:
             # The stream has the same shape between all stages: B T D.
@@ -158,21 +158,23 @@ class Pipeline:
             loss = token_loss(out, batch.targets)
             self._sums += torch.stack([loss.total.detach().double(), loss.count.double()])
             out = loss.total
-        else:
+        end = time.monotonic()
+        if not self.stage.is_last:
             # Not waited for: the receiver may be busy, and this stage has other things to do.
             self._sent.append(self.channel.start_send(out, self.channel.rank + 1))
         # `x` and `out` are the two ends of this stage's graph: its activations stay until backward.
         self._flying[micro] = x, out
-        return start
+        return start, end
 
-    def _backward(self, micro: int) -> float:
-        """Take a micro-batch's gradient back by one stage; returns when the work began."""
+    def _backward(self, micro: int) -> tuple[float, float]:
+        """Take a micro-batch's gradient back by one stage; returns when the work began and ended."""
         x, out = self._flying.pop(micro)
         grad = None if self.stage.is_last else self.channel.receive(out, self.channel.rank + 1)
         start = time.monotonic()
         # Gradients of the parameters add up over the micro-batches, as in accumulation.
         out.backward(grad)
+        end = time.monotonic()
         if not self.stage.is_first:
             assert x.grad is not None
             self._sent.append(self.channel.start_send(x.grad, self.channel.rank - 1))
-        return start
+        return start, end

@@ -25,7 +25,7 @@ from llmcourse.parallel.collectives import (
     chunks_of,
     reduce_scatter,
 )
-from llmcourse.parallel.costs import Memory
+from llmcourse.parallel.memory import Memory
 from llmcourse.parallel.world import Channel
 
 

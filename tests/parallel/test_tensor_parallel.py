@@ -8,6 +8,7 @@ from torch import nn
 
 from llmcourse.objectives.base import token_loss
 from llmcourse.parallel import costs
+from llmcourse.parallel.memory import tensor_parallel_parameters
 from llmcourse.parallel.world import RankFailed, run_world
 
 
@@ -31,17 +32,18 @@ def test_loss_and_gradients_equal_one_process(world, case):
     loss, gradients = one_step(**jobs.CASES[case])
     for result in world:
         assert result[case]["losses"][0] == pytest.approx(loss, rel=1e-12)
-        assert result[case]["gradients"].keys() == gradients.keys()
-        for name, value in result[case]["gradients"].items():
-            torch.testing.assert_close(value, gradients[name], rtol=1e-9, atol=1e-14, msg=name)
+    found = jobs.whole([result[case]["gradients"] for result in world])
+    assert found.keys() == gradients.keys()
+    for name, value in found.items():
+        torch.testing.assert_close(value, gradients[name], rtol=1e-9, atol=1e-14, msg=name)
 
 
 def test_five_steps_equal_one_process(world):
     losses, weights = small_world.one_process(**jobs.CASES["modern"])
     for result in world:
         assert result["modern"]["losses"] == pytest.approx(losses, rel=1e-12)
-        for name, value in result["modern"]["weights"].items():
-            torch.testing.assert_close(value, weights[name], rtol=1e-7, atol=1e-9, msg=name)
+    for name, value in jobs.whole([result["modern"]["weights"] for result in world]).items():
+        torch.testing.assert_close(value, weights[name], rtol=1e-7, atol=1e-9, msg=name)
 
 
 def test_a_column_and_a_row_make_a_pair(world):
@@ -66,6 +68,15 @@ def test_traffic_is_what_the_cost_model_says(world):
     for rank, result in enumerate(world):
         spent = result["modern"]["spent"]
         assert (spent.bytes, spent.messages) == (expected.sent[rank], expected.messages[rank])
+
+
+@pytest.mark.parametrize("case", jobs.CASES)
+def test_parameters_are_what_the_memory_model_says(world, case):
+    config = small_world.gpt(**jobs.CASES[case]).config
+    for rank, result in enumerate(world):
+        held = sum(value.numel() for value in result[case]["weights"].values())
+        assert held == tensor_parallel_parameters(config, rank, 3)
+    assert tensor_parallel_parameters(config, 0, 1) == config.n_parameters
 
 
 def test_what_cannot_be_cut_is_refused():

@@ -6,6 +6,7 @@ import torch
 import zero_jobs as jobs
 
 from llmcourse.parallel import costs
+from llmcourse.parallel.memory import zero_memory
 from llmcourse.parallel.world import RankFailed, run_world
 
 STAGES = [1, 2, 3]
@@ -46,7 +47,7 @@ def test_tied_and_learned_embeddings_equal_one_process():
 @pytest.mark.parametrize("stage", STAGES)
 def test_memory_is_what_the_cost_model_says(world, stage):
     n, size = len(world), small_world.gpt(n_layers=jobs.LAYERS).n_parameters
-    expected = costs.zero_memory(size, n, stage, element=8, state=16)
+    expected = zero_memory(size, n, stage, element=8, state=16)
     held = [result[stage, 1]["memory"] for result in world]
     for part in ("parameters", "gradients", "optimizer_state"):
         mean = sum(getattr(memory, part) for memory in held) / n
@@ -83,12 +84,14 @@ def test_traffic_is_what_the_cost_model_says(world, stage):
 
 def test_the_papers_figure():
     """7.5 billion parameters on 64 ranks in mixed precision: 120, 31.4, 16.6 and 1.9 GB."""
-    totals = [costs.zero_memory(int(7.5e9), 64, k, element=2, state=12).total for k in range(4)]
+    totals = [zero_memory(int(7.5e9), 64, k, element=2, state=12).total for k in range(4)]
     assert [round(total / 1e9, 1) for total in totals] == [120.0, 31.4, 16.6, 1.9]
 
 
 def test_an_unknown_stage_is_refused():
     with pytest.raises(ValueError, match="no stage 4"):
-        costs.zero_memory(1, 1, 4)
+        zero_memory(1, 1, 4)
+    with pytest.raises(ValueError, match="no stage 4"):
+        costs.zero_traffic([1], 1, 4)
     with pytest.raises(RankFailed, match="no stage 4"):
         run_world(1, jobs.no_such_stage)
