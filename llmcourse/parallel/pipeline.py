@@ -111,7 +111,7 @@ class Pipeline:
         self.stage = stage
         self.channel = channel
         self._flying: dict[int, tuple[Tensor, Tensor]] = {}
-        self._sent: list[Pending] = []
+        self._sent: dict[Action, Pending] = {}
         self._sums = torch.zeros(2, dtype=torch.float64)
 
     def step(self, actions: Sequence[Action], micro_batches: Sequence[Batch]) -> Ran:
@@ -133,9 +133,9 @@ class Pipeline:
                 span = self._backward(action.micro_batch)
             slots.append(Slot(self.channel.rank, action, *span))
             most = max(most, len(self._flying))
-        for pending in self._sent:
+        for pending in self._sent.values():
             pending.wait()
-        self._sent = []
+        self._sent = {}
         # The last stage alone knows the loss and the count, by which all divide: once.
         total, count = all_reduce(self.channel, self._sums)
         if count == 0:
@@ -161,20 +161,26 @@ class Pipeline:
         end = time.monotonic()
         if not self.stage.is_last:
             # Not waited for: the receiver may be busy, and this stage has other things to do.
-            self._sent.append(self.channel.start_send(out, self.channel.rank + 1))
+            sending = self.channel.start_send(out, self.channel.rank + 1)
+            self._sent[Action(Pass.FORWARD, micro)] = sending
         # `x` and `out` are the two ends of this stage's graph: its activations stay until backward.
         self._flying[micro] = x, out
         return start, end
 
     def _backward(self, micro: int) -> tuple[float, float]:
-        """Take a micro-batch's gradient back by one stage; returns when the work began and ended."""
+        """Take a micro-batch's gradient back by one stage; returns when that began and ended."""
         x, out = self._flying.pop(micro)
-        grad = None if self.stage.is_last else self.channel.receive(out, self.channel.rank + 1)
+        grad = None
+        if not self.stage.is_last:
+            grad = self.channel.receive(out, self.channel.rank + 1)
+            # An answer has come, so the question has arrived: let its tensor go.
+            self._sent.pop(Action(Pass.FORWARD, micro)).wait()
         start = time.monotonic()
         # Gradients of the parameters add up over the micro-batches, as in accumulation.
         out.backward(grad)
         end = time.monotonic()
         if not self.stage.is_first:
             assert x.grad is not None
-            self._sent.append(self.channel.start_send(x.grad, self.channel.rank - 1))
+            sending = self.channel.start_send(x.grad, self.channel.rank - 1)
+            self._sent[Action(Pass.BACKWARD, micro)] = sending
         return start, end
