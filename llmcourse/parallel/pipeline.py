@@ -45,7 +45,8 @@ class Stage(nn.Module):
                 f"{config.n_layers} layers cannot make {n_stages} stages: take "
                 f"{config.n_layers} ranks at the most"
             )
-        shared = model.position_bias is not None and any(model.position_bias.parameters())
+        bias = model.position_bias
+        shared = bias is not None and len(list(bias.parameters())) > 0
         if n_stages > 1 and (config.tie_embeddings or shared):
             raise UserError(
                 "first and last stage would share parameters: choose tie_embeddings=False, and "

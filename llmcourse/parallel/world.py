@@ -248,8 +248,8 @@ def _live(
     torch.set_num_threads(1)  # n processes share the cores already
     try:
         function, args = pickle.loads(job)
-        limit = timedelta(seconds=timeout)
-        dist.init_process_group("gloo", f"file://{meeting}", limit, world_size=n, rank=rank)
+        limit, store = timedelta(seconds=timeout), dist.FileStore(meeting, n)
+        dist.init_process_group("gloo", timeout=limit, world_size=n, rank=rank, store=store)
         report = pickle.dumps((True, function(Channel(rank, n), *args)))
     except BaseException as error:
         summary = f"{type(error).__name__}: {error}"

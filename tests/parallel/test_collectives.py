@@ -1,8 +1,8 @@
 """Collectives give what torch's give, and send what the cost model says."""
 
-import collective_jobs as jobs
 import pytest
 import torch
+from rank_jobs import collectives as jobs
 
 from llmcourse.parallel import costs
 from llmcourse.parallel.world import RankFailed, run_world

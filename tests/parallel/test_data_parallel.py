@@ -1,9 +1,9 @@
 """Ranks that share the rows take the steps that one process takes."""
 
-import data_parallel_jobs as jobs
 import pytest
 import small_world
 import torch
+from rank_jobs import data_parallel as jobs
 
 from llmcourse.parallel import costs
 from llmcourse.parallel.data_parallel import buckets_of

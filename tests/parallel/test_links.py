@@ -1,7 +1,7 @@
 """The two numbers of a link come out of the times that it would take."""
 
-import link_jobs as jobs
 import pytest
+from rank_jobs import links as jobs
 
 from llmcourse.errors import UserError
 from llmcourse.parallel.costs import Link

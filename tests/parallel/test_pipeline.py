@@ -1,9 +1,9 @@
 """Stages that pass micro-batches on take the steps that one process takes."""
 
-import pipeline_jobs as jobs
 import pytest
 import small_world
 import torch
+from rank_jobs import pipeline as jobs
 
 from llmcourse.errors import UserError
 from llmcourse.parallel import costs

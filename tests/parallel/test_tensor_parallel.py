@@ -2,8 +2,8 @@
 
 import pytest
 import small_world
-import tensor_parallel_jobs as jobs
 import torch
+from rank_jobs import tensor_parallel as jobs
 from torch import nn
 
 from llmcourse.objectives.base import token_loss

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-import world_jobs as jobs
+from rank_jobs import world as jobs
 
 from llmcourse.errors import UserError
 from llmcourse.parallel.world import RankFailed, Traffic, run_world
@@ -40,7 +40,7 @@ def test_a_failure_names_the_rank_and_ends_the_world(how, message):
     with pytest.raises(RankFailed, match=message) as caught:
         run_world(3, jobs.fail, 1, how)
     if how == "raise":  # the rank's own traceback comes along
-        assert "world_jobs.py" in "".join(caught.value.__notes__)
+        assert "rank_jobs/world.py" in "".join(caught.value.__notes__)
     assert set(multiprocessing.active_children()) <= before
 
 

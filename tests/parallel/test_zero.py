@@ -3,7 +3,7 @@
 import pytest
 import small_world
 import torch
-import zero_jobs as jobs
+from rank_jobs import zero as jobs
 
 from llmcourse.parallel import costs
 from llmcourse.parallel.memory import zero_memory
