@@ -113,7 +113,8 @@ class ZeRO(nn.Module):
         loss.total.backward()                           # for every micro-batch
         mean = zero.step(loss)                          # divided by all ranks' count, and stepped
 
-    Every rank's loss has to reach the same parameters.
+    Every rank's loss has to reach the same parameters. At stage 3 their numbers are there during a
+    forward or backward pass alone, and within `gathered`.
 
     Args:
         model: the model; all ranks begin with the weights and buffers of rank 0.
