@@ -1,13 +1,16 @@
 """Processes start, talk, return, and fail with a message that names who failed."""
 
 import multiprocessing
+import os
 import sys
+import time
 
 import pytest
 import torch
 from rank_jobs import world as jobs
 
 from llmcourse.errors import UserError
+from llmcourse.parallel import world
 from llmcourse.parallel.world import RankFailed, Traffic, run_world
 
 
@@ -42,6 +45,25 @@ def test_a_failure_names_the_rank_and_ends_the_world(how, message):
     if how == "raise":  # the rank's own traceback comes along
         assert "rank_jobs/world.py" in "".join(caught.value.__notes__)
     assert set(multiprocessing.active_children()) <= before
+
+
+def test_a_rank_that_complains_of_a_dead_one_is_not_to_blame():
+    """The survivor's complaint may come in first."""
+    context = multiprocessing.get_context("spawn")
+    survivor = context.Process(target=time.sleep, args=(60,))
+    dead = context.Process(target=os._exit, args=(3,))
+    for process in (survivor, dead):
+        process.start()
+    dead.join()
+    try:
+        complaint = ("RuntimeError: connection closed by peer", "a traceback")
+        blamed = world._failure(0, complaint, [survivor, dead])
+        assert str(blamed) == "rank 1 of 2 died (exit code 3) before it had a result"
+    finally:
+        survivor.kill()
+        for process in (survivor, dead):
+            process.join()
+            process.close()
 
 
 def test_a_world_that_hangs_ends_at_its_timeout():
