@@ -7,6 +7,8 @@ from llmcourse.models.gpt import GPT, GPTConfig
 from llmcourse.objectives.base import IGNORE, LossSum, token_loss
 
 STEPS = 5
+PATIENCE = 280.0
+"""Seconds for a world that takes some, on a machine that has a lot else to do."""
 SIZES = {"vocab_size": 23, "context_length": 8, "d_model": 24, "n_layers": 4, "n_heads": 6}
 # Not the identity at first, as a fresh modern GPT is: there a wrong gradient could hide.
 EXACT = {"zero_init_outputs": False}

@@ -17,7 +17,7 @@ def one():
 
 @pytest.fixture(scope="module", params=[2, 3])
 def world(request):
-    return run_world(request.param, jobs.both)
+    return run_world(request.param, jobs.both, timeout=small_world.PATIENCE)
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])

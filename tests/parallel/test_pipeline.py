@@ -27,7 +27,8 @@ def world(request):
     """Four layers: with three stages the first has two of them."""
     n = request.param
     by_name = {"gpipe": gpipe(n, MICRO_BATCHES), "1f1b": one_f_one_b(n, MICRO_BATCHES)}
-    return by_name, run_world(n, jobs.schedules, by_name, MICRO_BATCHES)
+    results = run_world(n, jobs.schedules, by_name, MICRO_BATCHES, timeout=small_world.PATIENCE)
+    return by_name, results
 
 
 def assert_same(results, expected):

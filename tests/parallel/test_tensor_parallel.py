@@ -15,7 +15,7 @@ from llmcourse.parallel.world import RankFailed, run_world
 @pytest.fixture(scope="module")
 def world():
     """Three ranks: they divide the heads, but neither the vocabulary nor the hidden units."""
-    return run_world(3, jobs.everything)
+    return run_world(3, jobs.everything, timeout=small_world.PATIENCE)
 
 
 def one_step(**changes):

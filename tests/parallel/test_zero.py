@@ -20,7 +20,7 @@ def one():
 
 @pytest.fixture(scope="module", params=[2, 3])
 def world(request):
-    return run_world(request.param, jobs.stages)
+    return run_world(request.param, jobs.stages, timeout=small_world.PATIENCE)
 
 
 def assert_same(result, one):
