@@ -23,6 +23,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("tinytown", "nn", "optim"),
     ("data", "models"),
     ("objectives",),
+    ("parallel",),
     ("evaluate", "generate"),
     ("prepare", "runs"),
     ("train",),

@@ -1,0 +1,1 @@
+"""Several processes, one model: collectives, and the ways of sharing work built of them."""
