@@ -215,9 +215,12 @@ def _ours(model: Model, config: dict[str, Any], tensors: State, folder: Path) ->
         if other not in tensors:
             raise UserError(f"{folder} is damaged: {other} is missing; save the adapter again")
         a, b, theirs = tensors[key], tensors[other], match[1]
-        # Their factor is alpha / r of the config; ours is alpha over the rank that is there.
         rank = _setting(config, "rank_pattern", "r", theirs)
-        alpha = _setting(config, "alpha_pattern", "lora_alpha", theirs) * len(a) / rank
+        if rank != len(a):
+            raise UserError(
+                f"{folder} is damaged: {theirs} has rank {len(a)}, and the config says {rank}"
+            )
+        alpha = _setting(config, "alpha_pattern", "lora_alpha", theirs)
         layer = _renamed(theirs, back)
         if layer.endswith(_FUSED):
             for part, rows in zip(_PARTS, b.chunk(3), strict=True):

@@ -199,6 +199,11 @@ def test_damaged_adapters_are_refused(tmp_path):
     key = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
     save_file({n: t for n, t in tensors.items() if n != key}, tmp_path / WEIGHTS_FILE)
     refused(gpt(), tmp_path, f"damaged: {key} is missing")
+    config = json.loads((tmp_path / CONFIG_FILE).read_text())
+    save_file(tensors, tmp_path / WEIGHTS_FILE)
+    (tmp_path / CONFIG_FILE).write_text(json.dumps(config | {"r": 2}))
+    refused(gpt(), tmp_path, "damaged: .* has rank 3, and the config says 2")
+    (tmp_path / CONFIG_FILE).write_text(json.dumps(config))
     save_file({"odd": torch.zeros(1), **tensors}, tmp_path / WEIGHTS_FILE)
     refused(gpt(), tmp_path, "odd is no part of a LoRA adapter")
     save_file({}, tmp_path / WEIGHTS_FILE)

@@ -89,6 +89,11 @@ def test_prompt_begins_as_random_tokens_unless_told():
     assert len(set(found)) > 1
 
 
+def test_table_by_itself_is_held_still():
+    soft = SoftPrompt(gpt().token_embedding, 2, [1])
+    assert [name for name, p in soft.named_parameters() if p.requires_grad] == ["prompt"]
+
+
 @pytest.mark.parametrize("like", [None, [1]])
 def test_prompt_of_nothing_is_refused(like):
     with pytest.raises(UserError, match="length=0 is none"):
