@@ -110,7 +110,8 @@ def measured(label: str, settings: Settings, work: Path) -> dict[str, Any]:
         seconds = time.process_time() - began
         assert result.test is not None
         found: dict[str, Any] = {"cpu_seconds": seconds, "value": result.test.value}
-        found |= {"others": result.test.others, "metric": result.test.metric}
+        others = result.test.others | result.test.in_nats
+        found |= {"others": others, "metric": result.test.metric}
         found["baselines"] = {name: one.value for name, one in result.baselines.items()}
         found |= costs(out)
         if settings.task == "instruct":

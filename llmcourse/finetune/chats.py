@@ -15,6 +15,7 @@ from llmcourse.data.rows import CHAT_NAMES, SPEAKER, SPOKEN, is_chat
 from llmcourse.data.sources import read as read_documents
 from llmcourse.data.tables import read_rows
 from llmcourse.errors import UserError, require
+from llmcourse.finetune.examples import text_in
 from llmcourse.finetune.settings import DataSettings
 from llmcourse.tokenizers.chat import Message, check_chat
 
@@ -131,7 +132,7 @@ def read_pairs(path: Path, settings: DataSettings) -> Iterator[Pair]:
             before, answers = better[:-1], (better[-1].content, worse[-1].content)
         else:
             before = _request(row, where)
-            answers = (_text(row, "chosen", where), _text(row, "rejected", where))
+            answers = (text_in(row, "chosen", where), text_in(row, "rejected", where))
         for answer in answers:
             check_chat([*before, Message("assistant", answer)], where, to_learn=True)
         require(
@@ -202,15 +203,8 @@ def _request(row: dict[str, Any], where: str) -> list[Message]:
 def _cell(row: dict[str, Any], names: tuple[str, ...], where: str, what: str) -> str:
     for name in names:
         if name in row:
-            return _text(row, name, where)
+            return text_in(row, name, where)
     raise UserError(f"{where} has no column of {what}s ({', '.join(names[:4])}): {', '.join(row)}")
-
-
-def _text(row: dict[str, Any], column: str, where: str) -> str:
-    value = row[column]
-    if not isinstance(value, str):
-        raise UserError(f"{where}: column {column!r} holds {type(value).__name__}, not text")
-    return value
 
 
 def _not_too_long(turns: list[Message], where: str) -> tuple[Message, ...]:

@@ -15,12 +15,11 @@ from llmcourse.finetune.chats import Text, read_texts
 from llmcourse.finetune.examples import Splits, read_unlabelled
 from llmcourse.finetune.heads import Adapted
 from llmcourse.finetune.settings import Settings
-from llmcourse.finetune.task import Judged, Measurement
+from llmcourse.finetune.task import Measurement
 from llmcourse.finetune.writing import Writer, WritingTask, Written
 from llmcourse.models.base import Model, Output
-from llmcourse.objectives.base import Batch, LossSum, token_loss
+from llmcourse.objectives.base import Batch, LossSum
 from llmcourse.objectives.distillation import soft_target_loss
-from llmcourse.runs.html import section, table
 
 BEGINNING, LONGEST = 12, 60
 """Tokens of a text from which the report lets a model go on, and how far."""
@@ -90,22 +89,12 @@ class Distill(WritingTask):
 
     def assess(self, model: Adapted, examples: Sequence[Text]) -> Measurement:
         """The nats of a token, and how often student and teacher expect the same one."""
-        total = count = alike = 0.0
-        device = next(model.parameters()).device
-        for batch in self.batches(self.rows(examples), device):
-            logits = model(ids=batch.ids).logits
-            loss = token_loss(logits, batch.targets)
-            total, count = total + float(loss.total), count + float(loss.count)
-            taught = self.teacher(batch.ids).logits
-            same = (logits.argmax(-1) == taught.argmax(-1)) & (batch.targets >= 0)
-            alike += float(same.sum())
-        judged = Judged(
-            metric="nats a token",
-            value=total / count,
-            others={"expects what the teacher expects": alike / count},
-            lower_is_better=True,
+        return self.paid_by_token(
+            model,
+            examples,
+            "expects what the teacher expects",
+            lambda batch: self.teacher(batch.ids).logits.argmax(-1),
         )
-        return Measurement(judged=judged, loss=total / count, said=())
 
     def answer(self, model: Model, example: Text) -> str:
         """How a model goes on with a text's beginning."""
@@ -125,17 +114,9 @@ class Distill(WritingTask):
         teacher = self.measure(Writer(self.teacher), test, samples)
         return super().rivals(train, test, samples) | {"the teacher": teacher}
 
-    def sections(
-        self, examples: Sequence[Text], measured: Measurement, rivals: dict[str, Measurement]
-    ) -> list[str]:
-        """How some texts go on."""
-        found = []
-        for number, said in enumerate(measured.said):
-            start = self.tokenizer.encode(examples[number].text)[:BEGINNING]
-            rows = [("this model", said)]
-            rows += [(name, one.said[number]) for name, one in rivals.items()]
-            found.append(table(self.tokenizer.decode(start), rows))
-        return [section("How a text goes on", "".join(found))] if found else []
+    def shown(self, example: Text) -> tuple[str, list[tuple[str, str]]]:
+        """The beginning that models go on with."""
+        return self.tokenizer.decode(self.tokenizer.encode(example.text)[:BEGINNING]), []
 
     def about(self) -> str:
         """Who teaches."""

@@ -112,7 +112,7 @@ def read_labelled(path: Path, settings: DataSettings) -> Iterator[Example]:
         label = label or _column(row, LABEL_NAMES, path, "label")
         for name in (text, label):
             require(name in row, f"{where} has no column {name!r} but {', '.join(row)}")
-        yield checked(Example((_text(row, text, where),), (_label(row, label, where),), where))
+        yield checked(Example((text_in(row, text, where),), (_label(row, label, where),), where))
 
 
 def read_tags(path: Path, settings: DataSettings) -> Iterator[Example]:
@@ -150,7 +150,12 @@ def _column(row: dict[str, object], names: tuple[str, ...], path: Path, what: st
     raise UserError(f"{path} has no column '{what}' but {', '.join(row)}: name it (--data.{what})")
 
 
-def _text(row: dict[str, object], column: str, where: str) -> str:
+def text_in(row: dict[str, Any], column: str, where: str) -> str:
+    """The text in a row's column.
+
+    Raises:
+        UserError: it holds something else.
+    """
     value = row[column]
     if not isinstance(value, str):
         raise UserError(f"{where}: column {column!r} holds {type(value).__name__}, not text")

@@ -11,14 +11,10 @@ from llmcourse.finetune.chats import Chat, read_chats
 from llmcourse.finetune.examples import Splits, read_unlabelled
 from llmcourse.finetune.heads import Adapted
 from llmcourse.finetune.settings import Settings
-from llmcourse.finetune.task import Judged, Measurement
-from llmcourse.finetune.writing import ChatTask, Written
+from llmcourse.finetune.task import Measurement
+from llmcourse.finetune.writing import LONGEST_ANSWER, ChatTask, Written
 from llmcourse.models.base import Model, Output
 from llmcourse.objectives.base import IGNORE, Batch, LossSum, token_loss
-from llmcourse.runs.html import section, table
-
-LONGEST_ANSWER = 80
-"""Tokens of an answer that the report shows."""
 
 
 class Instruct(ChatTask):
@@ -54,33 +50,12 @@ class Instruct(ChatTask):
 
     def assess(self, model: Adapted, examples: Sequence[Chat]) -> Measurement:
         """The nats of an answer's token, and how many of them are the likeliest."""
-        total = count = right = 0.0
-        device = next(model.parameters()).device
-        for batch in self.batches(self.rows(examples), device):
-            output = model(ids=batch.ids)
-            loss = self.loss(model, output, batch)
-            total, count = total + float(loss.total), count + float(loss.count)
-            right += float((output.logits.argmax(-1) == batch.targets).sum())
-        judged = Judged(
-            metric="nats a token",
-            value=total / count,
-            others={"tokens right": right / count},
-            lower_is_better=True,
-        )
-        return Measurement(judged=judged, loss=total / count, said=())
+        return self.paid_by_token(model, examples, "tokens right", lambda batch: batch.targets)
 
     def answer(self, model: Model, example: Chat) -> str:
         """What a model answers."""
         return self.reply(model, example.turns[:-1], example.where, LONGEST_ANSWER)
 
-    def sections(
-        self, examples: Sequence[Chat], measured: Measurement, rivals: dict[str, Measurement]
-    ) -> list[str]:
-        """The first answers, before and after."""
-        found = []
-        for number, said in enumerate(measured.said):
-            chat = examples[number]
-            rows = [("right", chat.turns[-1].content), ("this model", said)]
-            rows += [(name, one.said[number]) for name, one in rivals.items() if one.said]
-            found.append(table(chat.turns[-2].content[:300], rows))
-        return [section("Before and after", "".join(found))] if found else []
+    def shown(self, example: Chat) -> tuple[str, list[tuple[str, str]]]:
+        """The request, and the right answer."""
+        return example.turns[-2].content, [("right", example.turns[-1].content)]

@@ -85,7 +85,7 @@ class Monitor:
             f"step {state.step:>6}     validation {judged.metric} {judged.value:.3f}, "
             f"loss {loss:.3f} after {state.seconds:.0f} s"
         )
-        metrics = {judged.metric: judged.value, **judged.others}
+        metrics = {judged.metric: judged.value, **judged.others, **judged.in_nats}
         named = {name.replace(" ", "_"): value for name, value in metrics.items()}
         self.log.write(
             Evaluation(step=state.step, loss=loss, metrics=named, seconds=round(state.seconds, 3))

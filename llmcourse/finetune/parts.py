@@ -132,6 +132,11 @@ def build_parts(
     seed_all(stream_seed(settings.seed, "dropout"))
     groups = adapter_groups(model) if base.adapter else layer_groups(model)
     rows = task.rows(splits.train)
+    for split in (
+        splits.valid,
+        splits.test,
+    ):  # what cannot be read is said before hours of training
+        task.rows(split)
     settings = replace(settings, batch_size=min(settings.batch_size, len(rows)))
     precision = choose_precision(settings.precision, device)
     if precision == "fp16":  # without a scaler its gradients would vanish; runs are short

@@ -13,19 +13,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from llmcourse.errors import require
+from llmcourse.finetune.base import Base
 from llmcourse.finetune.chats import Pair, read_pairs
 from llmcourse.finetune.examples import Splits, read_unlabelled
 from llmcourse.finetune.heads import Adapted
 from llmcourse.finetune.settings import Settings
 from llmcourse.finetune.task import Judged, Measurement
-from llmcourse.finetune.writing import ChatTask, Written, filled
+from llmcourse.finetune.writing import LONGEST_ANSWER, ChatTask, Written, filled
 from llmcourse.models.base import Model
 from llmcourse.objectives.base import IGNORE, Batch, LossSum
 from llmcourse.objectives.preference import DPOResult, dpo_loss, sequence_log_probs
-from llmcourse.runs.html import section, table
-
-LONGEST_ANSWER = 80
-"""Tokens of an answer that the report shows."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +77,10 @@ class PairWriter(Adapted):
 class Preference(ChatTask):
     """Pairs of answers, of which one was preferred."""
 
+    def __init__(self, settings: Settings, base: Base, labels: Sequence[str] = ()) -> None:
+        super().__init__(settings, base, labels)
+        self._said_before: dict[tuple[Written, Written], tuple[float, float]] = {}
+
     @staticmethod
     def read(settings: Settings) -> Splits:
         """Pairs from a table, in three splits.
@@ -104,26 +105,24 @@ class Preference(ChatTask):
             both = [self.row(pair.chat(better=b), pair.where, number) for b in (True, False)]
             scored = all(any(t != IGNORE for t in one.targets) for one in both)
             if scored and both[0].ids != both[1].ids:
-                found.append(PairRow(*both, (0.0, 0.0), number))
+                found.append((both[0], both[1]))
         require(
             bool(found),
             f"no two answers differ within {self.most} tokens: give shorter chats, or a base with "
             "a longer context",
         )
-        return self._referred(found)
+        self._ask_reference([pair for pair in found if pair not in self._said_before])
+        return [PairRow(*pair, self._said_before[pair], pair[0].example) for pair in found]
 
     @torch.no_grad()
-    def _referred(self, rows: list[PairRow]) -> list[PairRow]:
-        """The rows with the reference's log-probabilities, which no step changes."""
-        model, found = PairWriter(self.reference), []
-        device = next(model.parameters()).device
-        for batch in self.batches(rows, device):
+    def _ask_reference(self, pairs: Sequence[tuple[Written, Written]]) -> None:
+        """Note what the reference says of pairs: no step changes it, so once is enough."""
+        model, rows = PairWriter(self.reference), [PairRow(*p, (0.0, 0.0), 0) for p in pairs]
+        found: list[tuple[float, float]] = []
+        for batch in self.batches(rows, next(model.parameters()).device):
             said = model(ids=batch.ids, **batch.extras)
-            found += list(zip(said.chosen.tolist(), said.rejected.tolist(), strict=True))
-        return [
-            PairRow(row.chosen, row.rejected, both, row.example)
-            for row, both in zip(rows, found, strict=True)
-        ]
+            found += zip(said.chosen.tolist(), said.rejected.tolist(), strict=True)
+        self._said_before.update(zip(pairs, found, strict=True))
 
     def collate(self, rows: Sequence[PairRow]) -> Batch:
         """A batch of pairs, a pair a row."""
@@ -161,9 +160,9 @@ class Preference(ChatTask):
         judged = Judged(
             metric="pairs with a margin above 0",
             value=sum(margin > 0 for margin in margins) / count,
-            others={
-                "mean margin, in nats": sum(margins) / count,
-                "change of the better answer, in nats": sum(drift) / count,
+            in_nats={
+                "mean margin": sum(margins) / count,
+                "change of the better answer": sum(drift) / count,
             },
         )
         return Measurement(judged=judged, loss=sum(losses) / count, said=())
@@ -172,10 +171,15 @@ class Preference(ChatTask):
         """What a model answers."""
         return self.reply(model, example.turns, example.where, LONGEST_ANSWER)
 
+    def shown(self, example: Pair) -> tuple[str, list[tuple[str, str]]]:
+        """The request, and the answers that people compared."""
+        answers = [("preferred", example.chosen), ("not preferred", example.rejected)]
+        return example.turns[-1].content, answers
+
     def rivals(
         self, train: Sequence[Pair], test: Sequence[Pair], samples: int = 0
     ) -> dict[str, Measurement]:
-        """Those who take the longer answer, or the one that the base finds likelier."""
+        """Those who take the longer answer, or the one that the base alone finds likelier."""
         rows = self.rows(test)
         longer = sum(len(row.chosen.ids) > len(row.rejected.ids) for row in rows) / len(rows)
         likelier = sum(row.reference[0] > row.reference[1] for row in rows) / len(rows)
@@ -187,18 +191,5 @@ class Preference(ChatTask):
 
         return {
             "the longer one": judged(longer),
-            "likelier to the base": judged(likelier, said),
+            "the base alone": judged(likelier, said),
         }
-
-    def sections(
-        self, examples: Sequence[Pair], measured: Measurement, rivals: dict[str, Measurement]
-    ) -> list[str]:
-        """The first answers, before and after, beside those that people compared."""
-        found = []
-        for number, said in enumerate(measured.said):
-            pair = examples[number]
-            rows = [("preferred", pair.chosen), ("not preferred", pair.rejected)]
-            rows += [("this model", said)]
-            rows += [("before", one.said[number]) for one in rivals.values() if one.said]
-            found.append(table(pair.turns[-1].content[:300], rows))
-        return [section("Before and after", "".join(found))] if found else []

@@ -51,14 +51,15 @@ def write_report(run: RunDirectory, found: Finding) -> Path:
 
 def _result(found: Finding) -> str:
     judged, n = found.judged, len(found.examples)
-    said = [("on the validation split", found.valid.text()), ("test examples", f"{n:,}")]
-    said += [(name, judged.text(value)) for name, value in judged.others.items()]
+    said = [("on the validation split", found.valid.text), ("test examples", f"{n:,}")]
+    said += [(name, f"{value:.1%}") for name, value in judged.others.items()]
+    said += [(f"{name}, in nats", f"{value:.3f}") for name, value in judged.in_nats.items()]
     note = ""
     if judged.metric == "accuracy" and found.task.settings.task == "classification":
         share = wilson(round(judged.value * n), n)
         note = f"<p class='soft'>95 % interval: {share.low:.1%} to {share.high:.1%}</p>"
     return (
-        f"<div class='result'><div><p class='big'>{judged.text()}</p>"
+        f"<div class='result'><div><p class='big'>{judged.text}</p>"
         f"<p class='unit'>{escape(judged.metric)} on the test split</p>{note}</div></div>"
         + tiles(said)
     )

@@ -25,13 +25,15 @@ class Judged:
     Attributes:
         metric: the name of the figure that counts.
         value: it.
-        others: further figures by name.
-        lower_is_better: whether less of it is better, as of a loss; if not it lies in [0, 1].
+        others: further figures by name, shares in [0, 1].
+        in_nats: further figures by name, in nats.
+        lower_is_better: whether the value is a loss in nats; if not, it is a share, too.
     """
 
     metric: str
     value: float
     others: dict[str, float] = field(default_factory=dict)
+    in_nats: dict[str, float] = field(default_factory=dict)
     lower_is_better: bool = False
 
     @property
@@ -39,10 +41,10 @@ class Judged:
         """The figure, so that less is better."""
         return self.value if self.lower_is_better else -self.value
 
-    def text(self, value: float | None = None) -> str:
+    @property
+    def text(self) -> str:
         """The figure in words: a share in per cent, a loss as it is."""
-        value = self.value if value is None else value
-        return f"{value:.3f}" if self.lower_is_better else f"{value:.1%}"
+        return f"{self.value:.3f}" if self.lower_is_better else f"{self.value:.1%}"
 
 
 @dataclass(frozen=True, kw_only=True)

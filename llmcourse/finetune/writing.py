@@ -6,7 +6,7 @@ Not here: the three tasks (`instruct.py`, `preference.py`, `distill.py`), their 
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,19 @@ from llmcourse.files import atomic_write_text
 from llmcourse.finetune.base import Base, fresh, load_base
 from llmcourse.finetune.heads import Adapted
 from llmcourse.finetune.settings import Settings
-from llmcourse.finetune.task import Measurement, Task
+from llmcourse.finetune.task import Judged, Measurement, Task
+from llmcourse.generate.chat import up_to
 from llmcourse.generate.decode import generate
 from llmcourse.generate.sampling import greedy
 from llmcourse.models.base import Model, Output
-from llmcourse.objectives.base import IGNORE, Batch
+from llmcourse.objectives.base import IGNORE, Batch, token_loss
+from llmcourse.runs.html import section, table
 from llmcourse.tokenizers.base import Tokenizer
 from llmcourse.tokenizers.chat import Message, encode_chat, encode_prompt, end_of_turn
 from llmcourse.tokenizers.template_files import TEMPLATE_FILE, load_template
 
+LONGEST_ANSWER = 80
+"""Tokens of an answer that the report shows."""
 ROWS_AT_ONCE = 16
 """How many rows are read at once where nothing is learned."""
 
@@ -112,6 +116,37 @@ class WritingTask(Task):
     def assess(self, model: Adapted, examples: Sequence[Any]) -> Measurement:
         """How good a model is, without samples of what it writes."""
 
+    def paid_by_token(
+        self,
+        model: Adapted,
+        examples: Sequence[Any],
+        agreement: str,
+        wanted: Callable[[Batch], Int[Tensor, "B T"]],
+    ) -> Measurement:
+        """The nats of a scored token, and the share at which the model expects what is wanted.
+
+        Args:
+            model: a writer.
+            examples: what it is measured on.
+            agreement: what the share is called.
+            wanted: the token that ought to be likeliest at each place of a batch.
+        """
+        total = count = alike = 0.0
+        device = next(model.parameters()).device
+        for batch in self.batches(self.rows(examples), device):
+            logits = model(ids=batch.ids).logits
+            loss = token_loss(logits, batch.targets)
+            total, count = total + float(loss.total), count + float(loss.count)
+            same = (logits.argmax(-1) == wanted(batch)) & (batch.targets != IGNORE)
+            alike += float(same.sum())
+        judged = Judged(
+            metric="nats a token",
+            value=total / count,
+            others={agreement: alike / count},
+            lower_is_better=True,
+        )
+        return Measurement(judged=judged, loss=total / count, said=())
+
     @torch.no_grad()
     def measure(self, model: Adapted, examples: Sequence[Any], samples: int = 0) -> Measurement:
         """What a model pays for what is right; `said` are its answers to the first `samples`."""
@@ -132,19 +167,31 @@ class WritingTask(Task):
         """What follows some tokens, up to `ending` or the end of the text."""
         device = next(model.parameters()).device
         ids = torch.tensor([list(prompt)], device=device)
-        stop, said = [self.tokenizer.eot_id], list[int]()
-        for token in generate(model, ids, max_new_tokens=longest, sampler=greedy, stop_ids=stop):
-            said.append(int(token))
-            if ending and said[-len(ending) :] == list(ending):
-                del said[-len(ending) :]
-                break
-        return self.tokenizer.decode(said)
+        stop = [self.tokenizer.eot_id]
+        tokens = generate(model, ids, max_new_tokens=longest, sampler=greedy, stop_ids=stop)
+        return self.tokenizer.decode(up_to(map(int, tokens), ending))
 
     def rivals(
         self, train: Sequence[Any], test: Sequence[Any], samples: int = 0
     ) -> dict[str, Measurement]:
         """The base as it was."""
         return {"the base alone": self.measure(Writer(self.reference), test, samples)}
+
+    @abstractmethod
+    def shown(self, example: Any) -> tuple[str, list[tuple[str, str]]]:
+        """What the report says of an example: a title, and what models' answers stand beside."""
+
+    def sections(
+        self, examples: Sequence[Any], measured: Measurement, rivals: dict[str, Measurement]
+    ) -> list[str]:
+        """The first answers, before and after."""
+        found = []
+        for number, said in enumerate(measured.said):
+            title, rows = self.shown(examples[number])
+            rows = [*rows, ("this model", said)]
+            rows += [(name, one.said[number]) for name, one in rivals.items() if one.said]
+            found.append(table(title[:300], rows))
+        return [section("Before and after", "".join(found))] if found else []
 
 
 class ChatTask(WritingTask):

@@ -4,12 +4,12 @@ Not here: templates (`tokenizers/chat.py`), which token is taken (`sampling.py`)
 teaches this.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from llmcourse.errors import UserError
+from llmcourse.errors import UserError, require
 from llmcourse.generate.decode import TokenSampler, generate
 from llmcourse.models.base import Model
 from llmcourse.tokenizers.base import StreamDecoder, Tokenizer
@@ -50,29 +50,21 @@ class Chat:
         Raises:
             UserError: the message is empty, or longer than the context.
         """
+        require(bool(message.strip()), "the message is empty: say something")
         asked = [*self.turns, Message("user", message)]
         ids = self._fitting(asked)
         device = next(self.model.parameters()).device
         seen = torch.tensor([ids], device=device)
-        decoder, held, said = StreamDecoder(self.tokenizer), list[int](), ""
-        for token in generate(
+        tokens = generate(
             self.model,
             seen,
             max_new_tokens=min(self._most, self.model.config.context_length - len(ids)),
             sampler=self._sampler_of(seen),
             stop_ids=(self.tokenizer.eot_id,),
-        ):
-            held.append(int(token))
-            if held == self._ending:
-                held = []
-                break
-            # What may be the beginning of a turn's end waits until it is one, or is none.
-            while held and held != self._ending[: len(held)]:
-                piece = decoder.push(held.pop(0))
-                said += piece
-                yield piece
-        for token_id in held:
-            said += (piece := decoder.push(token_id))
+        )
+        decoder, said = StreamDecoder(self.tokenizer), ""
+        for token in up_to(map(int, tokens), self._ending):
+            said += (piece := decoder.push(token))
             yield piece
         said += (piece := decoder.flush())
         yield piece
@@ -91,3 +83,18 @@ class Chat:
                     f"the message has {len(ids)} tokens, and the model sees {context}: say less"
                 )
             del turns[:2]
+
+
+def up_to(tokens: Iterable[int], ending: Sequence[int]) -> Iterator[int]:
+    """The tokens before those that end a turn; all of them where it does not end.
+
+    What may be the beginning of its end waits until it is one, or is none.
+    """
+    held: list[int] = []
+    for token in tokens:
+        held.append(token)
+        if held == list(ending):
+            return
+        while held and held != list(ending[: len(held)]):
+            yield held.pop(0)
+    yield from held

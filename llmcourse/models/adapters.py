@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from llmcourse.errors import UserError, nearest, require
 from llmcourse.files import atomic_write_text
@@ -32,7 +32,7 @@ from llmcourse.models.files import (
     write_weights,
 )
 from llmcourse.nn.cache import KVCache
-from llmcourse.nn.lora import add_lora, load_lora_state, lora_layers, lora_state, merge_lora
+from llmcourse.nn.lora import add_lora, load_lora_state, lora_layers, lora_state, merge_lora, put
 from llmcourse.nn.soft_prompts import add_soft_prompt, prefix_for
 from llmcourse.plain import from_plain
 
@@ -267,12 +267,6 @@ def attach(base: Model, config: AdapterConfig) -> Adapter:
         UserError: the model has no place for it.
     """
     return KINDS[config.kind](config, base)
-
-
-def put(model: nn.Module, name: str, module: nn.Module) -> None:
-    """Give a module its place in the model."""
-    parent, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(parent), leaf, module)
 
 
 # --- on disk --------------------------------------------------------------------------------------

@@ -242,7 +242,7 @@ def adapt(
     else:
         assert isinstance(module, nn.Linear)
         module = LoRALinear(module, rank, alpha, dropout, name).train(module.training)
-        _put(model, layer, module)
+        put(model, layer, module)
     return module.named(name)
 
 
@@ -274,7 +274,7 @@ def merge_lora(model: nn.Module) -> list[str]:
     if not layers:
         raise UserError("this model has no adapters to merge: call add_lora first")
     for name, layer in layers.items():
-        _put(model, name, layer.merged())
+        put(model, name, layer.merged())
     return list(layers)
 
 
@@ -332,7 +332,7 @@ def load_lora_state(model: nn.Module, state: dict[str, Tensor], name: str = DEFA
             place.copy_(state[key])
 
 
-def _put(model: nn.Module, name: str, module: nn.Module) -> None:
+def put(model: nn.Module, name: str, module: nn.Module) -> None:
     """Give a module its place in the model."""
     parent, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(parent), leaf, module)

@@ -3,6 +3,7 @@
 Not here: templates and what is made of them (`chat.py`). Chapter 13 teaches this.
 """
 
+import json
 from pathlib import Path
 
 from llmcourse.errors import UserError
@@ -10,6 +11,9 @@ from llmcourse.tokenizers.chat import ChatTemplate, find_template
 
 TEMPLATE_FILE = "chat_template.jinja"
 """Where a run, and a directory in Hugging Face's format, keeps its chat template."""
+
+CONFIG_FILE = "tokenizer_config.json"
+"""Where such a directory kept it before, among other things."""
 
 
 def load_template(name: str, folder: Path) -> ChatTemplate:
@@ -19,8 +23,10 @@ def load_template(name: str, folder: Path) -> ChatTemplate:
         UserError: there is none, or it is no Jinja.
     """
     if name == "auto":
-        beside = folder / TEMPLATE_FILE
-        return read_template(beside) if beside.is_file() else find_template("plain")
+        if (folder / TEMPLATE_FILE).is_file():
+            return read_template(folder / TEMPLATE_FILE)
+        written = _in_config(folder / CONFIG_FILE)
+        return ChatTemplate(written) if written else find_template("plain")
     if name.endswith(".jinja"):
         return read_template(Path(name))
     return find_template(name)
@@ -36,3 +42,14 @@ def read_template(path: Path) -> ChatTemplate:
         return ChatTemplate(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as error:
         raise UserError(f"cannot read the chat template {path}: {error}") from None
+
+
+def _in_config(path: Path) -> str:
+    """The template that a tokenizer's config holds; empty for none."""
+    if not path.is_file():
+        return ""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")).get("chat_template")
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    return found if isinstance(found, str) else ""

@@ -1,16 +1,14 @@
 import json
-import os
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from small_runs import run
+from small_tuning import interrupt_at, same, weights
 
 from llmcourse.errors import UserError
-from llmcourse.finetune import fit as loop
 from llmcourse.finetune.__main__ import main, parse
 from llmcourse.finetune.base import load_base
 from llmcourse.finetune.fit import fit
@@ -69,18 +67,6 @@ def small(base, source, out, **changes):
     return replace(settings, **changes)
 
 
-def weights(folder: Path):
-    return {
-        f"{path.parent.name}/{name}": value
-        for path in sorted(folder.rglob("*.safetensors"))
-        for name, value in load_file(path).items()
-    }
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
 def test_a_run_leaves_all_that_it_promises(base, sentiment, tmp_path):
     result = fit(small(base, sentiment, tmp_path / "run", epochs=4.0, lr=3e-3))
     assert result.test.metric == "accuracy"
@@ -107,14 +93,7 @@ def test_two_runs_are_the_same_and_another_seed_is_not(base, sentiment, tmp_path
 def test_a_stopped_run_goes_on_as_if_it_never_was(base, sentiment, tmp_path, monkeypatch):
     whole = fit(small(base, sentiment, tmp_path / "whole"))
     settings = small(base, sentiment, tmp_path / "cut")
-    real = loop.next_batch
-
-    def interrupted(parts, step):
-        if step == 7:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return real(parts, step)
-
-    monkeypatch.setattr(loop, "next_batch", interrupted)
+    interrupt_at(monkeypatch, 7)
     stopped = fit(settings)
     monkeypatch.undo()
     assert (stopped.stopped_by, stopped.steps) == (signal.SIGTERM, 8)

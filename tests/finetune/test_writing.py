@@ -1,7 +1,6 @@
 """Tasks whose answers are texts: each with each method, stopped, resumed, used."""
 
 import json
-import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from small_runs import run
+from small_tuning import interrupt_at, same, weights
 
 from llmcourse.errors import UserError
-from llmcourse.finetune import fit as loop
 from llmcourse.finetune.__main__ import main
 from llmcourse.finetune.base import load_base
 from llmcourse.finetune.fit import fit
@@ -83,18 +82,6 @@ def small(base, data, task, out, **changes):
     return replace(settings, **changes)
 
 
-def weights(folder: Path):
-    return {
-        f"{path.parent.name}/{name}": value
-        for path in sorted(folder.rglob("*.safetensors"))
-        for name, value in load_file(path).items()
-    }
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_learns_to_answer_and_its_run_can_be_used(
     base, data, method, tmp_path, capsysbinary
@@ -123,9 +110,9 @@ def test_the_other_tasks_learn(base, data, task, method, tmp_path):
     changes = {"lr": 2e-3} if task == "preference" else {"untrained": True, "lr": 1e-2}
     result = fit(small(base, data, task, tmp_path / "run", method=method, epochs=4.0, **changes))
     if task == "preference":
-        assert set(result.baselines) == {"the longer one", "likelier to the base"}
+        assert set(result.baselines) == {"the longer one", "the base alone"}
         assert result.test.value > 0.9
-        assert result.test.others["mean margin, in nats"] > 0.1
+        assert result.test.in_nats["mean margin"] > 0.1
     else:
         assert set(result.baselines) == {"the base alone", "the teacher"}
         assert result.baselines["the teacher"].value < result.test.value
@@ -160,14 +147,7 @@ def test_a_merged_adapter_says_what_it_said_beside_its_base(base, data, tmp_path
 def test_a_stopped_run_goes_on_as_if_it_never_was(base, data, task, method, tmp_path, monkeypatch):
     whole = fit(small(base, data, task, tmp_path / "whole", method=method))
     settings = small(base, data, task, tmp_path / "cut", method=method)
-    real = loop.next_batch
-
-    def interrupted(parts, step):
-        if step == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return real(parts, step)
-
-    monkeypatch.setattr(loop, "next_batch", interrupted)
+    interrupt_at(monkeypatch, 5)
     assert fit(settings).stopped_by == signal.SIGTERM
     monkeypatch.undo()
     resumed = fit(replace(settings, resume=True))
@@ -191,12 +171,12 @@ def test_the_reference_of_preferences_is_the_base_as_it_was(base, data, tmp_path
     pairs = Preference.read(settings).test
     model = task.build()
     judged = task.measure(model, pairs).judged
-    assert judged.others["mean margin, in nats"] == pytest.approx(0, abs=1e-5)
+    assert judged.in_nats["mean margin"] == pytest.approx(0, abs=1e-5)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.5)
     moved = task.measure(model, pairs).judged
-    assert abs(moved.others["mean margin, in nats"]) > 1e-3
+    assert abs(moved.in_nats["mean margin"]) > 1e-3
 
 
 def test_a_row_pays_for_the_answer_and_for_nothing_else(base, data, tmp_path):
