@@ -54,10 +54,12 @@ class Document:
     name: str
 
 
-def chunk_text(pieces: Iterable[str], name: str) -> Iterator[Document]:
+def chunk_text(
+    pieces: Iterable[str], name: str, least: int = DOCUMENT_LENGTH
+) -> Iterator[Document]:
     """Join pieces of a long text to documents of a good length, named `name:1`, `name:2`, ...
 
-    A document ends with the first piece that brings it to `DOCUMENT_LENGTH` characters; the last
+    A document ends with the first piece that brings it to `least` characters; the last
     may be shorter. Blank lines around a document are dropped, and so is one of nothing else.
     """
     held: list[str] = []
@@ -66,7 +68,7 @@ def chunk_text(pieces: Iterable[str], name: str) -> Iterator[Document]:
         if piece is not None:
             held.append(piece)
             length += len(piece)
-        if piece is None or length >= DOCUMENT_LENGTH:
+        if piece is None or length >= least:
             text = "".join(held).strip("\n")
             if text.strip():
                 number += 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+from llmcourse.data.documents import chunk_text
 from llmcourse.data.reading import Reading
 from llmcourse.data.rows import CHAT_NAMES, SPEAKER, SPOKEN, is_chat
 from llmcourse.data.sources import read as read_documents
@@ -25,6 +26,8 @@ ANSWERS = ("output", "response", "completion", "answer", "assistant", "chosen")
 """What columns are called, the likelier names first; `GIVEN` is what an instruction is about."""
 ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
 """What others call the roles."""
+STRETCH = 1_000
+"""Characters that a stretch of a long text has at least."""
 LONGEST = 200_000
 """Characters: a longer chat is a file in the wrong place."""
 
@@ -143,14 +146,18 @@ def read_pairs(path: Path, settings: DataSettings) -> Iterator[Pair]:
 
 
 def read_texts(path: Path, settings: DataSettings) -> Iterator[Text]:
-    """Texts from a file of any kind that `train` reads.
+    """Texts from a file of any kind that `train` reads, in stretches of whole lines.
+
+    A book is one document, and splits share no text: so a long one is cut.
 
     Raises:
         UserError: there is no such file, or no text in it.
     """
     reading = Reading(encoding=settings.encoding, column=settings.text)
     for document in read_documents(str(path), reading):
-        yield Text(document.text, document.name)
+        lines = document.text.splitlines(keepends=True)
+        for stretch in chunk_text(lines, document.name, STRETCH):
+            yield Text(stretch.text, stretch.name)
 
 
 # --- a row ----------------------------------------------------------------------------------------

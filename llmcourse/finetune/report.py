@@ -43,7 +43,7 @@ def write_report(run: RunDirectory, found: Finding) -> Path:
         section("Beside its rivals", _rivals(found)),
         *found.task.sections(found.examples, found.measured, found.rivals),
         section("Use it", f"<pre>python -m llmcourse.finetune predict {escape(run.path)}</pre>"),
-        section("Settings", _settings(run)),
+        section("Settings", _settings(run, settings.peak_lr)),
     ]
     atomic_write_text(run.report, page(f"{run.path.name}: {settings.task}", parts))
     return run.report
@@ -66,23 +66,19 @@ def _result(found: Finding) -> str:
 
 
 def _rivals(found: Finding) -> str:
-    is_loss = found.judged.lower_is_better
-    scale, unit = (1, "") if is_loss else (100, "%")
-
-    def bar(label: str, one: Judged, **style: Any) -> Bar:
-        return Bar(label=label, value=round(scale * one.value, 3 if is_loss else 1), **style)
-
-    bars = [bar("this model", found.judged, style="accent")]
-    bars += [bar(name, one.judged) for name, one in found.rivals.items()]
-    better = "less is better" if is_loss else "in per cent"
-    title = f"{found.judged.metric} on the test split, {better}"
+    bars = [Bar(label="this model", value=round(found.judged.value, 3), style="accent")]
+    bars += [
+        Bar(label=name, value=round(one.judged.value, 3)) for name, one in found.rivals.items()
+    ]
+    better = ", less is better" if found.judged.lower_is_better else ""
+    title = f"{found.judged.metric} on the test split{better}"
     said = ", ".join(f"{one.label} {one.value}" for one in bars)
     picture = Picture(title=title, description=f"{title}: {said}.", name="rivals", width=720)
-    chart = bar_chart(bars, picture, unit=unit)
+    chart = bar_chart(bars, picture, unit="")
     return figure(title, chart, "What those reach who know little else than the training split.")
 
 
-def _settings(run: RunDirectory) -> str:
-    values = read_object(run.config)
+def _settings(run: RunDirectory, lr: float) -> str:
+    values: dict[str, Any] = read_object(run.config) | {"lr": lr}
     data = {f"data.{name}": value for name, value in values.pop("data", {}).items()}
     return table("", [(name, "" if v is None else v) for name, v in (values | data).items()])

@@ -139,3 +139,13 @@ def test_texts_come_from_any_file(tmp_path, table):
     plain.write_text("Once upon a time.\n")
     assert [text.text.strip() for text in read_texts(plain, SETTINGS)] == ["Once upon a time."]
     assert [text.text for text in read_texts(table({"text": "a b"}), SETTINGS)] == ["a b"]
+
+
+def test_a_book_is_cut_into_stretches_so_that_some_can_be_held_out(tmp_path):
+    path = tmp_path / "book.txt"
+    lines = [f"Line {number} of a book that somebody wrote.\n" for number in range(200)]
+    path.write_text("".join(lines))
+    texts = [text.text for text in read_texts(path, SETTINGS)]
+    assert len(texts) > 5
+    assert all(len(text) >= 990 for text in texts[:-1])
+    assert "\n".join(texts) == path.read_text().strip()

@@ -113,6 +113,8 @@ def test_the_other_tasks_learn(base, data, task, method, tmp_path):
         assert set(result.baselines) == {"the longer one", "the base alone"}
         assert result.test.value > 0.9
         assert result.test.in_nats["mean margin"] > 0.1
+        page = (result.run / "report.html").read_text()
+        assert f"{result.test.in_nats['mean margin']:.3f}" in page
     else:
         assert set(result.baselines) == {"the base alone", "the teacher"}
         assert result.baselines["the teacher"].value < result.test.value
