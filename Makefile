@@ -14,7 +14,7 @@ CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help lab progress train test check chapters exercises site clean
+.PHONY: help lab progress train test lint check chapters exercises site clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\): .*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -30,12 +30,14 @@ train: $(VENV)/.core  ## train a small GPT on Python's documentation (some five 
 
 test: $(VENV)/.test  ## every test: the package, the chapters, the exercises
 	$(BIN)/python -m pytest -n 2 --dist loadscope tests/
-	$(BIN)/python -m pytest --nbval chapters/
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval chapters/
 
-check: $(VENV)/.dev  ## the quick loop: format, lint, types, fast unit tests
+lint: $(VENV)/.dev  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/ty check
+
+check: lint  ## the quick loop: format, lint, types, fast unit tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow" -q tests/
 
 chapters: $(VENV)/.test  ## execute the chapters and the solutions, and save their outputs

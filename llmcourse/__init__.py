@@ -5,9 +5,17 @@ module's docstring. The whole map: README.md, or the graph that chapter 00 draws
 """
 
 import os
+import signal
+import sys
 
 # Small and shared machines lose a factor of 10 to 100 when OpenMP's idle threads spin. OpenMP reads
 # this once, when torch is first imported, so it has to be set before that; a user's own wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# `python -m` is still looking for the command: until it has one, Ctrl-C ends the process in a line.
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    from llmcourse.errors import end_at_once
+
+    signal.signal(signal.SIGINT, end_at_once)
 
 __version__ = "0.1.0"

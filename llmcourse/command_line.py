@@ -4,9 +4,11 @@ Not here: what the commands do (`train/__main__.py`, `generate/__main__.py`).
 """
 
 import contextlib
+import dataclasses
 import io
+import math
 import re
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import tyro
 
@@ -28,11 +30,28 @@ def parse(kind: type[T], arguments: list[str], *, prog: str, about: str, default
     try:
         with contextlib.redirect_stderr(said):
             filled = tyro.cli(kind, prog=prog, description=about, default=default, args=arguments)
-            return cast(T, filled)
     except SystemExit as end:
         if not end.code:
             raise
         raise UserError(_one_line(said.getvalue())) from None
+    check_numbers(filled)
+    return cast(T, filled)
+
+
+def check_numbers(settings: Any, prefix: str = "") -> None:
+    """Refuse, in a tree of dataclasses, numbers that no computation can use.
+
+    Raises:
+        UserError: one that is not finite, or a whole one of more than 64 bits; it is named.
+    """
+    for field in dataclasses.fields(settings):
+        value, name = getattr(settings, field.name), prefix + field.name
+        if dataclasses.is_dataclass(value):
+            check_numbers(value, f"{name}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name}={value} must be a finite number")
+        elif isinstance(value, int) and abs(value) >= 2**63:
+            raise UserError(f"{name}={value} is too large: write it with fewer digits")
 
 
 def _one_line(box: str) -> str:

@@ -5,6 +5,7 @@ Not here: several devices at once (`train/distributed.py`). Chapters 08 and 09 t
 
 import contextlib
 import re
+from typing import Any
 
 import torch
 
@@ -25,6 +26,34 @@ PEAK_FLOPS: dict[str, float] = {
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
 }
+
+
+# A tensor in slices is a DTensor. They are told by what they can do: to import the class takes half
+# a second, which a run of one process need not wait.
+
+
+def whole(tensor: Any) -> torch.Tensor:
+    """The whole of a tensor of which each process holds a slice (all must ask); any other as is."""
+    return tensor.full_tensor() if is_sliced(tensor) else tensor
+
+
+def held_here(tensor: Any) -> torch.Tensor:
+    """This process's slice of a tensor, which shares its memory; all of one that is not cut."""
+    return tensor.to_local() if is_sliced(tensor) else tensor
+
+
+def sliced_like(tensor: torch.Tensor, other: Any) -> torch.Tensor:
+    """A whole tensor, cut into slices as `other` is; each process keeps its own of what it has."""
+    if not is_sliced(other):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(tensor, other.device_mesh, other.placements, src_data_rank=None)
+
+
+def is_sliced(tensor: torch.Tensor) -> bool:
+    """Whether each of several processes holds a slice of the tensor."""
+    return hasattr(tensor, "full_tensor")
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -1,15 +1,21 @@
 """Errors that speak to a person, and the one place where a command turns them into an exit.
 
-A message says what was wrong, what was given and what to do, in one line. Not here: `assert`, which
-is for what cannot happen, and tracebacks, which are for bugs.
+A message says what was wrong, what was given and what to do, in one line. What a person reads goes
+through `visible`, since names of files are made by strangers. Not here: `assert`, which is for what
+cannot happen, and tracebacks, which are for bugs.
 """
 
 import contextlib
 import difflib
 import errno
 import io
+import os
+import re
+import signal
 import sys
+import threading
 from collections.abc import Generator, Iterable
+from typing import Any
 
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
 """What the system answers where there is no room, or no permission, to write."""
@@ -46,28 +52,104 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; there are: {', '.join(known[:MOST_NAMES])}" + f" and {more} more" * (more > 0)
 
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """The text in one line, what would steer a terminal or turn its letters round made visible.
+
+    An escape is shown as `\\x1b`, a newline as `\\n`.
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def say(*lines: str, file: Any = None) -> None:
+    """Print lines for a person, on stdout unless told otherwise, each with `visible`."""
+    for line in lines:
+        print(visible(line), file=file or sys.stdout, flush=True)
+
+
+def complain(line: str) -> None:
+    """Print a line on stderr, with `visible`."""
+    say(line, file=sys.stderr)
+
+
 @contextlib.contextmanager
 def exit_on_user_error() -> Generator[None]:
-    """Turn a `UserError`, or a disk without room, into one line on stderr and exit status 2.
+    """Turn what is no bug into one line on stderr and an exit status.
 
-    Every other exception passes: it is a bug, and a bug deserves its traceback. From here on a
-    letter that the console cannot show (Windows' cp1252, a bare C locale) is printed as `?`.
+    That is 2 for a `UserError`, for what the system refuses to do with a file, and for memory that
+    is not there, and 130 for Ctrl-C. A reader of stdout that has had enough, such as `head`, is no
+    failure. Every other exception passes: it is a bug, and a bug deserves its traceback. From here
+    on a letter that the console cannot show (Windows' cp1252, a bare C locale) is printed as `?`.
     """
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a notebook's and a test's can show everything
             stream.reconfigure(errors="replace")
     try:
         yield
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except OSError as error:
-        if error.errno not in NOT_WRITABLE:
+    except KeyboardInterrupt as interrupt:
+        complain(str(interrupt) or "stopped")
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except Exception as error:
+        line = one_line(error)
+        if line is None:
             raise
-        where = f" at {error.filename}" if error.filename else ""
-        print(
-            f"error: cannot write{where}: {error.strerror}; "
-            "free some space or choose another folder",
-            file=sys.stderr,
-        )
+        complain(f"error: {line}")
         raise SystemExit(2) from None
+
+
+def one_line(error: Exception) -> str | None:
+    """What a person is told of an error that is no bug; None of one that is."""
+    if isinstance(error, UserError):
+        return str(error)
+    name = type(error).__name__
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or _is_allocation(error):
+        return "there is not enough memory: try a smaller batch, model or context"
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in NOT_WRITABLE:
+        where = f" at {error.filename}" if error.filename else ""
+        return f"cannot write{where}: {error.strerror}; free some space or choose another folder"
+    if error.filename is None or error.errno is None:
+        return None
+    gone = error.errno == errno.ENOENT
+    advice = "was it moved or deleted?" if gone else "choose another place"
+    return f"cannot use {os.fsdecode(error.filename)}: {error.strerror}; {advice}"
+
+
+def _is_allocation(error: Exception) -> bool:
+    """Whether PyTorch could not get memory, for which on a processor it has no type of error."""
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _open_streams() -> None:
+    """Give a process that was started without standard streams (`>&-`) some that lead nowhere.
+
+    Else the next file to be opened would take their number, and be written to.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end
+
+
+def end_at_once(number: int, frame: object) -> None:
+    """Handle Ctrl-C while modules load: nothing has begun, and an exception may get lost there."""
+    os.write(2, b"stopped: nothing had begun\n")
+    os._exit(130)
+
+
+def listen_to_interrupts() -> None:
+    """Let Ctrl-C raise `KeyboardInterrupt` from now on; a command calls this once all is loaded."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGINT) is end_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,22 +1,110 @@
-"""Files that are whole or not there, whatever kills the process or fills the disk; and locks.
+"""Files that are whole or not there, whatever kills the process or fills the disk.
 
 A file is written beside its place under a temporary name, forced to the disk, and renamed into
 place; a reader sees the old one or the new one, never half of one. A folder takes two renames, so a
-process that dies between them leaves it for `recover_directory` to finish. Not here: what is in the
-files (`models/files.py`, `train/checkpoint.py`, `runs/directory.py`). Chapter 08 teaches this.
+process that dies between them leaves it for `recover_directory` to finish. What somebody else put
+there is neither replaced nor deleted. Not here: locks (`locks.py`), and what is in the files
+(`models/files.py`, `train/checkpoint.py`, `runs/directory.py`). Chapter 08 teaches this.
 """
 
 import contextlib
+import errno
 import os
+import re
 import secrets
 import shutil
-import sys
-from collections.abc import Generator
+import stat
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import BinaryIO
 
+from llmcourse.errors import UserError
+
 TEMPORARY = ".tmp"
 """How the name of an unfinished file or folder ends; it begins with a dot."""
+
+Foreign = Callable[[Path], Path | None]
+"""From a folder to something in it that is not ours to delete; None if there is nothing."""
+
+_UNFINISHED = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(TEMPORARY)}")
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def kind_of(path: str | os.PathLike, *, follow: bool = True) -> str:
+    """What stands at a path, in words: `a file`, `a folder`, `a pipe`; "" where nothing does.
+
+    A link counts as what it leads to, unless `follow` is off or it leads nowhere.
+
+    Raises:
+        UserError: the system cannot even look, as for a name that is too long.
+    """
+    try:
+        mode = _mode(path) if follow else os.lstat(path).st_mode
+        return _KINDS.get(stat.S_IFMT(mode), "a device")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):  # what is above it is no folder
+            return ""
+        raise UserError(f"{path} cannot be: {error.strerror}") from None
+
+
+def _mode(path: str | os.PathLike) -> int:
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        return os.lstat(path).st_mode  # a link to nowhere, or to itself
+
+
+def read_file(path: str | os.PathLike) -> bytes:
+    """The bytes of a file; what is none, such as a pipe, is not opened, for that may take for ever.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read; `filename` is set.
+    """
+    refuse_no_file(path)
+    with naming(path):
+        return Path(path).read_bytes()
+
+
+def refuse_no_file(path: str | os.PathLike) -> None:
+    """Raise the `OSError` of a file that cannot be read, where there is a pipe, a folder, ....
+
+    Raises:
+        OSError: as opening it would, but at once.
+    """
+    kind = kind_of(path)
+    if kind not in ("", "a link", "a file"):
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+
+
+def place_for_folder(path: str | os.PathLike, option: str = "--out") -> Path:
+    """Where a folder can be made or filled: the path itself, links on the way to it followed.
+
+    They are followed once, here, so that what is written later replaces no link.
+
+    Raises:
+        UserError: something else is there or on the way, or the name cannot be.
+    """
+    kind_of(path)  # refuses names that cannot be
+    whole = Path.cwd() / path
+    there = next(place for place in (whole, *whole.parents) if os.path.lexists(place))
+    kind = kind_of(there)
+    if kind == "a link":
+        raise UserError(
+            f"{there} is a link that leads nowhere: mend it, or choose another {option}"
+        )
+    if kind != "a folder":
+        named = path if there == whole else there
+        raise UserError(f"{named} is {kind}, not a folder: choose another {option}")
+    real = Path(os.path.realpath(whole))
+    return Path(path) if real == Path(os.path.abspath(whole)) else real
 
 
 def atomic_write_text(path: str | os.PathLike, text: str) -> None:
@@ -59,42 +147,102 @@ def atomic_file(path: str | os.PathLike) -> Generator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
+def nothing_foreign(folder: Path) -> None:
+    """Of a folder within a run, which is this program's alone."""
+
+
 @contextlib.contextmanager
-def atomic_directory(path: str | os.PathLike) -> Generator[Path]:
+def atomic_directory(
+    path: str | os.PathLike, foreign: Foreign = nothing_foreign
+) -> Generator[Path]:
     """A new, empty folder to fill, which takes the place of `path` when the block ends well.
 
     Raises:
+        UserError: there is something at `path`, or comes there, that is not ours to replace.
         OSError: no room or no permission; `filename` is set, and what was there is untouched.
     """
     path = Path(path)
-    recover_directory(path)
+    recover_directory(path, foreign)
+    for place in (_finished(path), _retired(path)):  # what is still there is somebody else's
+        if kind_of(place, follow=False):
+            raise UserError(f"{place} is in the way of what is to be written: move it away")
     temporary = _temporary(path)
     try:
         with naming(path, instead_of=temporary):
             temporary.mkdir()
             yield temporary
             _sync_tree(temporary)
+            _refuse_foreign(path, foreign)
             os.replace(temporary, _finished(path))
-            recover_directory(path)
+            _swap_in(path)
+            _forget_retired(path, foreign)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def recover_directory(path: str | os.PathLike) -> None:
+def recover_directory(path: str | os.PathLike, foreign: Foreign = nothing_foreign) -> None:
     """Finish a swap of `atomic_directory` that the process did not live to finish.
 
     Safe to call at any time, and again after dying within it; call it before reading a folder that
     may have been left so. Does nothing where nothing is to be done.
     """
     path = Path(path)
-    finished, retired = _finished(path), path.with_name(f".{path.name}.old")
-    if finished.is_dir():
-        if path.is_dir():
-            os.replace(path, retired)
-        os.replace(finished, path)
-        _sync_folder(path.parent)
+    if _is_ours(_finished(path), foreign):
+        _swap_in(path)
+    _forget_retired(path, foreign)
+
+
+def _swap_in(path: Path) -> None:
+    """Put the finished folder into its place, and what was there aside."""
     if path.is_dir():
-        shutil.rmtree(retired, ignore_errors=True)
+        os.replace(path, _retired(path))
+    os.replace(_finished(path), path)
+    _sync_folder(path.parent)
+
+
+def _forget_retired(path: Path, foreign: Foreign) -> None:
+    """Remove what was put aside, once there is something in its place."""
+    if path.is_dir() and _is_ours(_retired(path), foreign):
+        shutil.rmtree(_retired(path), ignore_errors=True)
+
+
+def _is_ours(folder: Path, foreign: Foreign) -> bool:
+    return kind_of(folder, follow=False) == "a folder" and foreign(folder) is None
+
+
+def _refuse_foreign(path: Path, foreign: Foreign) -> None:
+    """Refuse to put a folder where something stands that is not ours to replace.
+
+    Raises:
+        UserError: names it.
+    """
+    kind = kind_of(path, follow=False)
+    found = path if kind not in ("", "a folder") else foreign(path) if kind else None
+    if found is not None:
+        raise UserError(
+            f"{found} was not written by this command and would be lost: move it away, "
+            "or choose another --out"
+        )
+
+
+@contextlib.contextmanager
+def made_for(folder: str | os.PathLike) -> Generator[None]:
+    """Make a folder and those above it for the block; if it fails, remove those that are empty."""
+    folder = Path(folder)
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        remove_empty(new)
+        raise
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Remove folders, the innermost first, as far as nothing is in them."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def clean_up(folder: str | os.PathLike) -> None:
@@ -102,7 +250,9 @@ def clean_up(folder: str | os.PathLike) -> None:
     for finished in Path(folder).glob(".*.new"):
         recover_directory(finished.with_name(finished.name[1 : -len(".new")]))
     for unfinished in Path(folder).glob(f".*{TEMPORARY}"):
-        if unfinished.is_dir():
+        if not _UNFINISHED.fullmatch(unfinished.name):
+            continue  # somebody else's
+        if unfinished.is_dir() and not unfinished.is_symlink():
             shutil.rmtree(unfinished, ignore_errors=True)
         else:
             unfinished.unlink(missing_ok=True)
@@ -123,54 +273,6 @@ def naming(path: str | os.PathLike, instead_of: str | os.PathLike | None = None)
         raise
 
 
-def try_lock(path: str | os.PathLike) -> BinaryIO | None:
-    """Lock the file at `path` for this process, or None where another process holds the lock.
-
-    The system lifts the lock when the file is closed or the process dies, however it dies. While
-    the lock is held the file says the process's id; `lock_holder` reads it.
-    """
-    file = open(path, "ab")  # noqa: SIM115 - open for as long as the lock is held
-    if not _lock(file.fileno()):
-        file.close()
-        return None
-    file.truncate(0)
-    file.write(str(os.getpid()).encode())
-    file.flush()
-    return file
-
-
-def lock_holder(path: str | os.PathLike) -> str:
-    """Who holds the lock at `path`, for a message: `process 4711`."""
-    pid = Path(path).read_text(errors="replace")
-    return f"process {pid}" if pid.isdecimal() else "another process"
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> bool:
-        # A locked byte cannot be read, so lock one far behind those that say who holds it.
-        os.lseek(descriptor, 1 << 30, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            # Some network folders know no locks. Better a run without one than no run.
-            return True
-        return True
-
-
 def _temporary(path: Path) -> Path:
     """A name beside `path` that no other writer has, not even another one of the same file."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
@@ -179,6 +281,11 @@ def _temporary(path: Path) -> Path:
 def _finished(path: Path) -> Path:
     """Where a folder that is complete, but not yet in place, stands."""
     return path.with_name(f".{path.name}.new")
+
+
+def _retired(path: Path) -> Path:
+    """Where the folder that it replaces stands until it is deleted."""
+    return path.with_name(f".{path.name}.old")
 
 
 def _sync_tree(folder: Path) -> None:

@@ -1,16 +1,37 @@
 """Dataclasses from plain values, such as JSON holds; nothing is taken that was not declared.
 
-The way back is `dataclasses.asdict`. Not here: files, and what older versions wrote into them.
+The way back is `dataclasses.asdict`. Also JSON itself, and text in Markdown. Not here: files,
+and what older versions wrote into them.
 """
 
 import dataclasses
+import json
+import math
 import types
 import typing
 from typing import Any, Literal, TypeVar
 
-from llmcourse.errors import UserError, nearest
+from llmcourse.errors import UserError, nearest, visible
 
 T = TypeVar("T")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: it is no JSON, or is nested so deep that nobody meant it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def as_code(text: str) -> str:
+    """Anybody's text as code within a line of Markdown, where no mark of it means anything."""
+    line = visible(" ".join(text.split())).replace("`", "'")
+    return f"`{line or ' '}`"
 
 
 def from_plain(kind: type[T], values: Any, what: str = "field", where: str = "") -> T:
@@ -31,7 +52,7 @@ def from_plain(kind: type[T], values: Any, what: str = "field", where: str = "")
         if dataclasses.is_dataclass(hints[name]):
             value = from_plain(hints[name], value, what, f"{where}{name}.")
         elif not _fits(value, hints[name]):
-            raise UserError(f"{what} {where + name}={value!r} is not of type {hints[name]}")
+            raise UserError(f"{what} {where + name}={value!r:.60} is not of type {hints[name]}")
         # JSON knows lists alone.
         chosen[name] = tuple(value) if isinstance(value, list) else value
     try:
@@ -49,6 +70,6 @@ def _fits(value: Any, hint: Any) -> bool:
         of_type = typing.get_args(hint)[0]
         return isinstance(value, (list, tuple)) and all(_fits(one, of_type) for one in value)
     if hint in (int, float):  # JSON writes 1.0 as 1 in other hands; True is a number to Python
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return whole or (hint is float and isinstance(value, float))
+        whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+        return whole or (hint is float and isinstance(value, float) and math.isfinite(value))
     return isinstance(value, hint)

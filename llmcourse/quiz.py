@@ -164,7 +164,7 @@ class Question:
 
 def _find(kind: Literal["ask", "review"], chapter: str, name: str) -> Question:
     if chapter not in chapters():
-        hint = nearest(chapter, chapters())
+        hint = nearest(chapter.zfill(2), chapters())
         raise UserError(f"no chapter {chapter!r} has questions{hint}")
     questions = _read(chapter)[kind]
     if name not in questions:

@@ -28,6 +28,8 @@ from llmcourse.viz.imports import PACKAGE, deferred_graph, module_graph, source_
 
 HEAVY = {"matplotlib", "ipywidgets", "IPython", "fastapi", "transformers", "onnx", "datasets"}
 LIGHT_UP_TO = level_of("finetune")
+SUBJECTS = {"serve"}
+"""Parts that are about such a library: all but their commands may need it."""
 TORCHLESS = {"tokenizers", "cleaning"}
 """Parts that work on text alone."""
 LONGEST_FILE = 400
@@ -35,7 +37,7 @@ LONGEST_FILE = 400
 LONGEST_BODY = 45
 """Lines of a function without its signature and docstring; `train` itself included."""
 MOST_PARAMETERS = 7
-PARTS = {"Module", "Attention", "RoPE", "Residual", "KVCache"}
+PARTS = {"Module", "Model", "Attention", "RoPE", "Residual", "KVCache", "Process", "Generator"}
 LONGER = {"checks": 900, "tinytown": 600}
 """Parts whose files may be longer: a bank of mistakes, and a plot, are data."""
 
@@ -169,6 +171,7 @@ def declared() -> set[str]:
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
     lines = [*project["dependencies"], *extras["notebook"], *extras["lab"], *extras["test"]]
+    lines += [*extras["export"], *extras["serve"]]
     wanted = {canonical(re.match(r"[\w-]+", line)[0]) for line in lines}
     return {
         module
@@ -263,7 +266,7 @@ RULES = [
 
 def is_light(module: str) -> bool:
     part = part_of(module)
-    return not part or level_of(part) <= LIGHT_UP_TO
+    return not part or (level_of(part) <= LIGHT_UP_TO and part not in SUBJECTS)
 
 
 def is_overload(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:

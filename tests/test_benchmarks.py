@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -280,3 +281,56 @@ def test_instruct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         assert "the base alone" in found[name]["full"]["baselines"]
     assert set(found["preferences"]) == {"full", "lora, rank 8"}
     assert "instruct_rasbt, full" in printed
+
+
+@pytest.mark.slow
+def test_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    base = tmp_path / "base"
+    small_runs.run(base, steps=2, data__source="tinytown")
+    for folder in ("blimp", "zeroshot_eval", "wikitext_eval"):
+        (tmp_path / folder).mkdir()
+    pairs = [{"sentence_good": f"a cat {n}", "sentence_bad": f"cat a {n}"} for n in range(3)]
+    asked = [{"query": f"{n}?", "choices": ["yes", "no"], "gold": n % 2} for n in range(3)]
+    zipped(tmp_path / "blimp" / "blimp.jsonl.gz", pairs)
+    zipped(tmp_path / "zeroshot_eval" / "boolq.jsonl.gz", asked)
+    monkeypatch.setenv("LLMCOURSE_DATA", str(tmp_path))
+    only = ["--only", "held-out text", "BLiMP", "BoolQ"]
+    printed, kept = run(tmp_path / "out", "evaluation", "--run", str(base), "--limit", "2", *only)
+    assert list(kept["results"]) == only[1:]
+    assert [figure["n"] for figure in kept["results"]["BoolQ"]] == [2] * 4
+    assert kept["results"]["BLiMP"][0]["n"] == 2
+    assert kept["results"]["held-out text"][0]["baselines"]["trigram"] > 0
+    assert "bits per byte" in printed
+    assert str(tmp_path) not in json.dumps(kept["settings"])
+
+
+@pytest.mark.slow
+def test_serving(tmp_path: Path):
+    sizes = "--clients 4 --seconds 2 --tokens 8 --d-model 16 --n-layers 1 --n-heads 2"
+    printed, kept = run(tmp_path, "serving", *sizes.split())
+    results = kept["results"]
+    assert results["errors"] == results["wrong"] == 0
+    assert results["texts"] >= results["checked"] >= 4
+    assert results["right"] + results["ties"] == results["checked"]
+    assert results["tokens_per_second"] > 0
+    assert 0 < results["first_piece_seconds_median"] <= results["first_piece_seconds_p95"]
+    assert 0 < results["memory_mb_early"] < 4000
+    assert "tokens_per_second" in printed
+
+
+@pytest.mark.slow
+def test_generation(tmp_path: Path):
+    sizes = "--d-model 16 --n-layers 1 --n-heads 2 --context-length 32 --vocab-size 40"
+    counts = "--prompt 4 --long 9 --rows 3 --new 8 --rounds 2"
+    printed, kept = run(tmp_path, "generation", *sizes.split(), *counts.split())
+    ours = ["llmcourse", "llmcourse, static cache", "transformers"]
+    assert list(kept["results"]) == ["1 x 8 tokens after 4", "3 x 8 tokens after 9"]
+    for table in kept["results"].values():
+        check_table(table, ours, rounds=2)
+    assert kept["settings"]["nanogpt"] is False
+    assert "tokens/s" in printed
+
+
+def test_records_name_no_place_of_a_machine():
+    for path in (ROOT / "benchmarks" / "results").glob("*.json"):
+        assert not re.search(r"/(tmp|root|home|work|Users)/", path.read_text("utf-8")), path.name

@@ -122,7 +122,11 @@ def test_commands_name_what_is_there():
     assert {"tools/lab.py", "constraints.txt"} <= files
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert {name for name in targets if not re.search(rf"(?m)^{name}:", makefile)} == set()
-    assert {"".join(pair) for pair in extras} == {"lab"} <= PROJECT["optional-dependencies"].keys()
+    assert (
+        {"".join(pair) for pair in extras}
+        == {"lab", "serve"}
+        <= PROJECT["optional-dependencies"].keys()
+    )
 
 
 def test_the_repository_has_one_address():

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from llmcourse import files
+from llmcourse import files, locks
 from llmcourse.files import (
     atomic_directory,
     atomic_file,
     atomic_write_bytes,
     atomic_write_text,
     clean_up,
-    lock_holder,
     recover_directory,
-    try_lock,
 )
+from llmcourse.locks import lock_holder, try_lock
 
 
 def names(folder: Path) -> set[str]:
@@ -209,7 +208,7 @@ def test_leftovers_of_killed_writers_are_cleaned_up_and_nothing_else(tmp_path: P
 
 HOLD = """
 import sys
-from llmcourse.files import try_lock
+from llmcourse.locks import try_lock
 lock = try_lock(sys.argv[1])
 print("locked", flush=True)
 sys.stdin.read()
@@ -245,7 +244,7 @@ def test_a_folder_that_knows_no_locks_is_used_without(tmp_path: Path, monkeypatc
     def unsupported(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(files.fcntl, "flock", unsupported)
+    monkeypatch.setattr(locks.fcntl, "flock", unsupported)
     lock = try_lock(tmp_path / "lock")
     assert lock is not None
     lock.close()

@@ -1,10 +1,12 @@
 """The site: it builds with no warning, its links lead somewhere, and it needs no network."""
 
+import importlib
 import json
 import re
 from pathlib import Path
 
 import pytest
+from docutils.utils.math import MathError
 
 from llmcourse import syllabus
 from llmcourse.viz.imports import source_files
@@ -40,6 +42,32 @@ def test_the_site_has_what_it_promises(site):
     for module in source_files():
         if not module.endswith("__main__"):
             assert f'id="module-{module}"' in reference
+
+
+FORMULA = re.compile(r"(?s)\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$")
+
+
+def test_every_formula_can_be_set(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    mathml = importlib.import_module("conf").mathml
+    wrong = []
+    for path in [ROOT / f / f"{c.stem}.ipynb" for c in CHAPTERS for f in website.NOTEBOOKS]:
+        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = re.sub(r"(?ms)^```.*?^```|`[^`\n]*`", "", "".join(cell["source"]))
+                for found in FORMULA.finditer(text):
+                    formula = (found["block"] or found["inline"]).strip()
+                    try:
+                        mathml(formula, as_block=found["block"] is not None)
+                    except (MathError, IndexError) as fault:
+                        wrong.append(f"{path.parent.name}/{path.name}: {formula}: {fault}")
+    assert wrong == []
+
+
+def test_no_letter_follows_code_in_a_docstring():
+    plural = re.compile(r"(?<![`\w])`[\w.]+`[a-z]")  # Sphinx reads `Figure`s as unfinished
+    sources = {module: path.read_text("utf-8") for module, path in source_files().items()}
+    assert [module for module, text in sources.items() if plural.search(text)] == []
 
 
 def test_alt_texts_solutions_and_navigation_become_the_sites(tmp_path):

@@ -30,7 +30,7 @@ from tools import exercises, navigation  # noqa: E402
 SOURCE = Path("build") / "site-source"
 SITE = Path("build") / "site"
 NOTEBOOKS = ("chapters", "exercises", "solutions")
-PAGES = ("linux", "macos", "windows", "cloud")
+PAGES = ("linux", "macos", "windows", "cloud", "cluster", "serving", "reliability")
 LINK = re.compile(r"(?<=\]\()(?P<file>[^)\s#:]*)(?:#(?P<anchor>[^)\s]*))?(?=\))")
 
 

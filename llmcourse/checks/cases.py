@@ -6,7 +6,7 @@ Not here: what is called (`harness.py`) and how it is kept in hand (`sandbox.py`
 import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -126,8 +126,13 @@ def _gradients(result: Any, leaves: dict[str, Tensor]) -> Gradients:
     ramps = [torch.linspace(1, 2, t.numel()).to(t).view(t.shape) for t in outputs]
     with torch.enable_grad():  # which the answer may have turned off, and left off
         weighted = [(t * ramp).sum() for t, ramp in zip(outputs, ramps, strict=True)]
-    found = torch.autograd.grad(weighted, list(leaves.values()), allow_unused=True)
-    return Gradients(zip(leaves, found, strict=True))
+    # an answer may have held one of them still: then nothing flows back to it
+    asked = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
+    found: Sequence[Tensor | None] = torch.autograd.grad(
+        weighted, list(asked.values()), allow_unused=True
+    )
+    reached = dict(zip(asked, found, strict=True))
+    return Gradients((name, reached.get(name)) for name in leaves)
 
 
 def _tensors(value: Any) -> list[Tensor]:

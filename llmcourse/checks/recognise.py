@@ -170,13 +170,13 @@ class _Fit:
 
 def _fit(evidence: Evidence, shown: int, answer: Any, run: Run) -> _Fit | None:
     """How well a mistake explains the answer; None if it does not in the case that is shown."""
-    outcomes, near = evidence.outcomes, evidence.nearness
-    if not run(shown, answer).same(outcomes[shown], near):
+    outcomes = evidence.outcomes
+    if not _alike(evidence, shown, run(shown, answer)):
         return None
     agrees, differs = [], []
     for number, outcome in enumerate(outcomes):
         wrong = run(number, answer)
-        agrees.append(wrong.same(outcome, near))
+        agrees.append(_alike(evidence, number, wrong))
         differs.append(not wrong.same(evidence.truths[number], evidence.tolerance))
         if wrong.timed_out and not outcome.timed_out:
             return None
@@ -185,6 +185,16 @@ def _fit(evidence: Evidence, shown: int, answer: Any, run: Run) -> _Fit | None:
     all_wrongs = all(e for e, d in zip(explained, differs, strict=True) if d)
     half = 2 * sum(agrees[n] for n in evidence.wrong) >= len(evidence.wrong)
     return _Fit(all(explained) and all_wrongs, all_wrongs and half, (all(agrees), sum(differs)))
+
+
+def _alike(evidence: Evidence, number: int, outcome: Outcome) -> bool:
+    """Whether a mistake does what the answer does: to the format, where that alone is wrong."""
+    given = evidence.outcomes[number]
+    if not outcome.same(given, evidence.nearness):
+        return False
+    if isinstance(given.value, Gradients) or not evidence.truths[number].same(given):
+        return True
+    return difference(given.value, outcome.value, tolerance=evidence.nearness) is None
 
 
 def _of_the_right_form(evidence: Evidence, shown: int) -> bool:
@@ -210,13 +220,22 @@ def _causes(
             answer = mutant.answer()
         except Exception:  # a changed definition may not even run
             continue
-        if all(_agrees(evidence, n, run(n, answer)) for n in numbers):
+        agrees = all(_agrees(evidence, n, run(n, answer)) for n in numbers)
+        if agrees and _is_wrong(evidence, shown, run(shown, answer)):
             yield mutant.cause
 
 
 def _agrees(evidence: Evidence, number: int, outcome: Outcome) -> bool:
     given = evidence.outcomes[number]
     return outcome.same(given, evidence.nearness) or bool(given.error and outcome.error)
+
+
+def _is_wrong(evidence: Evidence, number: int, outcome: Outcome) -> bool:
+    """Whether a mutant is wrong itself: one that is right explains no answer, alike as it is."""
+    truth = evidence.truths[number]
+    if isinstance(truth.value, Gradients) or not truth.same(outcome, evidence.tolerance):
+        return True
+    return difference(truth.value, outcome.value, tolerance=evidence.tolerance) is not None
 
 
 def _right_pairs(evidence: Evidence) -> list[Pair]:

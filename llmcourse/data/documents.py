@@ -15,6 +15,8 @@ from llmcourse.tokenizers.base import to_bytes
 
 MEGABYTE = 1_000_000
 """Bytes; settings ending in `_megabytes` count in these."""
+MOST_MEGABYTES = 1e9
+"""A petabyte: who asks for more has mistyped."""
 
 
 def size_in_words(n_bytes: int) -> str:

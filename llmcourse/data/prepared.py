@@ -18,14 +18,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from llmcourse.errors import UserError
-from llmcourse.files import atomic_write_text
-from llmcourse.plain import from_plain
+from llmcourse.files import atomic_write_text, kind_of, read_file
+from llmcourse.plain import from_plain, parse_json
 
 SPLITS = ("train", "valid")
 """The two sides of the held-out split."""
 
 DESCRIPTION = "prepared.json"
 DROPPED = "dropped.jsonl.gz"
+
+OWN_FILES = {
+    *(DESCRIPTION, DROPPED, "report.md", "report.json", "tokenizer.json", "tokenizer.model"),
+    *(f"{split}{ending}" for split in SPLITS for ending in (".bin", ".bin.json", ".jsonl.gz")),
+}
+"""All that `prepare` leaves in its folder."""
 
 _FORMAT = 1
 """Counts up when a change makes older folders unreadable."""
@@ -71,7 +77,15 @@ def tokens_path(folder: str | os.PathLike[str], split: str) -> Path:
 
 def is_prepared(source: str | os.PathLike[str]) -> bool:
     """Whether a data source is a prepared folder."""
-    return os.path.isfile(os.path.join(os.path.expanduser(source), DESCRIPTION))
+    return os.path.lexists(os.path.join(os.path.expanduser(source), DESCRIPTION))
+
+
+def foreign_to_prepared(folder: Path) -> Path | None:
+    """Something in a folder that `prepare` did not write; None if there is nothing."""
+    for path in sorted(folder.iterdir()):
+        if path.name not in OWN_FILES or kind_of(path, follow=False) != "a file":
+            return path
+    return None
 
 
 def write_description(folder: str | os.PathLike[str], prepared: Prepared) -> None:
@@ -92,14 +106,14 @@ def read_description(folder: str | os.PathLike[str]) -> Prepared:
     """
     path = Path(os.path.expanduser(folder), DESCRIPTION)
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_file(path))
         if content.pop("format") != _FORMAT:
             raise UserError(f"{path} is of another version of llmcourse: prepare the data again")
-    except OSError:
+    except FileNotFoundError:
         raise UserError(f"{folder} is no prepared folder: it holds no {DESCRIPTION}") from None
     except UserError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise UserError(f"{path} is damaged: prepare the data again") from None
     try:
         return from_plain(Prepared, content)

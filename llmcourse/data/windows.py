@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Int64, Integer
 
 from llmcourse.errors import UserError
-from llmcourse.files import atomic_file
+from llmcourse.files import atomic_file, read_file, refuse_no_file
+from llmcourse.plain import parse_json
 
 
 def write_tokens(
@@ -132,8 +133,9 @@ def _row_of_ids(ids: Sequence[int] | Integer[np.ndarray, " tokens"]) -> np.ndarr
 
 def _map_tokens(path: Path) -> Integer[np.ndarray, " tokens"]:
     try:
-        description = json.loads(sidecar(path).read_bytes())
+        description = parse_json(read_file(sidecar(path)))
         dtype, count = np.dtype(description["dtype"]), description["count"]
+        refuse_no_file(path)
         size = path.stat().st_size
     except FileNotFoundError:
         raise UserError(f"{path} or its .json is missing: prepare the data again") from None

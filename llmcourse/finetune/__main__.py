@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmcourse import command_line
-from llmcourse.errors import UserError, exit_on_user_error
+from llmcourse.errors import UserError, complain, exit_on_user_error, listen_to_interrupts
 from llmcourse.finetune.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,12 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
         settings = parse(arguments)
         from llmcourse.finetune.fit import fit  # brings torch, which --help does not need
 
-        try:
-            result = fit(settings)
-        except KeyboardInterrupt:
-            print("stopped at once: the last checkpoint is kept, if there was one", file=sys.stderr)
-            return 130
-    _conclude(result)
+        listen_to_interrupts()
+        result = fit(settings)
+        _conclude(result)
     return 0 if result.stopped_by is None else 128 + result.stopped_by
 
 
@@ -78,6 +75,7 @@ def _predict(arguments: list[str]) -> int:
         raise UserError("predict needs a run's folder, then texts, or texts on standard input")
     from llmcourse.finetune.predict import use
 
+    listen_to_interrupts()
     lines = arguments[1:] or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     if not lines:
         raise UserError("there is no text: give some after the folder")
@@ -89,18 +87,17 @@ def _predict(arguments: list[str]) -> int:
 def _conclude(result: "Result") -> None:
     """Say how it ended: the figure beside its baselines, and what to do next."""
     if result.stopped_by is not None or result.test is None:
-        print(
+        complain(
             f"stopped at step {result.steps} and saved; go on with: "
-            f"python -m llmcourse.finetune --out {result.run} --resume",
-            file=sys.stderr,
+            f"python -m llmcourse.finetune --out {result.run} --resume"
         )
         return
-    print(f"{result.test.metric} on the test split:", file=sys.stderr)
+    complain(f"{result.test.metric} on the test split:")
     rows = {name: one.value for name, one in result.baselines.items()}
     for name, value in (rows | {"this model": result.test.value}).items():
-        print(f"  {name:<18} {value:.3f}", file=sys.stderr)
-    print(f"report   {result.run / 'report.html'}", file=sys.stderr)
-    print(f"use      python -m llmcourse.finetune predict {result.run} TEXT", file=sys.stderr)
+        complain(f"  {name:<18} {value:.3f}")
+    complain(f"report   {result.run / 'report.html'}")
+    complain(f"use      python -m llmcourse.finetune predict {result.run} TEXT")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ are built and kept (`parts.py`), the report (`report.py`). Chapter 11 teaches th
 
 import datetime
 import json
-import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from pathlib import Path
 import torch
 
 from llmcourse.device import choose_device
-from llmcourse.files import atomic_write_text
+from llmcourse.errors import require
+from llmcourse.files import atomic_write_text, read_file
 from llmcourse.finetune.base import fresh, load_base
 from llmcourse.finetune.encode import drop_words
 from llmcourse.finetune.methods import move
@@ -33,12 +33,14 @@ from llmcourse.finetune.registry import TASKS
 from llmcourse.finetune.report import Finding, write_report
 from llmcourse.finetune.settings import Settings
 from llmcourse.finetune.task import Judged
+from llmcourse.nn.int8 import is_quantized
 from llmcourse.objectives.base import Batch
+from llmcourse.plain import parse_json
 from llmcourse.randomness import numpy_rng
 from llmcourse.runs.directory import RunDirectory
 from llmcourse.runs.log import Ending
 from llmcourse.train.checkpoint import TrainState
-from llmcourse.train.loop import divide_and_clip, forward_backward
+from llmcourse.train.loop import divide_and_clip, forward_backward, saying_what_is_kept
 from llmcourse.train.optimizers import set_lr
 from llmcourse.train.progress_bar import StopSignals
 
@@ -80,21 +82,23 @@ def fit(settings: Settings) -> Result:
     device = choose_device(settings.device)
     splits = TASKS[settings.task].task.read(settings)
     base = load_base(settings.base)
+    require(
+        not is_quantized(base.model),
+        f"{settings.base} is in int8, whose rounded weights cannot learn: name the run it is of",
+    )
     if settings.untrained:
         base = fresh(base, settings.seed)
     name = f"finetune-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     path = Path(settings.out or Path("runs", name))
-    was_there = path.exists()
-    with RunDirectory.create(path, resume=settings.resume) as run:
-        try:
-            parts = build_parts(settings, run, base, splits, device)
-            state = restore(parts)
-            write_settings(parts)
-            signal = learn(parts, state)
-            return conclude(parts, state, signal)
-        finally:
-            if not run.holds_a_run and not was_there:
-                shutil.rmtree(path, ignore_errors=True)
+    with (
+        RunDirectory.create(path, resume=settings.resume) as run,
+        saying_what_is_kept(run, "finetune"),
+    ):
+        parts = build_parts(settings, run, base, splits, device)
+        state = restore(parts)
+        write_settings(parts)
+        signal = learn(parts, state)
+        return conclude(parts, state, signal)
 
 
 def learn(parts: Parts, state: TrainState) -> int | None:
@@ -110,6 +114,7 @@ def learn(parts: Parts, state: TrainState) -> int | None:
             over = state.step >= parts.steps
             due = state.step > 0 and (over or state.step % every == 0)
             if (due or signal) and state.step not in (0, resumed_at):
+                parts.run.check_in_place()
                 save(parts, state)
             if due and not signal:
                 monitor.evaluate()
@@ -156,7 +161,7 @@ def conclude(parts: Parts, state: TrainState, signal: int | None) -> Result:
     measured = task.measure(parts.model, test, SAMPLES)
     rivals = task.rivals(parts.splits.train, test, SAMPLES)
     baselines = {name: one.judged for name, one in rivals.items()}
-    valid = Judged(**json.loads((run.path / "valid.json").read_text(encoding="utf-8")))
+    valid = Judged(**parse_json(read_file(run.path / "valid.json")))
     figures = {
         "valid": asdict(valid),
         "test": asdict(measured.judged),

@@ -3,7 +3,6 @@
 Not here: the loop that made the model (`fit.py`).
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,13 @@ from typing import Any
 import torch
 
 from llmcourse.errors import UserError
+from llmcourse.files import read_file
 from llmcourse.finetune.base import load_base
 from llmcourse.finetune.heads import Adapted
 from llmcourse.finetune.parts import load_adapted, load_settings, with_method
 from llmcourse.finetune.registry import TASKS
 from llmcourse.finetune.task import Task
+from llmcourse.plain import parse_json
 
 
 def load_finished(run: Path) -> tuple[Task, Adapted]:
@@ -28,7 +29,7 @@ def load_finished(run: Path) -> tuple[Task, Adapted]:
     settings = load_settings(run)
     if not (run / "model" / "config.json").is_file():
         raise UserError(f"{run} holds no finished model: it was stopped before it was first judged")
-    labels = json.loads((run / "labels.json").read_text(encoding="utf-8"))
+    labels = parse_json(read_file(run / "labels.json"))
     # What was read from elsewhere lies in the run's folder now.
     settings = replace(settings, base=str(run), template="auto")
     base = with_method(load_base(str(run), with_adapter=False), settings)

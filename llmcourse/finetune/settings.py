@@ -116,7 +116,7 @@ class Settings:
     targets: tuple[str, ...] = ("q_proj", "v_proj")
     """lora: the layers that get matrices, by the end of their names."""
     virtual_tokens: int = 16
-    """prompt, prefix: how many tokens, or keys and values, stand in front of every text."""
+    """How many tokens (prompt), or keys and values (prefix), stand in front of every text."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -148,7 +148,7 @@ class Settings:
             require(value > 0, f"{name}={value} must be above 0")
         for name in ("rank", "virtual_tokens"):
             value = getattr(self, name)
-            require(value >= 1, f"{name}={value} must be at least 1")
+            require(1 <= value <= 10_000, f"{name}={value} must lie between 1 and 10000")
         share = self.soft_share
         require(0 <= share <= 1, f"soft_share={share} must lie between 0 and 1")
         self._refuse_idle("task", {name: entry.settings for name, entry in TASKS.items()})

@@ -1,14 +1,14 @@
 """Logits processors, pure functions `logits -> logits`, and the samplers that take a token.
 
 A token that is ruled out gets minus infinity. Compose them in the order that you mean; the usual
-one is repetition penalty, temperature, then a filter. Not here: the loop over tokens (`decode.py`).
-Chapter 15 teaches this.
+one is penalties, temperature, then a filter. Not here: penalties on what has been said
+(`penalties.py`), the loop over tokens (`decode.py`). Chapter 15 teaches this.
 """
 
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from llmcourse.errors import UserError
@@ -17,15 +17,20 @@ COLDEST = 1e-4
 """The least temperature: what is nearer to 0 would overflow, and draws like `greedy` anyway."""
 
 
+HOTTEST = 1e30
+"""The greatest temperature: beyond it float32 knows no number, and all tokens are alike anyway."""
+
+
 def apply_temperature(logits: Float[Tensor, "*B V"], temperature: float) -> Float[Tensor, "*B V"]:
     """Divide by the temperature: below 1 sharpens the distribution, above 1 flattens it.
 
     Raises:
-        UserError: the temperature is below `COLDEST` (use `greedy` for the limit) or infinite.
+        UserError: the temperature is below `COLDEST` (use `greedy` for the limit), or above
+            `HOTTEST`.
     """
-    if not COLDEST <= temperature < math.inf:
+    if not COLDEST <= temperature <= HOTTEST:
         raise UserError(
-            f"temperature={temperature} must be a number of at least {COLDEST}: "
+            f"temperature={temperature} must be a number from {COLDEST} to {HOTTEST:.0e}: "
             "for the likeliest token itself, be greedy"
         )
     return logits / temperature
@@ -55,9 +60,7 @@ def top_p(logits: Float[Tensor, "*B V"], p: float) -> Float[Tensor, "*B V"]:
         return logits  # rounding could find the sum reached before the end
     ordered, order = logits.sort(dim=-1, descending=True)
     probabilities = ordered.float().softmax(-1)  # in half precision the sum would lose its digits
-    before = probabilities.cumsum(-1) - probabilities  # what the likelier ones have together
-    drop = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before >= p)
-    return logits.masked_fill(drop, -math.inf)
+    return logits.masked_fill(_beyond(probabilities, order, p), -math.inf)
 
 
 def min_p(logits: Float[Tensor, "*B V"], p: float) -> Float[Tensor, "*B V"]:
@@ -74,21 +77,34 @@ def min_p(logits: Float[Tensor, "*B V"], p: float) -> Float[Tensor, "*B V"]:
     return logits.masked_fill(logits < least, -math.inf)
 
 
-def repetition_penalty(
-    logits: Float[Tensor, "*B V"], ids: Int[Tensor, "*B T"], penalty: float
-) -> Float[Tensor, "*B V"]:
-    """Repetition penalty: make tokens that stand in `ids` less likely (Keskar et al., 2019).
+def typical_p(logits: Float[Tensor, "*B V"], p: float) -> Float[Tensor, "*B V"]:
+    """Typical sampling: keep tokens of about the mean surprise (Meister et al., 2022).
 
-    A positive score is divided by the penalty, a negative one multiplied, so both go down.
+    They are taken in the order of `|-ln p_v - H|`, where H is the entropy, until they have the
+    probability `p` together. The likeliest token may be left out: it can be too little surprising.
 
     Raises:
-        UserError: the penalty is below 1 or infinite.
+        UserError: `p` is not above 0 and at most 1.
     """
-    if not 1 <= penalty < math.inf:
-        raise UserError(f"repetition_penalty={penalty} must be at least 1 (1 changes nothing)")
-    seen = logits.gather(-1, ids)
-    lowered = torch.where(seen > 0, seen / penalty, seen * penalty)
-    return logits.scatter(-1, ids, lowered)
+    if not 0 < p <= 1:
+        raise UserError(f"typical_p={p} must be above 0 and at most 1")
+    if p == 1:
+        return logits
+    log_p = logits.float().log_softmax(-1)
+    chances = log_p.exp()
+    # What another filter has ruled out has surprise infinity, and 0 times infinity is no number.
+    entropy = -(chances * log_p.masked_fill(chances == 0, 0.0)).sum(-1, keepdim=True)
+    order = (-log_p - entropy).abs().argsort(dim=-1, stable=True)
+    return logits.masked_fill(_beyond(chances.gather(-1, order), order, p), -math.inf)
+
+
+def _beyond(
+    ordered: Float[Tensor, "*B V"], order: Int[Tensor, "*B V"], p: float
+) -> Bool[Tensor, "*B V"]:
+    """Which tokens come when those before them in the order have the probability `p` already."""
+    late = ordered.cumsum(-1) - ordered >= p
+    late[..., 0] = False  # also where p is so small that it rounds to 0
+    return torch.zeros_like(late).scatter(-1, order, late)
 
 
 def greedy(logits: Float[Tensor, "*B V"]) -> Int[Tensor, "*B"]:

@@ -2,23 +2,21 @@
 
 Four parts: the weights, a gradient for each, what the optimizer remembers of each, and the
 activations that the forward pass keeps for the backward pass. The first three depend on the model,
-the last on the batch as well. Not here: time (`throughput.py`). Chapter 08 teaches this.
+the last on the batch as well. The arithmetic here is a GPT's, by hand. Not here: the same for every
+family, from shapes (`planning/memory.py`), and time (`throughput.py`). Chapter 08 teaches this.
 """
 
-import contextlib
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from llmcourse.errors import UserError, nearest
+from llmcourse.errors import UserError
 from llmcourse.models.gpt import GPT, GPTConfig
 from llmcourse.models.registry import family_of
-from llmcourse.optim.groups import split_for_muon
-from llmcourse.optim.registry import OPTIMIZERS
+from llmcourse.planning.memory import Memory, kept_tensors, state_numbers
 
 MLP_KEEPS = {
     "relu": 1,
@@ -29,28 +27,6 @@ MLP_KEEPS = {
     "geglu": 4,
 }
 """How many tensors of the feed-forward width an MLP keeps for the backward pass."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Memory:
-    """Bytes, by what they are for.
-
-    Attributes:
-        weights: the model's parameters.
-        gradients: one for each trained parameter.
-        optimizer: what the optimizer remembers.
-        activations: what the forward pass keeps for the backward pass.
-    """
-
-    weights: int
-    gradients: int
-    optimizer: int
-    activations: int
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.weights + self.gradients + self.optimizer + self.activations
 
 
 def predicted(config: Any, batch_size: int, optimizer: str = "adamw") -> Memory:
@@ -67,33 +43,14 @@ def predicted(config: Any, batch_size: int, optimizer: str = "adamw") -> Memory:
         raise UserError(f"what a {family} keeps is not predicted: run a step, and use `measured`")
     weights = 4 * config.n_parameters
     activations = 4 * batch_size * config.context_length * kept_per_token(config)
+    with torch.device("meta"):  # shapes without memory
+        model = GPT(config)
     return Memory(
         weights=weights,
         gradients=weights,
-        optimizer=4 * state_numbers(config, optimizer),
+        optimizer=4 * state_numbers(model, optimizer),
         activations=activations,
     )
-
-
-def state_numbers(config: GPTConfig, optimizer: str) -> int:
-    """How many numbers an optimizer's state holds for a GPT, step counts apart.
-
-    Raises:
-        UserError: the optimizer is not in `OPTIMIZERS`.
-    """
-    if optimizer not in OPTIMIZERS:
-        raise UserError(f"unknown optimizer {optimizer!r}{nearest(optimizer, OPTIMIZERS)}")
-    entry = OPTIMIZERS[optimizer]
-    if entry.matrices is None:
-        return entry.state_tensors * config.n_parameters
-    with torch.device("meta"):  # shapes without memory
-        hidden, rest = split_for_muon(GPT(config))
-    matrix_tensors = entry.matrices.state_tensors
-    return matrix_tensors * _numbers(hidden) + entry.state_tensors * _numbers(rest)
-
-
-def _numbers(parameters: list[nn.Parameter]) -> int:
-    return sum(parameter.numel() for parameter in parameters)
 
 
 def kept_per_token(config: GPTConfig) -> int:
@@ -139,27 +96,6 @@ def measured(model: nn.Module, optimizer: Optimizer, loss_of: Callable[[], Tenso
         optimizer=sum(map(_size, remembered)),
         activations=sum(kept.values()),
     )
-
-
-@contextlib.contextmanager
-def kept_tensors(model: nn.Module) -> Generator[dict[int, int]]:
-    """Tensors kept for the backward pass within the block: bytes, by where they lie in memory.
-
-    A storage that several operations keep counts once; the weights, which are there anyway, do not
-    count. The kept tensors are held on to by the graph as long as the loss is, so no address is
-    used twice.
-    """
-    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        yield kept
 
 
 def _size(tensor: Tensor) -> int:

@@ -1,10 +1,10 @@
 """Rewards that a program checks, in miniature: a small GPT is to send children out well prepared.
 
 A prompt is the beginning of a tinytown story, up to what the child has to bring where; the answer
-is the next sentence. It is right if it says, in the town's own words, that the child takes along
-what this weather asks for. The grammar knows all such sentences, so the check is exact. Beside it
-stands a reward with a hole. Not here: the loss (`objectives/policy_gradient.py`), preferences
-(`labs/preferring.py`). Chapter 14 teaches this.
+is the next sentence. It is right if it says, in the town's own words, that a child takes something
+along. The grammar knows all such sentences, so the check is exact. Beside it stand a stricter one,
+whether it is what this weather asks for, and a reward with a hole. Not here: the loss
+(`objectives/policy_gradient.py`), preferences (`labs/preferring.py`). Chapter 14 teaches this.
 """
 
 import copy

@@ -31,6 +31,9 @@ class Model(nn.Module):
         generates: whether it goes on with a text, so that `llmcourse.generate` can use it.
         reads_source: whether it reads one text (`encode`) and writes another (`decode`).
         stands_alone: whether it is a model by itself, and not one with something in front of it.
+        calls_layers: whether it calls its layers whole, and not parts of them one by one.
+        batches_ragged: whether rows of different lengths can share one `KVCache`, filled up on the
+            left, if `forward` is given a `mask` and `positions`.
     """
 
     config: Any
@@ -38,6 +41,8 @@ class Model(nn.Module):
     generates: ClassVar[bool] = False
     reads_source: ClassVar[bool] = False
     stands_alone: ClassVar[bool] = True
+    calls_layers: ClassVar[bool] = True
+    batches_ragged: ClassVar[bool] = False
 
     def hidden_states(
         self,

@@ -1,7 +1,7 @@
 """Parameter and FLOP counts of a block's parts, by formula, from its config alone.
 
 A family adds them up in its own config (`GPTConfig.n_parameters`, `GPTConfig.forward_flops`).
-Not here: bytes (`labs/memory.py`). Chapter 05 teaches this.
+Not here: bytes (`planning/memory.py`). Chapter 05 teaches this.
 """
 
 from typing import NamedTuple

@@ -19,13 +19,16 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError
-from llmcourse.files import atomic_write_bytes, atomic_write_text
+from llmcourse.files import atomic_write_bytes, atomic_write_text, read_file, refuse_no_file
 from llmcourse.models.base import Model
 from llmcourse.models.registry import FAMILIES, family_of
-from llmcourse.plain import from_plain
+from llmcourse.nn.int8 import is_quantized, quantize_model
+from llmcourse.plain import from_plain, parse_json
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+INT8 = "int8"
+"""What a config says as `quantization`, if the linear layers' weights are whole numbers."""
 
 Config = TypeVar("Config")
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -38,8 +41,21 @@ def save_model(model: Model, directory: str | os.PathLike) -> None:
         UserError: the model is of no family that can be saved.
         OSError: no room or no permission; what was there is untouched.
     """
+    write_weights(directory, unique_state(model))
+    write_config(model, directory)
+
+
+def write_config(model: Model, directory: str | os.PathLike) -> None:
+    """Write what a model was built from into `directory`, without its weights.
+
+    Raises:
+        UserError: the model is of no family that can be saved.
+        OSError: no room or no permission; what was there is untouched.
+    """
     config = {"family": family_of(model), **dataclasses.asdict(model.config)}
-    write_model(directory, unique_state(model), config)
+    if is_quantized(model):
+        config["quantization"] = INT8
+    atomic_write_text(Path(directory) / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
 
 
 def save_weights(model: nn.Module, directory: str | os.PathLike) -> None:
@@ -54,7 +70,7 @@ def save_weights(model: nn.Module, directory: str | os.PathLike) -> None:
 
 
 def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu") -> Model:
-    """The model that `save_model` wrote, in evaluation mode.
+    """The model that `save_model` wrote, in evaluation mode; one in int8 can write, not learn.
 
     Raises:
         UserError: the directory holds no model, or one that is damaged or of another kind.
@@ -62,7 +78,8 @@ def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu")
     path = Path(directory) / CONFIG_FILE
     values = read_json(path)
     family = values.pop("family", None)
-    if family not in FAMILIES:
+    quantization = values.pop("quantization", None)
+    if not isinstance(family, str) or family not in FAMILIES:
         raise UserError(
             f"{path} is not of this course (family {family!r}); Hugging Face's format is read by "
             "llmcourse.export.huggingface.from_huggingface"
@@ -70,7 +87,15 @@ def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu")
     kind = FAMILIES[family]
     config = _build_config(kind.config, values, path)
     weights = Path(directory) / WEIGHTS_FILE
-    return model_of(kind.model, config, read_tensors(weights), weights).to(device)
+    if quantization not in (None, INT8):
+        raise UserError(f"{path}: unknown quantization {quantization!r}; {INT8!r} is known")
+    build = _in_int8(kind.model) if quantization else kind.model
+    return model_of(build, config, read_tensors(weights), weights).to(device)
+
+
+def _in_int8(build: Callable[[Any], Model]) -> Callable[[Any], Model]:
+    """Build a model and give its layers the shapes of int8."""
+    return lambda config: quantize_model(build(config))
 
 
 def model_of(
@@ -90,11 +115,38 @@ def model_of(
     Raises:
         UserError: the weights belong to another config.
     """
+    _check_size(config, tensors, source)
     # The first weights are drawn only to be overwritten: leave the global generator as it was.
     with torch.random.fork_rng(devices=[]):
         model = build(config)
     load_state(model, tensors, source)
     return model.eval()
+
+
+SPARE = 2**27
+"""Numbers that a config may ask for beyond those that there are: half a gigabyte."""
+MOST_PLACES = 2**34
+"""Numbers in a table of positions, `T D`: 64 GB, far more than any model has."""
+
+
+def _check_size(config: Any, tensors: dict[str, Tensor], source: str | os.PathLike) -> None:
+    """Refuse a config that asks for more weights than there are, before they are made.
+
+    Raises:
+        UserError: it does, or its context would take more memory than there is.
+    """
+    there = sum(tensor.numel() for tensor in tensors.values())
+    asked = getattr(config, "n_parameters", 0)
+    beside = Path(source).with_name(CONFIG_FILE)
+    if asked > SPARE + 10 * there:  # less will be told by the name of what is missing
+        raise UserError(
+            f"{source} belongs to another model: it holds {there:,} numbers, and {beside} asks for "
+            f"{asked:,}; load the file saved with this config"
+        )
+    places = getattr(config, "context_length", 0) * getattr(config, "d_model", 0)
+    if places > MOST_PLACES:
+        raise UserError(f"{beside} asks for a context_length of {config.context_length:,}: no "
+                        "model has that; save or copy the model again")  # fmt: skip
 
 
 def load_weights(model: nn.Module, directory: str | os.PathLike) -> None:
@@ -178,6 +230,7 @@ def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
         UserError: there is no such file, or it is damaged.
     """
     try:
+        refuse_no_file(path)
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
     except FileNotFoundError:
@@ -193,7 +246,7 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: there is no such file, or it is damaged.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(read_file(path))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"no {path.name} in {path.parent}: name a saved model's directory"

@@ -131,6 +131,7 @@ class GPT(Model):
     """
 
     generates = True
+    batches_ragged = True
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()

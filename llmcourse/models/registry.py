@@ -87,15 +87,20 @@ def family_of(model: object) -> str:
     if (name := known_family_of(model)) is not None:
         return name
     raise UserError(
-        f"a model of class {type(model).__name__} is of no family that can be saved; these are: "
-        f"{', '.join(FAMILIES)}"
+        f"a model of class {class_of(model).__name__} is of no family that can be saved; "
+        f"these are: {', '.join(FAMILIES)}"
     )
 
 
 def known_family_of(model: object) -> str | None:
     """The name of a model's family, or of a config's; None if it is of none."""
-    kind = type(model)
+    kind = class_of(model)
     for name, family in FAMILIES.items():
         if f"{kind.__module__}:{kind.__qualname__}" in (family.kind, f"{family.kind}Config"):
             return name
     return None
+
+
+def class_of(model: object) -> type:
+    """The class of a model; also of one in slices, whose class PyTorch has put another before."""
+    return next(kind for kind in type(model).__mro__ if not kind.__name__.startswith("FSDP"))

@@ -143,6 +143,8 @@ class XLNet(Model):
         lm_head: from the query to logits, `[V, D]`; its matrix is the token embedding's where tied.
     """
 
+    calls_layers = False  # two streams pass a block's parts in turns
+
     def __init__(self, config: XLNetConfig) -> None:
         super().__init__()
         self.config = config

@@ -95,7 +95,12 @@ class MaskedLM(Objective):
         if self.unit == "word":
             # All tokens of word w take the draw at place w: they are hidden together or not at all.
             draws = draws.gather(1, self.vocabulary.words(tokens))
-        return (draws < self.mask_rate) & text
+        chosen = (draws < self.mask_rate) & text
+        if chosen.any():
+            return chosen
+        # Without a question there is nothing to learn: then the one that was nearest is asked.
+        draws = draws.masked_fill(~text, torch.inf)
+        return (draws == draws.min()) & text
 
     def hide(
         self, tokens: Int[Tensor, "B T"], chosen: Bool[Tensor, "B T"], rng: np.random.Generator

@@ -84,7 +84,16 @@ class SentencePairs(Objective):
         self.cls_id, self.sep_id = vocabulary.size + 1, vocabulary.size + 2
 
     def window(self, context_length: int) -> int:
-        """The special tokens need room, too."""
+        """The special tokens need room, too.
+
+        Raises:
+            UserError: nothing is left that could be cut in two.
+        """
+        if context_length < N_EXTRA + 2:
+            raise UserError(
+                f"context_length={context_length} is too short for a pair of texts and the "
+                f"{N_EXTRA} tokens around them: give at least {N_EXTRA + 2}"
+            )
         return context_length - N_EXTRA
 
     def prepare(self, tokens: Int[Tensor, "B N"], rng: np.random.Generator) -> Batch:

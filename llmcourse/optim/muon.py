@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from llmcourse.device import sliced_like, whole
 from llmcourse.errors import UserError
 from llmcourse.optim.base import (
     Parameters,
@@ -156,7 +157,8 @@ class BatchedMuon(Muon):
                 ahead = self._ahead(parameter, parameter.grad, group)
                 by_shape[parameter.shape].append((parameter, ahead))
         for alike in by_shape.values():
-            stack = torch.stack([ahead for _, ahead in alike])
+            # Orthogonal is a matrix as a whole: one that lies in slices is put together first.
+            stack = torch.stack([whole(ahead) for _, ahead in alike])
             updates = orthogonalize(stack, group["steps"], group["dtype"])
             for (parameter, _), update in zip(alike, updates, strict=True):
-                self._move(parameter, update, group)
+                self._move(parameter, sliced_like(update, parameter), group)

@@ -1,9 +1,9 @@
 """Every optimizer that a run can choose, one entry each: a new one is a module and a line here.
 
 Settings and their checks (`train/settings.py`), what a run builds (`train/optimizers.py`) and the
-estimate of its memory (`labs/memory.py`) all read this table. It names classes instead of importing
-them, so that `--help` needs no torch. Not here: schedules, whose table is in `schedules.py`.
-Chapter 06 teaches this.
+estimate of its memory (`planning/memory.py`) all read this table. It names classes instead of
+importing them, so that `--help` needs no torch. Not here: schedules, whose table is in
+`schedules.py`. Chapter 06 teaches this.
 """
 
 from collections.abc import Mapping

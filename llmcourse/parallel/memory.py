@@ -1,7 +1,7 @@
 """Memory of a rank: what it holds of a model that many ranks share, before anything has run.
 
 The tests hold these to what the ranks really held. Not here: what travels (`costs.py`), and
-activations (`labs/memory.py`). Chapter 10 teaches this.
+activations (`planning/memory.py`). Chapter 10 teaches this.
 """
 
 from dataclasses import dataclass

@@ -137,7 +137,7 @@ def run_world(
     if n < 1:
         raise UserError(f"a world of {n} processes is none: give 1 or more")
     job = _pickled(function, args)
-    context = _context()
+    context = _context(function.__module__)
     with tempfile.TemporaryDirectory() as folder:
         # The processes find each other through a file: no port that another program could hold.
         meeting = str(Path(folder, "meeting"))
@@ -184,13 +184,16 @@ def _pickled(function: Callable[..., Any], args: tuple[Any, ...]) -> bytes:
         ) from None
 
 
-def _context() -> Any:
-    """How processes are started: copies of one that has loaded torch, where the system can."""
+def _context(module: str) -> Any:
+    """How processes are started: copies of one that has loaded torch, where the system can.
+
+    It is started once and loads the first job's module, too: further worlds begin in no time.
+    """
     # Not copies of this process: it may have threads, whose locks would be copied as they are.
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "torch.distributed"])
+    context.set_forkserver_preload(["torch", "torch.distributed", module])
     return context
 
 
@@ -248,7 +251,8 @@ def _live(
     torch.set_num_threads(1)  # n processes share the cores already
     try:
         function, args = pickle.loads(job)
-        limit, store = timedelta(seconds=timeout), dist.FileStore(meeting, n)
+        # Twice the parent's patience: that the world hangs is for the parent to say.
+        limit, store = timedelta(seconds=2 * timeout), dist.FileStore(meeting, n)
         dist.init_process_group("gloo", timeout=limit, world_size=n, rank=rank, store=store)
         report = pickle.dumps((True, function(Channel(rank, n), *args)))
     except BaseException as error:

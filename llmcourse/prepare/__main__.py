@@ -11,7 +11,7 @@ import signal
 import sys
 
 from llmcourse import command_line
-from llmcourse.errors import exit_on_user_error
+from llmcourse.errors import exit_on_user_error, listen_to_interrupts, say
 from llmcourse.prepare.settings import Settings
 
 
@@ -28,14 +28,14 @@ def main(arguments: list[str] | None = None) -> int:
         from llmcourse.prepare.pipeline import prepare
         from llmcourse.prepare.report import summary
 
+        listen_to_interrupts()
         try:
             report = prepare(settings)
         except KeyboardInterrupt:
-            print("stopped: nothing was kept", file=sys.stderr)
-            return 130
-    print("\n".join(summary(report)))
-    print(f"report     {settings.out / 'report.md'}")
-    print(f"train      python -m llmcourse.train --data.source {settings.out}")
+            raise KeyboardInterrupt("stopped: nothing was kept") from None
+        say(*summary(report))
+        say(f"report     {settings.out / 'report.md'}")
+        say(f"train      python -m llmcourse.train --data.source {settings.out}")
     return 0
 
 

@@ -8,6 +8,8 @@ from collections import Counter
 
 from tqdm import tqdm
 
+from llmcourse.errors import visible
+
 MOST = 3
 """How many lines about one thing are shown; of a thousand files, the rest are counted."""
 
@@ -22,7 +24,7 @@ class Notes:
         """Say a line, unless there were enough about that."""
         self._said[about] += 1
         if self._said[about] <= MOST:
-            tqdm.write(f"{about:<15} {line}", file=sys.stderr)
+            tqdm.write(visible(f"{about:<15} {line}"), file=sys.stderr)
 
     def close(self) -> None:
         """Say how many lines were not shown."""

@@ -22,12 +22,14 @@ from llmcourse.data.prepared import (
     SPLITS,
     Amount,
     Prepared,
+    foreign_to_prepared,
     is_prepared,
     write_description,
 )
 from llmcourse.data.reading import Reading, Say
 from llmcourse.errors import UserError
-from llmcourse.files import atomic_directory
+from llmcourse.files import atomic_directory, kind_of, made_for, place_for_folder
+from llmcourse.locks import writing_alone
 from llmcourse.prepare.cleaner import Cleaned, Cleaner, Copies, Dropped, cut
 from llmcourse.prepare.corpus import (
     Put,
@@ -55,11 +57,18 @@ def prepare(settings: Settings) -> Report:
             or the vocabulary is larger than the text allows.
         OSError: the disk is full or may not be written.
     """
+    settings = dataclasses.replace(settings, out=place_for_folder(settings.out))
     check_out(settings)
-    tokenizer, notes = saved_tokenizer(settings.tokenizer), Notes()
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer = saved_tokenizer(settings.tokenizer)
+    with made_for(settings.out.parent), writing_alone(settings.out):
+        check_out(settings)  # who had the folder until now may have left it full
+        return _prepare(settings, tokenizer)
+
+
+def _prepare(settings: Settings, tokenizer: Tokenizer | None) -> Report:
+    notes = Notes()
     began, report = time.perf_counter(), Report()
-    with atomic_directory(settings.out) as folder:
+    with atomic_directory(settings.out, foreign_to_prepared) as folder:
         cleaned = _cleaned(settings, folder, report, notes)
         split_text(cleaned, settings.held_out, folder, report, notes)
         notes.close()
@@ -100,17 +109,28 @@ def check_out(settings: Settings) -> None:
     Raises:
         UserError: says what is in the way.
     """
-    out = settings.out.expanduser().resolve()
+    out = Path(os.path.realpath(settings.out))
     for source in settings.sources:
-        folder = os.path.expanduser(source)
-        if os.path.isdir(folder) and out.is_relative_to(Path(folder).resolve()):
+        place = Path(os.path.realpath(os.path.expanduser(source)))
+        if place.is_dir() and out.is_relative_to(place):
             raise UserError(f"{settings.out} lies in the source {source}: write elsewhere")
-    if not out.exists():
+        if place.exists() and place.is_relative_to(out):
+            raise UserError(
+                f"the source {source} lies in {settings.out}, which would be replaced: "
+                "move it, or choose another --out"
+            )
+    if not kind_of(out):
         return
     if not settings.overwrite:
         raise UserError(f"{settings.out} exists: choose another --out, or add --overwrite")
-    if not is_prepared(out) and (not out.is_dir() or any(out.iterdir())):
+    if not is_prepared(out) and any(out.iterdir()):
         raise UserError(f"{settings.out} holds no {DESCRIPTION}: it is not overwritten")
+    found = foreign_to_prepared(out)
+    if found is not None:
+        raise UserError(
+            f"{found} was not written by this command and would be lost: it is not overwritten; "
+            "move it away, or choose another --out"
+        )
 
 
 # --- clean, de-duplicate --------------------------------------------------------------------------

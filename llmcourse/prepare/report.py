@@ -15,6 +15,7 @@ from typing import Any
 
 from llmcourse.data.documents import MEGABYTE
 from llmcourse.data.prepared import SPLITS
+from llmcourse.plain import as_code
 
 EXAMPLES = 3
 """How many of the dropped texts the page shows for each reason."""
@@ -144,7 +145,7 @@ def summary(report: Report) -> list[str]:
 
 def page(report: Report, sources: tuple[str, ...]) -> str:
     """The report for people, in Markdown."""
-    parts = ["# What was prepared", "", f"From {', '.join(f'`{one}`' for one in sources)}.", ""]
+    parts = ["# What was prepared", "", f"From {', '.join(map(as_code, sources))}.", ""]
     parts += ["```", *summary(report), "```", "", "## Dropped, and why", ""]
     parts += _table(
         ("reason", "documents", "MB"),
@@ -178,10 +179,10 @@ def _dropped_line(report: Report) -> str:
 
 
 def _one_line(entry: dict[str, str]) -> str:
-    """An example as a list's item; marks that Markdown would take for its own are set off."""
-    detail = f" ({entry['detail']})" if entry["detail"] else ""
-    text = " ".join(entry["text"].split()).replace("`", "'")
-    return f"`{entry['name']}`{detail}" + (f": `{text}`" if text else "")
+    """An example as a list's item."""
+    detail = f" ({as_code(entry['detail'])})" if entry["detail"] else ""
+    text = f": {as_code(entry['text'])}" if entry["text"].strip() else ""
+    return as_code(entry["name"]) + detail + text
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from llmcourse.cleaning.quality import QualityRules
+from llmcourse.data.documents import MOST_MEGABYTES
 from llmcourse.data.sources import KNOWN_SOURCES
 from llmcourse.errors import UserError
 from llmcourse.tokenizers.registry import KNOWN_TOKENIZERS
@@ -64,5 +65,10 @@ class Settings:
             raise UserError(f"held_out={self.held_out} must lie between 0 and 1: try 0.05")
         if not self.tokenizer_megabytes > 0:
             raise UserError(f"tokenizer_megabytes={self.tokenizer_megabytes} must be above 0")
+        if self.tokenizer_megabytes > MOST_MEGABYTES:
+            raise UserError(
+                f"tokenizer_megabytes={self.tokenizer_megabytes} is more than any disk holds: "
+                f"at most {MOST_MEGABYTES:.0e}"
+            )
         if self.workers < 1:
             raise UserError(f"workers={self.workers} must be at least 1")

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from llmcourse.errors import UserError
-from llmcourse.files import atomic_write_text, naming
+from llmcourse.files import atomic_write_text, naming, read_file
+from llmcourse.plain import parse_json
 from llmcourse.runs.directory import RunDirectory
 
 
@@ -220,10 +221,10 @@ def _read(path: Path) -> list[tuple[dict[str, Any], Record | None]]:
     if not path.exists():
         return []
     found = []
-    lines = path.read_bytes().split(b"\n")[:-1]  # behind the last newline: nothing, or a torn line
+    lines = read_file(path).split(b"\n")[:-1]  # behind the last newline: nothing, or a torn line
     for number, line in enumerate(lines, 1):
         try:
-            values = json.loads(line)
+            values = parse_json(line)
             found.append((values, _from_json(values)))
         except (ValueError, TypeError, KeyError):
             raise UserError(

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmcourse.errors import UserError, exit_on_user_error
+from llmcourse.errors import UserError, exit_on_user_error, say
 from llmcourse.files import atomic_write_text
 from llmcourse.runs.commands import next_commands, resume_command
 from llmcourse.runs.diagnosis import bad_end
@@ -211,7 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with exit_on_user_error():
         if not run.config.exists() and not run.metrics.exists():
             raise UserError(f"there is no run in {run.path}: look for its folder in runs/")
-        print(write_report(run))
+        run.check_kinds()
+        say(str(write_report(run)))
 
 
 if __name__ == "__main__":

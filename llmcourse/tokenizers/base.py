@@ -12,11 +12,11 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from llmcourse.errors import UserError
-from llmcourse.files import atomic_write_text
+from llmcourse.files import atomic_write_text, read_file
+from llmcourse.plain import parse_json
 from llmcourse.tokenizers.special import AllowedSpecial, encode_special, new_names
 
 Pieces = TypeVar("Pieces", bound="BytePieces")
@@ -254,10 +254,10 @@ def read_object(path: str | os.PathLike[str]) -> Any:
         UserError: there is no such file, or it is not JSON.
     """
     try:
-        return json.loads(Path(path).read_bytes())
+        return parse_json(read_file(path))
     except FileNotFoundError:
         raise UserError(f"there is no tokenizer at {path}") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise UserError(f"{path} is damaged: it is not JSON; train the tokenizer again") from None
 
 

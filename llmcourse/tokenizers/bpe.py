@@ -35,6 +35,9 @@ Pair = tuple[int, int]
 
 BORDER = -1  # no id: where a word begins or ends, or a piece that a merge has absorbed
 
+LONGEST_PIECE = 100_000
+"""Bytes: what a stranger's file may make of its merges."""
+
 IN_ORDER = bytes(range(N_BYTES))
 
 
@@ -153,6 +156,7 @@ class BPETokenizer(WordwisePieces):
         merges, order = content.get("merges"), content.get("byte_order", list(IN_ORDER))
         if isinstance(merges, list) and all(map(_is_pair, merges)) and _is_byte_order(order):
             pairs = [(left, right) for left, right in merges]
+            _refuse_endless(pairs, path)
             try:
                 if "pieces" in content:
                     return cls(pairs, numbering=_saved_numbering(content))
@@ -198,6 +202,24 @@ def _saved_numbering(content: dict[str, Any]) -> Numbering:
     if len({*filter(None, pieces)}) < len(pieces) - len(special_ids):
         raise IndexError("a piece twice")
     return Numbering(pieces=pieces, special_ids=special_ids, end=content["end"])
+
+
+def _refuse_endless(merges: list[Pair], path: str | os.PathLike[str]) -> None:
+    """Refuse merges whose pieces would fill the memory: each may be twice as long as the last.
+
+    Raises:
+        UserError: they would.
+    """
+    lengths = [1] * N_BYTES
+    for left, right in merges:
+        if max(left, right) >= len(lengths):
+            return  # said by whoever makes the tokenizer
+        lengths.append(lengths[left] + lengths[right])
+        if lengths[-1] > LONGEST_PIECE:
+            raise UserError(
+                f"{path} is damaged: a piece of {lengths[-1]:,} bytes is no piece of any text; "
+                "train the tokenizer again"
+            )
 
 
 def _is_pair(value: object) -> bool:

@@ -3,10 +3,11 @@
 Not here: templates and what is made of them (`chat.py`). Chapter 13 teaches this.
 """
 
-import json
 from pathlib import Path
 
 from llmcourse.errors import UserError
+from llmcourse.files import read_file
+from llmcourse.plain import parse_json
 from llmcourse.tokenizers.chat import ChatTemplate, find_template
 
 TEMPLATE_FILE = "chat_template.jinja"
@@ -49,7 +50,7 @@ def _in_config(path: Path) -> str:
     if not path.is_file():
         return ""
     try:
-        found = json.loads(path.read_text(encoding="utf-8")).get("chat_template")
+        found = parse_json(read_file(path)).get("chat_template")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
     return found if isinstance(found, str) else ""

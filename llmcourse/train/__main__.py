@@ -5,13 +5,13 @@ $ python -m llmcourse.train --preset tiny                 seconds, on stories of
 $ python -m llmcourse.train --data.source book.txt        your own text
 $ python -m llmcourse.train --objective mlm               another task: mlm, plm, denoising, ...
 $ python -m llmcourse.train --model.family rnn_lm         another model: rnn_lm, mlp_lm
-$ python -m llmcourse.train --budget 10m                  as good as it gets in ten minutes
+$ python -m llmcourse.train --plan --budget 10m           what ten minutes buy on this machine
+$ python -m llmcourse.train --budget 10m --steps 1000000  the clock decides, and ends the schedule
 $ python -m llmcourse.train --out runs/mine --resume      go on after Ctrl-C, a kill or a crash
 $ python -m llmcourse.train --preset gpt2-124m            the real thing, on one GPU
 $ torchrun --nproc-per-node 8 -m llmcourse.train --preset gpt2-124m      and on eight
 """
 
-import json
 import os
 import sys
 import textwrap
@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmcourse import command_line
-from llmcourse.errors import UserError, exit_on_user_error, nearest
+from llmcourse.errors import (
+    UserError,
+    complain,
+    exit_on_user_error,
+    listen_to_interrupts,
+    nearest,
+)
+from llmcourse.files import read_file
+from llmcourse.plain import parse_json
 from llmcourse.train.presets import PRESETS
 from llmcourse.train.saved_settings import check_resumable, from_dict
 from llmcourse.train.settings import Settings
@@ -76,12 +84,14 @@ def _saved_settings(arguments: list[str]) -> Settings:
         raise UserError("--resume needs the run directory: add --out runs/...")
     path = Path(out) / "config.json"
     try:
-        return from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return from_dict(parse_json(read_file(path)))
     except FileNotFoundError:
         raise UserError(
             f"there is no run in {out} to resume: look for its folder in runs/"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except UserError:
+        raise
+    except ValueError:
         raise UserError(f"{path} is damaged: it is no JSON; start a new run") from None
 
 
@@ -92,27 +102,53 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - the first process speaks for all
     with exit_on_user_error():
         settings = parse(sys.argv[1:] if arguments is None else arguments)
-        from llmcourse.train.loop import train  # brings torch, which --help does not need
+        if settings.plan:
+            from llmcourse.train.plan import make_plan
+            from llmcourse.train.plan_text import told
 
+            listen_to_interrupts()
+            print(told(make_plan(settings)))
+            return 0
+        from llmcourse.train.distributed import PeerLost  # brings torch, which --help need not
+        from llmcourse.train.loop import train
+
+        listen_to_interrupts()
         try:
             result = train(settings)
+        except PeerLost:
+            # The process that has gone may be the one that speaks: then the next one does.
+            if os.environ.get("RANK") == "1":
+                sys.stderr = sys.__stderr__
+            raise
         except KeyboardInterrupt as interrupt:
-            said = str(interrupt) or "stopped before the run began: nothing was kept"
-            print(said, file=sys.stderr)
-            return 130
-    if os.environ.get("RANK", "0") == "0":
-        _conclude(result)
+            raise KeyboardInterrupt(str(interrupt) or _before_it_began(settings)) from None
+        if os.environ.get("RANK", "0") == "0":
+            _conclude(result)
+            if settings.preset == "gpu-smoke" and result.stopped_by is None:
+                from llmcourse.device import choose_device
+                from llmcourse.train.smoke import lines_to_paste
+
+                print(lines_to_paste(result.run, choose_device(settings.device)))
     return 0 if result.stopped_by is None else 128 + result.stopped_by
+
+
+def _before_it_began(settings: Settings) -> str:
+    """What there is of a run that was left at once before, or after, its folder was held."""
+    from llmcourse.runs.directory import RunDirectory
+    from llmcourse.train.loop import what_is_kept
+
+    if settings.out is not None and settings.resume:
+        return what_is_kept(RunDirectory(settings.out))
+    return "stopped before the run began: nothing was kept"
 
 
 def _conclude(result: "Result") -> None:
     """Say how it ended: the figures beside their baselines, a sample, and what to do next."""
     minutes = f"{result.seconds / 60:.1f} minutes"
     if result.stopped_by is not None:
-        print(
+        complain(
             f"stopped at step {result.steps} and saved; go on with: "
-            f"python -m llmcourse.train --out {result.run} --resume",
-            file=sys.stderr,
+            f"python -m llmcourse.train --out {result.run} --resume"
         )
         return
     if result.sample:
@@ -127,15 +163,15 @@ def _conclude(result: "Result") -> None:
         unit = "bits per byte"
     else:
         rows, unit = {"this model": score.loss}, "nats per answer"
-    print(f"{result.steps} steps in {minutes}; {unit} on held-out text:", file=sys.stderr)
+    complain(f"{result.steps} steps in {minutes}; {unit} on held-out text:")
     for name, figure in rows.items():
-        print(f"  {name:<14} {figure:.3f}", file=sys.stderr)
+        complain(f"  {name:<14} {figure:.3f}")
     if score is not None and score.metrics:
         besides = ", ".join(f"{name} {figure.mean:.3f}" for name, figure in score.metrics.items())
-        print(f"besides, with losses in nats: {besides}", file=sys.stderr)
-    print(f"report   {result.run / 'report.html'}", file=sys.stderr)
+        complain(f"besides, with losses in nats: {besides}")
+    complain(f"report   {result.run / 'report.html'}")
     if result.writes:
-        print(f"write    python -m llmcourse.generate {result.run}", file=sys.stderr)
+        complain(f"write    python -m llmcourse.generate {result.run}")
 
 
 if __name__ == "__main__":

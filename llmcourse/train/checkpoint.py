@@ -1,7 +1,8 @@
 """Everything that a restart needs, and how it is put on disk and found again.
 
 A checkpoint is a folder: `model.safetensors` and `config.json` (by `models/files.py`),
-`optimizer.safetensors`, and `state.json`. Nothing in it is unpickled, so a checkpoint from a
+`optimizer.safetensors`, and `state.json`; of a model that lies in slices over several processes
+the two are a folder of slices (`sharding.py`). Nothing in it is unpickled, so a checkpoint from a
 stranger cannot run code. The folder appears whole or not at all. Chapter 08 teaches this.
 """
 
@@ -19,12 +20,28 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from llmcourse.errors import UserError
-from llmcourse.files import atomic_directory, atomic_write_bytes, atomic_write_text
+from llmcourse.files import (
+    atomic_directory,
+    atomic_write_bytes,
+    atomic_write_text,
+    read_file,
+    refuse_no_file,
+)
 from llmcourse.models.base import Model
-from llmcourse.models.files import load_weights, save_model, save_weights
+from llmcourse.models.files import (
+    load_weights,
+    save_model,
+    save_weights,
+    unique_state,
+    write_config,
+)
 from llmcourse.models.registry import known_family_of
+from llmcourse.plain import parse_json
+from llmcourse.train.distributed import SINGLE, Ranks, is_sharded
 
 FORMAT = "llmcourse-checkpoint-1"
+SHARDS = "shards"
+"""The folder in a checkpoint that holds the slices of a model that lies in slices."""
 
 
 @dataclass
@@ -34,7 +51,7 @@ class TrainState:
     Attributes:
         step: optimizer steps taken.
         tokens: tokens trained on.
-        seconds: wall-clock time used, which is what a budget counts.
+        seconds: the time used, which is what a budget counts (`budget.py`).
         sampler: where the sampler stands.
         rng: the state of every global random generator, one entry a process.
         scaler: the gradient scaler's state; empty unless training in fp16.
@@ -58,6 +75,8 @@ class TrainState:
 
     def __post_init__(self) -> None:
         self._unread: list[Float[Tensor, " 2"]] = []
+        # Seconds that the end of the run will need; foreseen anew by whoever goes on.
+        self.reserve = 0.0
 
     def count_step(self, sums: Float[Tensor, " 2"], tokens: int) -> None:
         """Count one step; its loss and count stay where they are, for reading waits for a GPU."""
@@ -99,31 +118,49 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimizers: list[Optimizer], state: TrainState, keep: int
+    folder: Path,
+    model: nn.Module,
+    optimizers: list[Optimizer],
+    state: TrainState,
+    keep: int,
+    ranks: Ranks = SINGLE,
 ) -> Path:
     """Write one checkpoint, whole or not at all, then remove all but the `keep` newest.
 
     Any module will do. Of one that is of no family of this package the weights alone are kept, and
-    no `config.json`: whoever goes on builds it first.
+    no `config.json`: whoever goes on builds it first. Of a model in slices (`sharding.py`) every
+    process writes its own, so all of them must call this; of another the first process alone.
 
     Raises:
         OSError: no room or no permission; the checkpoints that were there still are.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = checkpoint_path(folder, state.step)
-    with atomic_directory(path) as unfinished:
-        if known_family_of(model) is None:
-            save_weights(model, unfinished)
-        else:
-            save_model(cast(Model, model), unfinished)
-        # AdamW's two means weigh twice what the model does. Without them the first steps after a
-        # restart would be those of a fresh optimizer, and the loss would jump.
-        saved = save(optimizer_tensors(optimizers))  # not save_file: it hides a full disk
-        atomic_write_bytes(unfinished / "optimizer.safetensors", saved)
-        values = {"format": FORMAT, **dataclasses.asdict(state)}
-        atomic_write_text(unfinished / "state.json", json.dumps(values))
+    values = {"format": FORMAT, **dataclasses.asdict(state)}
+    if is_sharded(model):
+        from llmcourse.train.sharding import save_shards, shard_files
+
+        if ranks.is_main:
+            folder.mkdir(parents=True, exist_ok=True)
+        with ranks.shared(atomic_directory(path)) as unfinished:
+            save_shards(unfinished, unique_state(model) | optimizer_tensors(optimizers))
+            if ranks.is_main:
+                write_config(cast(Model, model), unfinished)
+                values["shards"] = shard_files(unfinished)
+                atomic_write_text(unfinished / "state.json", json.dumps(values))
+    elif ranks.is_main:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_directory(path) as unfinished:
+            if known_family_of(model) is None:
+                save_weights(model, unfinished)
+            else:
+                save_model(cast(Model, model), unfinished)
+            # AdamW's two means weigh twice what the model does. Without them the first steps after
+            # a restart would be those of a fresh optimizer, and the loss would jump.
+            saved = save(optimizer_tensors(optimizers))  # not save_file: it hides a full disk
+            atomic_write_bytes(unfinished / "optimizer.safetensors", saved)
+            atomic_write_text(unfinished / "state.json", json.dumps(values))
     # Only now: until the new one is whole, the old ones are all there is.
-    for old in list_checkpoints(folder)[:-keep]:
+    for old in list_checkpoints(folder)[:-keep] if ranks.is_main else ():
         shutil.rmtree(old, ignore_errors=True)
     return path
 
@@ -135,8 +172,14 @@ def load_checkpoint(path: Path, model: nn.Module, optimizers: list[Optimizer]) -
         UserError: the checkpoint is damaged, or is of another model or optimizer.
     """
     try:
-        values = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        tensors = load_file(path / "optimizer.safetensors")
+        for name in ("model.safetensors", "optimizer.safetensors"):
+            refuse_no_file(path / name)
+        values = parse_json(read_file(path / "state.json"))
+        shards = values.pop("shards", [])
+        for name in shards:
+            (path / SHARDS / name).stat()  # a missing slice would leave a hole
+        in_slices = bool(shards) or is_sharded(model)
+        tensors = {} if in_slices else load_file(path / "optimizer.safetensors")
         if values.pop("format", None) != FORMAT:
             raise UserError(f"{path} is no checkpoint of this version; start a new run")
         state = TrainState(**values)
@@ -147,8 +190,16 @@ def load_checkpoint(path: Path, model: nn.Module, optimizers: list[Optimizer]) -
             f"checkpoint {path} is damaged ({_first_line(error)}); "
             "remove that folder to go on from the one before it"
         ) from None
-    # Both files were read before anything is changed: a torn one changes nothing.
-    load_weights(model, path)
+    if in_slices:
+        from llmcourse.train.sharding import load_shards
+
+        moved = [
+            [p for g in optimizer.param_groups for p in g["params"]] for optimizer in optimizers
+        ]
+        tensors = load_shards(path, unique_state(model), moved)
+    else:
+        # Both files were read before anything is changed: a torn one changes nothing.
+        load_weights(model, path)
     restore_optimizers(optimizers, tensors, path)
     return state
 

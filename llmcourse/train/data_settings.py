@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from llmcourse.data.documents import MOST_MEGABYTES
 from llmcourse.data.reading import Reading
 from llmcourse.data.sources import KNOWN_SOURCES
 from llmcourse.errors import require
@@ -50,4 +51,8 @@ class DataSettings:
         for name in ("max_megabytes", "tokenizer_megabytes"):
             value = getattr(self, name)
             require(value is None or value > 0, f"data.{name}={value} must be above 0")
+            require(
+                value is None or value <= MOST_MEGABYTES,
+                f"data.{name}={value} is more than any disk holds: at most {MOST_MEGABYTES:.0e}",
+            )
         Reading(encoding=self.encoding)  # refuses one that there is not

@@ -13,9 +13,11 @@ import torch
 import torch.nn.functional as F
 
 from llmcourse.device import autocast
+from llmcourse.errors import require
 from llmcourse.evaluate.perplexity import Score, evaluate
 from llmcourse.objectives.base import Batch
 from llmcourse.randomness import numpy_rng
+from llmcourse.train.distributed import is_sharded
 from llmcourse.train.parts import Parts
 
 
@@ -38,6 +40,14 @@ def _batches(parts: Parts) -> Iterator[Batch]:
     """
     settings, ranks, windows = parts.settings, parts.ranks, parts.corpus.valid
     wanted = min(settings.evaluate_windows or len(windows), len(windows))
+    if is_sharded(parts.model):
+        # A forward pass takes all processes: each must have as many as the others.
+        wanted -= wanted % ranks.world_size
+        require(
+            wanted > 0,
+            f"{len(windows)} held-out windows are too few for {ranks.world_size} processes with "
+            "parallel=fsdp: hold out more (--data.held-out)",
+        )
     # Evenly spread: the first windows alone would be a single book.
     chosen = np.linspace(0, len(windows) - 1, wanted).round().astype(int)
     for start in range(0, wanted, settings.batch_size):

@@ -12,7 +12,6 @@ sampler, `objectives/` for the loss, `checkpoint.py`, `runs/` for what is left b
 import contextlib
 import datetime
 import math
-import shutil
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -24,25 +23,26 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from llmcourse.data.loader import batch_tokens
-from llmcourse.device import autocast
+from llmcourse.device import autocast, held_here, whole
 from llmcourse.evaluate.perplexity import Score
-from llmcourse.models.files import save_model
+from llmcourse.models.files import unique_state, write_config, write_weights
 from llmcourse.objectives.base import Batch, ScoresBatches
 from llmcourse.randomness import global_state, numpy_rng, restore_global_state
 from llmcourse.runs.directory import RunDirectory
 from llmcourse.runs.log import Diverged, Ending
+from llmcourse.train.budget import Budget, Clock
 from llmcourse.train.checkpoint import (
     TrainState,
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
 )
-from llmcourse.train.distributed import Ranks
+from llmcourse.train.distributed import PeerLost, Ranks, is_loss_of_peer, is_sharded
 from llmcourse.train.evaluation import score_model
 from llmcourse.train.monitor import Monitor
 from llmcourse.train.optimizers import set_lr
 from llmcourse.train.parts import Parts, Passes, build_parts, write_settings
-from llmcourse.train.progress_bar import StopSignals, signal_name
+from llmcourse.train.progress_bar import StopSignals, ignore_termination, signal_name
 from llmcourse.train.samples import draw_sample
 from llmcourse.train.settings import Settings
 
@@ -80,8 +80,10 @@ class Result:
     writes: bool
 
 
-def train(settings: Settings) -> Result:
+def train(settings: Settings, clock: Clock = time.monotonic) -> Result:
     """Train a model as the settings say, and leave a run directory behind.
+
+    A budget counts the seconds of `clock`.
 
     Raises:
         UserError: something in the settings or in the data cannot be.
@@ -92,26 +94,28 @@ def train(settings: Settings) -> Result:
         parts = build_parts(settings, ranks, run)  # data, model, optimizers
         state, resumed_at = restore(parts)
         write_settings(parts)  # from now on the folder holds a run
-        started, norm, score, sample = time.monotonic() - state.seconds, torch.zeros(()), None, ""
+        budget, norm, score, sample = Budget(state, clock), torch.zeros(()), None, ""
         with StopSignals() as signals, Monitor(parts, state, resumed_at=resumed_at) as monitor:
             while True:
                 # Save, evaluate, stop? A checkpoint comes before the evaluation of the same step,
                 # so that what may break an evaluation (memory, a signal) costs nothing.
-                clock = time.monotonic() - started, signals.received
-                state.seconds, signal = ranks.broadcast(clock)
+                seen = state.seconds, state.reserve, signals.received
+                state.seconds, state.reserve, signal = ranks.broadcast(seen)
                 over = is_over(state, settings)
                 ending = Ending.FINISHED if over else Ending.STOPPED if signal else None
                 if ending or state.step % settings.save_every == 0:
                     save(parts, state, norm, resumed_at)
+                    budget.lap("checkpoint")
                 if over or (not ending and state.step % settings.evaluate_every == 0):
                     score, sample = evaluate(parts, state, monitor)
                     ending = out_of_patience(state, settings) or ending
+                    budget.lap("evaluation")
                 if ending:
                     break
 
                 monitor.start_step()
                 lr = set_lr(parts.optimizers, parts.schedule(progress(state, settings)))
-                batch = next_batch(parts, state.step)
+                batch = next_batch(parts, state)
                 sums = forward_backward(parts.wrapped_model, parts.objective, batch, parts.passes)
                 for optimizer in parts.optimizers:
                     parts.scaler.unscale_(optimizer)
@@ -119,12 +123,13 @@ def train(settings: Settings) -> Result:
                 count = sums[1] / ranks.world_size
                 norm = divide_and_clip(parts.model, count, settings.optimizer.clip)
                 step(parts.optimizers, parts.scaler)
-                state.count_step(sums, tokens=settings.batch_size * parts.corpus.train.stride)
+                state.count_step(sums, tokens=tokens_read(batch, parts))
                 monitor.end_step(batch)
 
                 if state.step % settings.log_every == 0:
                     check_finite(parts, state, norm)
                     monitor.trained(loss=state.end_interval(), rate=lr, norm=float(norm))
+                budget.lap("step")
             ranks.barrier()  # nobody leaves while another still writes
             monitor.ended(ending, reason_for(ending, state, signal))
         result = conclude(parts, state, score, sample, signal)
@@ -136,11 +141,28 @@ def train(settings: Settings) -> Result:
 
 
 def progress(state: TrainState, settings: Settings) -> float:
-    """How far through the run a step is, in [0, 1]: by the steps, or by the clock if that leads."""
-    return max((state.step + 0.5) / settings.steps, state.seconds / settings.seconds_allowed)
+    """How far through the run a step is, in [0, 1]: by the steps, or by the clock if that leads.
+
+    The clock is through when what is left of the budget is needed for the end.
+    """
+    by_clock = state.seconds / seconds_for_steps(state, settings)
+    return max((state.step + 0.5) / settings.steps, min(by_clock, 1.0))
 
 
-def next_batch(parts: Parts, step: int) -> Batch:
+def rows_in_a_step(parts: Parts, progress: float) -> int:
+    """How many windows the global batch has: `batch_size`, or, on the ramp to it, fewer.
+
+    The ramp goes from one micro-batch a process straight up to all of them, by whole micro-batches:
+    early gradients agree so well that few rows show the way (Geiping and Goldstein, 2022).
+    """
+    settings = parts.settings
+    at_once = parts.micro_batch_size * parts.ranks.world_size
+    most = settings.batch_size // at_once
+    done = 1.0 if progress >= settings.ramp else progress / settings.ramp
+    return at_once * max(1, math.ceil(done * most))
+
+
+def next_batch(parts: Parts, state: TrainState) -> Batch:
     """This process's rows of the global batch.
 
     Every process draws all of it, so that a step's text and chance do not depend on how many
@@ -148,11 +170,17 @@ def next_batch(parts: Parts, step: int) -> Batch:
     model `ids = tokens[:, :-1]` and `targets = tokens[:, 1:]`, the same text shifted by one.
     """
     settings = parts.settings
+    rows = rows_in_a_step(parts, progress(state, settings))
     # Windows as long as the objective asks: for a causal model T + 1 ids, one more to predict.
-    windows = batch_tokens(parts.corpus.train, parts.sampler, settings.batch_size)
-    rng = numpy_rng(settings.seed, "objective", step)
+    windows = batch_tokens(parts.corpus.train, parts.sampler, rows)
+    rng = numpy_rng(settings.seed, "objective", state.step)
     batch = parts.objective.prepare(torch.from_numpy(windows), rng)
-    return batch.rows(parts.ranks.rows_of(settings.batch_size))
+    return batch.rows(parts.ranks.rows_of(rows))
+
+
+def tokens_read(batch: Batch, parts: Parts) -> int:
+    """How many tokens of text all processes' rows of a batch take up."""
+    return len(batch.ids) * parts.ranks.world_size * parts.corpus.train.stride
 
 
 def forward_backward(
@@ -186,11 +214,11 @@ def divide_and_clip(model: nn.Module, count: Tensor, clip: float) -> Tensor:
 
     Returns the norm before it was shortened.
     """
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    gradients = [held_here(p.grad) for p in model.parameters() if p.grad is not None]
     # One division, by the number of scored positions of all processes and micro-batches together.
     # A mean of means would weigh a padded row's few tokens too much.
     torch._foreach_div_(gradients, count)
-    return nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf)
+    return whole(nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf))
 
 
 def step(optimizers: list[Optimizer], scaler: torch.amp.GradScaler) -> None:
@@ -206,8 +234,13 @@ def step(optimizers: list[Optimizer], scaler: torch.amp.GradScaler) -> None:
 
 
 def is_over(state: TrainState, settings: Settings) -> bool:
-    """Whether the steps are taken, or the budget's seconds used."""
-    return state.step >= settings.steps or state.seconds >= settings.seconds_allowed
+    """Whether the steps are taken, or the budget's seconds used, but for what the end needs."""
+    return state.step >= settings.steps or state.seconds >= seconds_for_steps(state, settings)
+
+
+def seconds_for_steps(state: TrainState, settings: Settings) -> float:
+    """The budget less what the end will need; at the least half of it, infinite without one."""
+    return max(settings.seconds_allowed - state.reserve, settings.seconds_allowed / 2)
 
 
 def out_of_patience(state: TrainState, settings: Settings) -> Ending | None:
@@ -224,14 +257,29 @@ def reason_for(ending: Ending, state: TrainState, signal: int | None) -> str:
 
 def evaluate(parts: Parts, state: TrainState, monitor: Monitor) -> tuple[Score, str]:
     """Score the validation text, keep the model if it is the best so far, and draw a sample."""
+    parts.run.check_in_place()
     score, sample = score_model(parts), ""
     better = state.update_best(score.selection_metric)
-    if parts.ranks.is_main:
-        if better:
-            save_model(parts.model, parts.run.model)
+    if better:
+        save_best(parts)
+    # A model in slices writes only if all processes do, each the same.
+    if parts.ranks.is_main or is_sharded(parts.model):
         sample = draw_sample(parts.model, parts.objective, parts.corpus, parts.settings, state.step)
+    if parts.ranks.is_main:
         monitor.evaluated(score, sample)
     return score, sample
+
+
+def save_best(parts: Parts) -> None:
+    """Keep the model as it is now; of one in slices all processes put each tensor together."""
+    tensors = {}
+    for name, tensor in unique_state(parts.model).items():
+        one = whole(tensor)
+        if parts.ranks.is_main:  # the others let go of it at once
+            tensors[name] = one.cpu() if is_sharded(parts.model) else one
+    if parts.ranks.is_main:
+        write_weights(parts.run.model, tensors)
+        write_config(parts.model, parts.run.model)
 
 
 def save(parts: Parts, state: TrainState, norm: Tensor, resumed_at: int | None) -> None:
@@ -242,13 +290,12 @@ def save(parts: Parts, state: TrainState, norm: Tensor, resumed_at: int | None) 
     """
     if state.step in (0, resumed_at):
         return
+    parts.run.check_in_place()
     check_finite(parts, state, norm)
     state.sampler, state.scaler = parts.sampler.state(), parts.scaler.state_dict()
     state.rng = parts.ranks.all_gather(global_state())
-    if parts.ranks.is_main:
-        save_checkpoint(
-            parts.run.checkpoints, parts.model, parts.optimizers, state, parts.settings.keep_last
-        )
+    keep, folder = parts.settings.keep_last, parts.run.checkpoints
+    save_checkpoint(folder, parts.model, parts.optimizers, state, keep, parts.ranks)
 
 
 def restore(parts: Parts) -> tuple[TrainState, int | None]:
@@ -313,25 +360,33 @@ def open_run(settings: Settings, ranks: Ranks) -> Generator[RunDirectory]:
     name = f"{settings.preset}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     path = Path(ranks.broadcast(settings.out or str(Path("runs", name))))
     if not ranks.is_main:
-        yield RunDirectory(path)
-        return
-    was_there = path.exists()
-    with RunDirectory.create(path, resume=settings.resume) as run:
-        try:
+        with saying_what_is_kept(RunDirectory(path)) as run:
             yield run
-        except KeyboardInterrupt:
-            raise Interrupted(what_is_kept(run)) from None
-        finally:
-            if not run.holds_a_run and not was_there:
-                shutil.rmtree(path, ignore_errors=True)
+        return
+    with RunDirectory.create(path, resume=settings.resume) as run, saying_what_is_kept(run):
+        yield run
 
 
-def what_is_kept(run: RunDirectory) -> str:
+@contextlib.contextmanager
+def saying_what_is_kept(run: RunDirectory, command: str = "train") -> Generator[RunDirectory]:
+    """Who is interrupted, or left alone by another process, says what there is to go on from."""
+    try:
+        yield run
+    except KeyboardInterrupt:
+        raise Interrupted(what_is_kept(run, command)) from None
+    except RuntimeError as error:
+        if not is_loss_of_peer(error):
+            raise
+        ignore_termination()  # torchrun now ends whoever is left; the message is to come first
+        raise PeerLost(f"another process has gone; {what_is_kept(run)}") from None
+
+
+def what_is_kept(run: RunDirectory, command: str = "train") -> str:
     """What a run that was left at once leaves behind, and how to go on."""
     saved = list_checkpoints(run.checkpoints)
     if not saved:
         return "stopped before the first checkpoint: nothing was kept"
     return (
         f"stopped at once: checkpoint {saved[-1].name} is kept; go on with: "
-        f"python -m llmcourse.train --out {run.path} --resume"
+        f"python -m llmcourse.{command} --out {run.path} --resume"
     )

@@ -9,6 +9,7 @@ import time
 from llmcourse.device import peak_flops
 from llmcourse.evaluate.perplexity import Score
 from llmcourse.models.base import Model
+from llmcourse.models.registry import class_of
 from llmcourse.objectives.base import Batch
 from llmcourse.runs.diagnosis import bad_end
 from llmcourse.runs.history import RunHistory
@@ -58,7 +59,7 @@ class Monitor:
         say = self.console.line
         say(f"run directory   {self.run.path}")
         say(
-            f"model           {type(model).__name__}, {model.n_parameters:,} parameters on "
+            f"model           {class_of(model).__name__}, {model.n_parameters:,} parameters on "
             f"{self.ranks.device} "
             f"({self.ranks.world_size} process{'es' if self.ranks.world_size > 1 else ''})"
         )
@@ -95,7 +96,8 @@ class Monitor:
         """A step over this process's rows is over."""
         # Steps alone: the time that saving and evaluating takes would hide how fast training is.
         self.seconds_in_steps += time.monotonic() - self.step_began
-        self.tokens_in_steps += self.settings.batch_size * self.tokens_per_window
+        rows = len(batch.ids) * self.ranks.world_size
+        self.tokens_in_steps += rows * self.tokens_per_window
         if self.peak_flops is not None:
             self.flops_in_steps += self.model.step_flops(batch.ids, **batch.extras)
 

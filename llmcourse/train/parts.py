@@ -16,17 +16,20 @@ from llmcourse.data.loader import Sampler
 from llmcourse.errors import UserError
 from llmcourse.models.base import Model
 from llmcourse.objectives.base import Objective
+from llmcourse.planning.machine import FILLED, free_bytes
+from llmcourse.planning.memory import Memory, largest_micro_batch, step_memory
 from llmcourse.prepare.notes import Notes
 from llmcourse.randomness import seed_all, stream_seed
 from llmcourse.runs.directory import RunDirectory
 from llmcourse.tokenizers.registry import load_tokenizer
-from llmcourse.train.assemble import build_model, build_objective, check_model, fit_context
+from llmcourse.train.assemble import build_model, build_objective, fit_context
 from llmcourse.train.corpus import Corpus, fewest_tokens, known_entropy, open_corpus, prepare_corpus
 from llmcourse.train.distributed import SINGLE, Ranks
 from llmcourse.train.optimizers import build_optimizers, build_schedule
 from llmcourse.train.precision import choose_precision, compiled, gradient_scaler
 from llmcourse.train.saved_settings import to_dict
 from llmcourse.train.settings import Settings
+from llmcourse.train.sizes import check_before_reading, check_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +100,7 @@ def build_parts(settings: Settings, ranks: Ranks, run: RunDirectory) -> Parts:
     Raises:
         UserError: something in the settings or in the data cannot be.
     """
-    check_model(settings)
+    check_before_reading(settings, ranks.device, ranks.world_size)
     # Data: text becomes two files of tokens, once; the objective says how long a window is.
     if ranks.is_main:
         prepare_corpus(settings, run.data, fresh=not settings.resume)
@@ -109,8 +112,7 @@ def build_parts(settings: Settings, ranks: Ranks, run: RunDirectory) -> Parts:
     objective = build_objective(settings, tokenizer)
     context = settings.model.context_length
     if context < wanted and ranks.is_main:
-        reason = f"a side of the split has {fewest}"
-        Notes()("context", f"{context} tokens in place of {wanted}: {reason}")
+        Notes()("context", f"{context} tokens in place of {wanted}: one side has but {fewest}")
     window = objective.window(context)
     corpus = open_corpus(tokenizer, run.data, length=window, overlap=max(0, window - context))
     corpus = dataclasses.replace(corpus, entropy=known_entropy(settings))
@@ -118,10 +120,15 @@ def build_parts(settings: Settings, ranks: Ranks, run: RunDirectory) -> Parts:
     # Model: the same parameters in every process, then each its own chance in dropout.
     seed_all(settings.seed)
     vocab_size = tokenizer.vocab_size + len(objective.special_tokens)
-    model = build_model(settings, vocab_size).to(ranks.device)
+    check_sizes(settings, ranks.device, vocab_size, ranks.world_size)
+    model = ranks.place(build_model(settings, vocab_size), settings.parallel)
     seed_all(stream_seed(settings.seed, "dropout", ranks.rank))
     precision = choose_precision(settings.precision, ranks.device)
     # Gradients add up, so how many rows fit into memory changes no result.
+    if settings.micro_batch_size == "auto":
+        share = dataclasses.replace(settings, batch_size=settings.batch_size // ranks.world_size)
+        fits = rows_that_fit(share, vocab_size, objective, ranks.device)
+        settings = dataclasses.replace(settings, micro_batch_size=ranks.broadcast(fits))
     micro_batch_size = rows_in_a_forward_pass(settings, ranks, objective)
     return Parts(
         settings=settings,
@@ -158,12 +165,17 @@ def rows_in_a_forward_pass(settings: Settings, ranks: Ranks, objective: Objectiv
             f"batch_size={settings.batch_size} cannot be shared by {ranks.world_size} processes: "
             f"try {max(1, settings.batch_size // ranks.world_size) * ranks.world_size}"
         )
+    if settings.ramp and settings.micro_batch_size is None:
+        raise UserError(
+            f"ramp={settings.ramp} needs micro-batches to grow by: add --micro-batch-size"
+        )
     rows = settings.batch_size // ranks.world_size
     micro = settings.micro_batch_size or rows
+    assert isinstance(micro, int)
     if rows % micro:
         raise UserError(
             f"micro_batch_size={micro} does not divide the {rows} windows that each process has "
-            f"in a step: try {max(n for n in range(1, micro + 1) if rows % n == 0)}"
+            f"in a step: try {next(n for n in range(min(micro, rows), 0, -1) if rows % n == 0)}"
         )
     if not objective.rows_are_independent and micro < settings.batch_size:
         raise UserError(
@@ -172,3 +184,24 @@ def rows_in_a_forward_pass(settings: Settings, ranks: Ranks, objective: Objectiv
             "process and no micro_batch_size, or a smaller batch_size"
         )
     return micro
+
+
+def rows_that_fit(
+    settings: Settings, vocab_size: int, objective: Objective, device: torch.device
+) -> int:
+    """The largest micro-batch that is likely to fit into the device's free memory.
+
+    It divides `batch_size`. Of an objective that compares rows it is all of them.
+    """
+    if not objective.rows_are_independent:
+        return settings.batch_size
+    one = memory_of(settings, vocab_size, objective, rows=1)
+    free = FILLED * free_bytes(device)
+    return largest_micro_batch(one.fixed, one.activations, settings.batch_size, free)
+
+
+def memory_of(settings: Settings, vocab_size: int, objective: Objective, rows: int) -> Memory:
+    """What a step by these settings takes, with so many rows in a forward pass."""
+    with torch.device("meta"):  # shapes without memory
+        model = build_model(settings, vocab_size)
+    return step_memory(model, objective, rows, settings.optimizer.name)

@@ -12,6 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from llmcourse.errors import visible
+
 
 class Console:
     """A progress bar with the loss, tokens per second and the time left; silent unless `speak`."""
@@ -31,7 +33,7 @@ class Console:
     def line(self, text: str) -> None:
         """Say something above the bar."""
         if self.speak:
-            tqdm.write(text, file=sys.stderr)
+            tqdm.write(visible(text), file=sys.stderr)
 
     def update(self, done: float, *, loss: float, tokens_per_second: float) -> None:
         """Move the bar, and show how it goes."""
@@ -72,6 +74,12 @@ class StopSignals:
         # Handlers are put back at once: the next signal does what it always did.
         self.received = number
         self.__exit__()
+
+
+def ignore_termination() -> None:
+    """Let SIGTERM pass from now on: this process is about to end by itself."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def signal_name(number: int) -> str:

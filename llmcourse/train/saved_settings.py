@@ -13,7 +13,8 @@ from llmcourse.train.settings import Settings
 # What may differ between a run and its continuation. Everything else would make the checkpoint
 # meaningless (the shape, the data) or its curve a different run's (the batch, the seed).
 RESUMABLE = {
-    *("out", "resume", "steps", "budget", "micro_batch_size", "device", "precision", "compile"),
+    *("out", "resume", "steps", "budget", "plan", "micro_batch_size", "device", "precision"),
+    *("compile", "parallel"),
     *("log_every", "evaluate_every", "evaluate_windows", "save_every", "keep_last"),
     *("patience", "sample_tokens", "prompt", "tensorboard"),
     *("optimizer.lr", "optimizer.matrix_lr", "optimizer.weight_decay", "optimizer.clip"),

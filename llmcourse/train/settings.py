@@ -125,15 +125,19 @@ class ObjectiveSettings:
             f"unknown objective {self.name!r}{nearest(self.name, OBJECTIVES)}",
         )
         require(
-            self.mask_rate is None or 0 < self.mask_rate < 1,
-            f"objective.mask_rate={self.mask_rate} must lie between 0 and 1: try 0.15",
+            self.mask_rate is None or 0.001 <= self.mask_rate < 1,
+            f"objective.mask_rate={self.mask_rate} must be at least 0.001 and below 1: try 0.15",
         )
         for name, suggestion in (("mean_span", 3), ("predict_one_in", 6)):
             value = getattr(self, name)
             require(value >= 1, f"objective.{name}={value} must be at least 1: try {suggestion}")
         require(
-            self.temperature > 0,
-            f"objective.temperature={self.temperature} must be above 0: try 0.05",
+            self.mean_span <= 1000,
+            f"objective.mean_span={self.mean_span} must be at most 1000: try 3",
+        )
+        require(
+            1e-4 <= self.temperature <= 1e4,
+            f"objective.temperature={self.temperature} must lie between 0.0001 and 10000: try 0.05",
         )
         for name, value in dataclasses.asdict(self).items():
             users = objectives_that_use(name)
@@ -186,6 +190,11 @@ class OptimizerSettings:
         for name in ("weight_decay", "clip", "final"):
             value = getattr(self, name)
             require(value is None or value >= 0, f"optimizer.{name}={value} must not be negative")
+        decay = self.weight_decay
+        require(
+            decay is None or decay <= 1000,
+            f"optimizer.weight_decay={decay} would blow up the weights it is to shrink: try 0.1",
+        )
         for name in ("momentum", "alpha", "beta1", "beta2", "warmup"):
             value = getattr(self, name)
             require(
@@ -221,15 +230,21 @@ class Settings:
     steps: int = 1000
     """How many optimizer steps (with a budget: the most there can be)."""
     budget: str | None = None
-    """A wall-clock budget such as 10m or 24h: ties the schedule to the clock, not to the steps."""
+    """Time to train, such as 10m or 24h, reading aside: ties the schedule to the clock."""
+    plan: bool = False
+    """Say what the budget buys on this machine, and a command that runs it; train nothing."""
     batch_size: int = 16
     """Windows in one optimizer step."""
-    micro_batch_size: int | None = None
-    """Windows in one forward pass of one process; smaller means less memory, the same result."""
+    ramp: float = 0.0
+    """The share of the run over which batches grow from one micro-batch to batch_size."""
+    micro_batch_size: int | Literal["auto"] | None = None
+    """Windows in a forward pass of a process: no matter of results; auto takes what fits."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """The format of matrix multiplications; auto is bf16 where the device is fast at it."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """What each of several processes holds: a copy of the model (ddp) or a slice of it (fsdp)."""
     compile: Literal["auto", "yes", "no"] = "auto"
     """Compile the model; auto compiles on CUDA."""
     log_every: int = 10
@@ -264,7 +279,11 @@ class Settings:
             value = getattr(self, name)
             require(value >= 0, f"{name}={value} must not be negative")
         micro = self.micro_batch_size
-        require(micro is None or micro >= 1, f"micro_batch_size={micro} must be at least 1")
+        require(
+            micro is None or micro == "auto" or (isinstance(micro, int) and micro >= 1),
+            f"micro_batch_size={micro} must be at least 1, or auto",
+        )
+        require(0 <= self.ramp < 1, f"ramp={self.ramp} must be at least 0 and below 1")
         if self.budget is not None:
             parse_duration(self.budget)
         require(

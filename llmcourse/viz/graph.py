@@ -16,8 +16,8 @@ from llmcourse.viz.imports import PACKAGE, Graph, deferred_graph, module_graph
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     (
-        *("errors", "shapes", "randomness", "device", "files", "plain", "command_line"),
-        *("syllabus", "learner", "own_code", "notebook", "saved_notebooks"),
+        *("errors", "shapes", "randomness", "device", "files", "locks", "plain"),
+        *("command_line", "syllabus", "learner", "own_code", "notebook", "saved_notebooks"),
     ),
     ("cleaning", "tokenizers", "gradients"),
     ("tinytown", "nn", "optim"),
@@ -25,9 +25,9 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("objectives",),
     ("parallel",),
     ("evaluate", "generate"),
-    ("prepare", "runs"),
+    ("planning", "prepare", "runs"),
     ("train",),
-    ("labs", "finetune", "export", "serve"),
+    ("labs", "finetune", "export", "serve", "suites"),
     ("viz", "quiz", "predict", "checks", "progress", "mine"),
 )
 """The parts of the package, bottom to top, and from left to right as they are drawn.
@@ -42,6 +42,7 @@ SIDEWAYS = {
     ("mine", "checks"),  # a function is kept if its check passes
     ("cleaning", "tokenizers"),  # both turn text into bytes in one way
     ("finetune", "export"),  # a base may be a directory of another library
+    ("suites", "finetune"),  # a run of fine-tuning is examined, too
     ("labs", "finetune"),  # miniature experiments adapt models, too
 }
 """Parts on one level of which the first may import the second."""

@@ -4,6 +4,7 @@ Not here: the layers that the imports have to respect, and the drawing (`graph.p
 """
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -45,17 +46,17 @@ def _graph(root: Path, *, inside: bool) -> Graph:
     files = source_files(root)
     graph: Graph = {}
     for name, path in files.items():
-        tree = ast.parse(path.read_bytes(), filename=str(path))
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        found = [node for node, deferred in _imports(tree) if deferred is inside]
+        found = [node for node, deferred in _imports(path.read_bytes()) if deferred is inside]
         graph[name] = {one for node in found for one in _names(node, package, files.keys())}
     return graph
 
 
-def _imports(tree: ast.Module) -> list[tuple[_Import, bool]]:
+@functools.cache
+def _imports(source: bytes) -> list[tuple[_Import, bool]]:
     """Every import statement of a file, and whether it waits inside a function."""
     found: list[tuple[_Import, bool]] = []
-    waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
+    waiting: list[tuple[ast.AST, bool]] = [(ast.parse(source), False)]
     while waiting:
         node, deferred = waiting.pop()
         if isinstance(node, _Import):

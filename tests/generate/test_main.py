@@ -1,4 +1,6 @@
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,10 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from llmcourse.generate.__main__ import Options, main, token_sampler, write
+from llmcourse.errors import UserError
+from llmcourse.generate.__main__ import Options, load_run, main, token_sampler, write
+from llmcourse.generate.beam import beam_search
 from llmcourse.models.bert import BERT, bert_recipe
 from llmcourse.models.files import save_model
 from llmcourse.models.gpt import GPT, modern_recipe
+from llmcourse.tokenizers.bpe import BPETokenizer
 from llmcourse.tokenizers.bytes_and_chars import ByteTokenizer
 from llmcourse.tokenizers.registry import save_tokenizer
 
@@ -99,7 +104,21 @@ def test_half_a_character_at_the_end_is_no_crash(run, monkeypatch):
         (["--top-k", "-3"], "top_k=-3 must be at least 1"),
         (["--min-p", "2"], "min_p=2.0 must lie between 0 and 1"),
         (["--repetition-penalty", "0.5"], "repetition_penalty=0.5 must be"),
+        (["--typical-p", "0"], "typical_p=0.0 must be above 0 and at most 1"),
+        (["--frequency-penalty", "inf"], "frequency_penalty=inf must be a finite number"),
+        (["--presence-penalty", "nan"], "presence_penalty=nan must be a finite number"),
         (["--max-new-tokens", "0"], "max_new_tokens=0 must be at least 1"),
+        (["--beams", "-1"], "beams and no_repeat_ngram must not be negative"),
+        (["--no-repeat-ngram", "-2"], "must not be negative"),
+        (["--n-draft", "0"], "n_draft at least 1"),
+        (["--beams", "2", "--length-penalty", "nan"], "length_penalty=nan must be a finite"),
+        (["--beams", "2", "--regex", "a"], "--beams and --regex cannot be combined"),
+        (["--chat", "--beams", "2", "--prompt", "a"], "--chat and --beams cannot be combined"),
+        (["--beams", "2", "--prompt", "a b c d e"], "do not fit into the context_length of 16"),
+        (["--regex", "[a"], "[a"),
+        (["--regex", "a{30}", "--max-new-tokens", "9"], "the shortest text that matches has 30"),
+        (["--json-schema", "no/such.json"], "cannot read no/such.json"),
+        (["--draft", "no/such/run"], "there is no run directory no/such/run"),
         (["--device", "quantum"], "device 'quantum' is unknown"),
         (["--temprature", "1"], "did you mean --temperature?"),
         (["--seed", "x"], "--seed"),
@@ -114,6 +133,95 @@ def test_bad_options_are_one_line_and_status_two(run, capsys, arguments, said):
     assert said in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_beams_write_what_the_search_finds(run):
+    options = {"prompt": "a", "max_new_tokens": 6}
+    assert text(run, beams=1, **options) == text(run, greedy=True, **options)
+    model, tokenizer = load_run(run)
+    ids = torch.tensor([[tokenizer.eot_id, *tokenizer.encode("a")]])
+    search = {"n_beams": 5, "max_new_tokens": 6, "stop_ids": (tokenizer.eot_id,)}
+    for penalty in (0.0, 2.0):
+        best = beam_search(model, ids, length_penalty=penalty, **search).best[0].tokens
+        wanted = "a" + tokenizer.decode([token for token in best if token != tokenizer.eot_id])
+        assert text(run, beams=5, length_penalty=penalty, **options) == wanted
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_regex_is_kept_to_whatever_the_model_says(run, seed):
+    written = text(run, regex="(Mia|Tom) [0-9]{2,3}", seed=seed, temperature=1.0, top_k=0)
+    assert re.fullmatch("(Mia|Tom) [0-9]{2,3}", written)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_json_is_valid_by_its_schema(run, tmp_path, seed):
+    schema = tmp_path / "person.json"
+    schema.write_text(
+        json.dumps(
+            {
+                "type": "object",
+                "properties": {"is_old": {"type": "boolean"}, "kind": {"enum": ["cat", "dog"]}},
+                "required": ["is_old", "kind"],
+                "additionalProperties": False,
+            }
+        )
+    )
+    found = json.loads(text(run, json_schema=schema, seed=seed))
+    assert set(found) == {"is_old", "kind"}
+    assert found["is_old"] in (True, False)
+    assert found["kind"] in ("cat", "dog")
+
+
+def test_what_is_no_json_is_told(run, tmp_path, capsys):
+    schema = tmp_path / "broken.json"
+    schema.write_text("{")
+    with pytest.raises(SystemExit):
+        main([str(run), "--json-schema", str(schema)])
+    said = capsys.readouterr().err
+    assert "is not JSON" in said
+    assert said.count("\n") == 1
+
+
+def test_a_draft_changes_no_greedy_text(run, tmp_path):
+    draft = copy(run, tmp_path / "draft")
+    torch.manual_seed(9)
+    sizes = {"context_length": 16, "d_model": 8, "n_layers": 1, "n_heads": 1}
+    save_model(GPT(modern_recipe(vocab_size=257, **sizes)), draft / "model")
+    options = {"greedy": True, "prompt": "a", "max_new_tokens": 12}
+    assert text(run, draft=draft, **options) == text(run, **options)
+    assert text(run, draft=draft, prompt="a", max_new_tokens=12, seed=1) != text(run, **options)
+
+
+def test_a_draft_with_other_tokens_is_refused(run, tmp_path, capsys):
+    draft = copy(run, tmp_path / "draft")
+    tokenizer = BPETokenizer.train(["a cat a cat"], vocab_size=260)
+    sizes = {"context_length": 16, "d_model": 8, "n_layers": 1, "n_heads": 1}
+    save_model(GPT(modern_recipe(vocab_size=tokenizer.vocab_size, **sizes)), draft / "model")
+    save_tokenizer(tokenizer, draft)
+    with pytest.raises(SystemExit):
+        main([str(run), "--draft", str(draft), "--max-new-tokens", "5"])
+    captured = capsys.readouterr()
+    assert "were trained with different tokenizers" in captured.err
+    assert captured.out == ""
+
+
+def test_penalties_and_ngrams_change_the_text(run):
+    base = {"greedy": True, "max_new_tokens": 12}
+    plain = text(run, **base)
+    stuck = text(run, frequency_penalty=-9.0, **base)  # below 0 it rewards
+    assert plain != stuck == 12 * stuck[0]
+    assert text(run, presence_penalty=-9.0, **base) == stuck
+    assert text(run, frequency_penalty=-9.0, no_repeat_ngram=2, **base) != stuck
+    drawn = {"temperature": 1.0, "top_k": 0}
+    assert text(run, typical_p=0.2, **drawn) != text(run, **drawn)
+
+
+def test_nothing_left_to_say_is_told():
+    options = Options(run=Path(), no_repeat_ngram=1, temperature=1.0)
+    draw = token_sampler(options, torch.tensor([[0]]))
+    assert {int(draw(torch.zeros(1, 3))) for _ in range(2)} == {1, 2}
+    with pytest.raises(UserError, match="every token that may come is ruled out"):
+        draw(torch.zeros(1, 3))
 
 
 def copy(run, to):
@@ -171,7 +279,9 @@ def test_ctrl_c_ends_it_quietly(run, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("llmcourse.generate.__main__.write", interrupted)
-    assert main([str(run)]) == 130
+    with pytest.raises(SystemExit) as end:
+        main([str(run)])
+    assert end.value.code == 130
     assert "Traceback" not in capsys.readouterr().err
 
 

@@ -6,15 +6,16 @@ import pytest
 import torch
 
 from llmcourse.errors import UserError
+from llmcourse.generate.penalties import repetition_penalty
 from llmcourse.generate.sampling import (
     COLDEST,
     apply_temperature,
     greedy,
     min_p,
-    repetition_penalty,
     sample,
     top_k,
     top_p,
+    typical_p,
 )
 
 VOCAB = 9
@@ -62,6 +63,36 @@ def test_min_p_by_its_definition(logits, p):
     rows = logits.softmax(-1).tolist()
     expected = [{i for i, x in enumerate(row) if x >= p * max(row)} for row in rows]
     check_a_filter(logits, min_p(logits, p), expected)
+
+
+@pytest.mark.parametrize("p", [1e-9, 0.3, 0.7, 0.95, 1.0])
+def test_typical_p_by_its_definition(logits, p):
+    expected = []
+    for row in logits.softmax(-1).tolist():
+        entropy = -sum(x * math.log(x) for x in row)
+        taken, total = set(), 0.0
+        for token in sorted(range(VOCAB), key=lambda v: abs(-math.log(row[v]) - entropy)):
+            taken.add(token)
+            total += row[token]
+            if total >= p and p < 1:
+                break
+        expected.append(taken)
+    check_a_filter(logits, typical_p(logits, p), expected)
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.9])
+def test_typical_p_is_that_of_transformers(logits, p):
+    from transformers import TypicalLogitsWarper
+
+    theirs = TypicalLogitsWarper(mass=p)(torch.zeros(3, 1).long(), logits)
+    assert torch.equal(typical_p(logits, p), theirs)
+
+
+def test_typical_p_may_leave_out_the_likeliest_and_heeds_other_filters():
+    peaked = torch.tensor([[0.4, *[0.1] * 6]]).log()
+    assert typical_p(peaked, 0.3)[0, 0] == -math.inf
+    filtered = typical_p(top_k(torch.tensor([[3.0, 2.0, 1.0, 0.0]]), 2), 0.99)
+    assert kept(filtered) == [{0, 1}]
 
 
 def test_temperature_by_its_definition(logits):
@@ -167,6 +198,7 @@ def test_the_coldest_temperature_draws_the_likeliest(logits):
         *((apply_temperature, t, "temperature") for t in (0.0, -1.0, 1e-9, math.inf, math.nan)),
         *((top_k, k, "top_k") for k in (0, -1)),
         *((top_p, p, "top_p") for p in (0.0, -0.1, 1.1, math.nan)),
+        *((typical_p, p, "typical_p") for p in (0.0, -0.1, 1.1, math.nan)),
         *((min_p, p, "min_p") for p in (-0.1, 1.1, math.nan)),
         *(
             (lambda x, penalty: repetition_penalty(x, torch.zeros(3, 1).long(), penalty), p, "rep")
@@ -177,3 +209,9 @@ def test_the_coldest_temperature_draws_the_likeliest(logits):
 def test_values_out_of_range_are_refused(function, value, name):
     with pytest.raises(UserError, match=name):
         function(torch.zeros(3, 4), value)
+
+
+@pytest.mark.parametrize("cut", [top_p, typical_p])
+def test_a_probability_that_rounds_to_nothing_keeps_one_token(cut):
+    kept = cut(torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]]), 5e-324).isfinite()
+    assert kept.sum(-1).tolist() == [1, 1]

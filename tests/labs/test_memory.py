@@ -5,11 +5,12 @@ import torch
 from torch import nn
 
 from llmcourse.errors import UserError
-from llmcourse.labs.memory import kept_per_token, kept_tensors, measured, predicted
+from llmcourse.labs.memory import kept_per_token, measured, predicted
 from llmcourse.models.gpt import GPT, GPTConfig, gpt2_recipe, modern_recipe
 from llmcourse.models.rnn_lm import RNNLMConfig
 from llmcourse.objectives.clm import CausalLM
 from llmcourse.optim.lion import Lion
+from llmcourse.planning.memory import kept_tensors
 
 SIZES = {"vocab_size": 200, "context_length": 32, "d_model": 64, "n_layers": 3, "n_heads": 4}
 CONFIGS = {

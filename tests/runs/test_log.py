@@ -121,9 +121,11 @@ def test_a_resumed_log_equals_one_of_a_run_never_stopped(
 ):
     """Whatever was written since the last checkpoint, and whatever of its own step was not."""
     with RunDirectory.create(tmp_path / "whole", resume=False) as whole:
+        whole.config.write_text("{}")  # a run has begun, so the folder stays
         go(open_log(whole), 0, 12)
     checkpoint = killed_after - killed_after % 4
     with RunDirectory.create(tmp_path / "killed", resume=False) as killed:
+        killed.config.write_text("{}")
         go(open_log(killed), 0, killed_after)
         lines = killed.metrics.read_text().splitlines(keepends=True)
         if lost and lines[-1].startswith('{"kind": "sample"'):

@@ -88,7 +88,7 @@ def test_a_budget_ties_the_schedule_to_the_clock(tmp_path):
     began = time.monotonic()
     result = run(tmp_path / "run", steps=1_000_000, budget="3s", save_every=1000, log_every=1)
     assert time.monotonic() - began < 20
-    assert 3 <= result.seconds < 5
+    assert 2.5 <= result.seconds < 4
     rates = [r["lr"] for r in log_of(tmp_path / "run") if r["kind"] == "train"]
     assert max(rates) > 0.8 * 3e-3
     assert rates[-1] < 0.2 * 3e-3
@@ -230,10 +230,10 @@ def test_a_second_ctrl_c_says_what_is_kept(tmp_path):
     code = (
         "import os, signal, sys, llmcourse.train.loop as loop, llmcourse.train.__main__ as m\n"
         "begin = loop.next_batch\n"
-        "def interrupt(parts, step):\n"
-        "    if step == 12:\n"
+        "def interrupt(parts, state):\n"
+        "    if state.step == 12:\n"
         "        for _ in range(2): os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return begin(parts, step)\n"
+        "    return begin(parts, state)\n"
         "loop.next_batch = interrupt\n"
         "sys.exit(m.main(sys.argv[1:]))"
     )

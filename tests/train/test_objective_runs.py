@@ -187,5 +187,6 @@ def test_a_budget_ends_every_task(tmp_path):
     result = run(
         tmp_path / "run", objective__name="plm", steps=10**6, budget="2s", save_every=10**6
     )
-    assert 2 <= result.seconds < 5
-    assert result.steps < 10**6
+    assert 0 < result.steps < 10**6
+    assert result.seconds >= 1  # at the least half of the budget goes to the steps
+    assert (tmp_path / "run" / "report.html").exists()

@@ -3,7 +3,7 @@
 import pytest
 
 from llmcourse.parallel.pipeline_schedules import one_f_one_b, simulate
-from llmcourse.viz.pipeline import pipeline_timeline
+from llmcourse.viz.pipeline import pipeline_explorer, pipeline_timeline
 
 
 @pytest.mark.parametrize("later", [0.0, 50_000.0])
@@ -26,3 +26,12 @@ def test_the_first_rank_is_on_top():
     ax = pipeline_timeline(simulate(one_f_one_b(2, 2)))
     low, high = ax.get_ylim()
     assert low > high
+
+
+def test_the_explorer_tells_bubble_and_activations():
+    explorer = pipeline_explorer(4, 4)
+    title = explorer._draw(**explorer.values).axes[0].get_title(loc="left")
+    assert title == "1F1B: 43% bubble, 4 in flight at the most"
+    gpipe = explorer._draw(schedule="GPipe", stages=4, micro_batches=12).axes[0]
+    assert gpipe.get_title(loc="left") == "GPipe: 20% bubble, 12 in flight at the most"
+    assert len(gpipe.patches) == 2 * 4 * 12

@@ -4,6 +4,7 @@ Not here: the exercises on preferences (`preferences.py`) and on policies (`poli
 exercises' texts (`solutions/`), and how checking works (`harness.py`). Chapter 14 teaches this.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -48,6 +49,9 @@ def _() -> Iterator[Case]:
     sure = torch.tensor([[300.0, 0.0, -300.0], [0.0, 200.0, 0.0]])
     yield case("a teacher that is sure", torch.randn(2, 3), sure, torch.tensor([0, 1]), 1.0, 0.6)
     yield case("a student that is sure", sure, torch.randn(2, 3), torch.tensor([0, 1]), 1.0, 0.6)
+    unlikely = torch.tensor([[8.0, 0.0, 0.5], [0.0, 9.0, 1.0]])
+    harsh = torch.tensor([[0.0, -60.0, -40.0], [-50.0, 0.0, -60.0]])
+    yield case("small probabilities", harsh, unlikely, torch.tensor([0, 1]), 1.0, 0.8)
     same = torch.randn(5, 4)
     yield case("both say the same", same, same + 3, _some(5, 4), 2.0, 0.9)
     yield case("one token", torch.randn(1, 7), torch.randn(1, 7), torch.tensor([6]), 1.5, 0.4)
@@ -247,3 +251,122 @@ def _(student, teacher, targets, tau, share):
 def _(student, teacher, targets, tau, share):
     soft = (student - teacher.detach()).square().mean() / tau**2
     return _mixed(student, teacher, targets, tau, share, soft=lambda *_: soft)
+
+
+@distillation_loss.mistake(
+    "τ² on both parts",
+    hint="Only the softened part is made smaller by τ. The cross-entropy is at temperature 1, and "
+    "needs no factor.",
+)
+def _(student, teacher, targets, tau, share):
+    hard = tau**2 * F.cross_entropy(student, targets)
+    return _mixed(student, teacher, targets, tau, share, hard=hard)
+
+
+@distillation_loss.mistake(
+    "the labels' part is summed over the places",
+    hint="The divergence is a mean over the N places, and the cross-entropy has to be one, too.",
+)
+def _(student, teacher, targets, tau, share):
+    hard = F.cross_entropy(student, targets, reduction="sum")
+    return _mixed(student, teacher, targets, tau, share, hard=hard)
+
+
+@distillation_loss.mistake(
+    "divided by the temperature after the softmax",
+    hint="τ divides the *logits*. Log-probabilities over τ no longer sum to a distribution.",
+)
+def _(student, teacher, targets, tau, share):
+    log_q, log_p = student.log_softmax(-1) / tau, teacher.detach().log_softmax(-1) / tau
+    soft = (log_p.exp() * (log_p - log_q)).sum(-1).mean()
+    return _mixed(student, teacher, targets, tau, share, soft=lambda *_: soft)
+
+
+@distillation_loss.mistake(
+    "the student learns nothing from the teacher",
+    hint="The value is right, but the student is detached in the divergence: the teacher's part "
+    "has no gradient for it. Detach the teacher alone.",
+)
+def _(student, teacher, targets, tau, share):
+    return _mixed(
+        student, teacher, targets, tau, share,
+        soft=lambda log_p, log_q: (log_p.exp() * (log_p - log_q)).sum(-1).mean().detach(),
+    )  # fmt: skip
+
+
+@distillation_loss.mistake(
+    "a number without a graph",
+    hint="The value is right, but nobody can learn from it: no `.item()`, no `no_grad`.",
+)
+def _(student, teacher, targets, tau, share):
+    return _mixed(student, teacher, targets, tau, share).detach()
+
+
+@distillation_loss.mistake(
+    "no weights at all",
+    hint="The two parts are weighed: share for the teacher's, 1 − share for the labels.",
+)
+def _(student, teacher, targets, tau, share):
+    return _mixed(student, teacher, targets, tau, share, weights=(1, 1))
+
+
+@distillation_loss.mistake(
+    "a small number within the logarithm",
+    hint="It hides the infinity and changes the loss: where the student is sure, it is far too "
+    "small. `log_softmax` needs no such number.",
+)
+def _(student, teacher, targets, tau, share):
+    q, p = (student / tau).softmax(-1), (teacher.detach() / tau).softmax(-1)
+    return _mixed(
+        student, teacher, targets, tau, share,
+        soft=lambda *_: (p * ((p + 1e-8).log() - (q + 1e-8).log())).sum(-1).mean(),
+    )  # fmt: skip
+
+
+@distillation_loss.mistake(
+    "the teacher's favourite as the label",
+    hint="The second part is the cross-entropy with `targets`, what stood in the text.",
+)
+def _(student, teacher, targets, tau, share):
+    hard = F.cross_entropy(student, teacher.argmax(-1))
+    return _mixed(student, teacher, targets, tau, share, hard=hard)
+
+
+@distillation_loss.mistake(
+    "small probabilities are left out",
+    hint="The sum runs over *all* words. What lies in the small probabilities is what a teacher "
+    "knows that a label does not.",
+)
+def _(student, teacher, targets, tau, share):
+    def soft(log_p, log_q):
+        each = log_p.exp() * (log_p - log_q)
+        return each.masked_fill(log_p < math.log(1e-3), 0.0).sum(-1).mean()
+
+    return _mixed(student, teacher, targets, tau, share, soft=soft)
+
+
+@distillation_loss.mistake(
+    "infinite where the student's probability is 0",
+    hint="Where somebody is sure, a probability rounds to 0, and a function of probabilities says "
+    "infinity (`kl_divergence` of torch.distributions does). The logarithms are finite.",
+)
+def _(student, teacher, targets, tau, share):
+    def soft(log_p, log_q):
+        each = log_p.exp() * (log_p - log_q)
+        return each.masked_fill(log_q.exp() == 0, math.inf).sum(-1).mean()
+
+    return _mixed(student, teacher, targets, tau, share, soft=soft)
+
+
+@distillation_loss.mistake(
+    "the divergence from the middle",
+    hint="That is Jensen and Shannon's divergence. Here the student is compared with the teacher "
+    "itself, KL(teacher ‖ student).",
+)
+def _(student, teacher, targets, tau, share):
+    def soft(log_p, log_q):
+        middle = torch.logaddexp(log_p, log_q) - math.log(2)
+        p, q = log_p.exp(), log_q.exp()
+        return ((p * (log_p - middle) + q * (log_q - middle)) / 2).sum(-1).mean()
+
+    return _mixed(student, teacher, targets, tau, share, soft=soft)

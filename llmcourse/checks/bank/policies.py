@@ -4,7 +4,7 @@ Not here: preferences (`preferences.py`), soft targets (`distilling.py`), the ex
 (`solutions/`), and how checking works (`harness.py`). Chapter 14 teaches this.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -36,6 +36,10 @@ def _() -> Iterator[Case]:
     yield case("as many groups as answers", torch.rand(3, 3))
     yield case("groups of different size", torch.tensor([[1.0, 2.0, 4.0], [100.0, 500.0, 300.0]]))
     yield case("nearly equal rewards", torch.tensor([[0.0, 2e-4, 0.0, 0.0], [0.0, 0.0, 0.0, 1e-3]]))
+    yield case("hardly any difference", torch.tensor([[0.0, 1e-4, 0.0, 0.0]]))
+    yield case("one right of sixteen", torch.eye(16)[:2])
+    close = torch.tensor([[4096.0, 4097.0, 4096.0, 4099.0]])
+    yield case("large and close together", close)
     yield case("all rewards below zero", -5 * torch.rand(2, 6) - 1)
 
 
@@ -131,6 +135,133 @@ def _(rewards):
     return rewards.softmax(1)
 
 
+def _over(name: str, hint: str, deviation: Callable[[Tensor], Tensor]) -> None:
+    """Catalogue a mistake that divides what is centred by something else."""
+
+    @advantages.mistake(name, hint=hint)
+    def _(rewards):
+        centred = rewards - rewards.mean(1, keepdim=True)
+        return centred / deviation(rewards)
+
+
+_over(
+    "next to nothing is added to the deviation",
+    "Add 0.0001 itself, to the deviation: in groups that nearly agree it makes a difference.",
+    lambda r: r.std(1, keepdim=True) + 1e-8,
+)
+_over(
+    "a millionth is added to the deviation",
+    "Add 0.0001, a ten-thousandth: in groups that nearly agree the number makes a difference.",
+    lambda r: r.std(1, keepdim=True) + 1e-6,
+)
+_over(
+    "added within the root",
+    "0.0001 is added to the *deviation*, behind the root: within, it counts as 0.01.",
+    lambda r: (r.var(1, keepdim=True) + 1e-4).sqrt(),
+)
+_over(
+    "the mean distance",
+    "That is the mean of the distances. The deviation is the root of the mean *square*.",
+    lambda r: (r - r.mean(1, keepdim=True)).abs().mean(1, keepdim=True) + 1e-4,
+)
+_over(
+    "divided by the length",
+    "That is the root of the summed squares. The deviation divides them by N − 1 first.",
+    lambda r: (r - r.mean(1, keepdim=True)).norm(dim=1, keepdim=True) + 1e-4,
+)
+_over(
+    "the deviation of the whole batch",
+    "The mean is the row's, and so is the deviation: `dim=1`, and `keepdim=True`.",
+    lambda r: r.std() + 1e-4,
+)
+_over(
+    "the variance as a difference of squares",
+    "E[r²] − E[r]² is right on paper. Of large rewards that are close together nothing is left: "
+    "subtract the mean first, then square.",
+    lambda r: (
+        (
+            ((r.square().mean(1, keepdim=True) - r.mean(1, keepdim=True).square()).clamp_min(0))
+            * (r.size(1) / (r.size(1) - 1))
+        ).sqrt()
+        + 1e-4
+    ),
+)
+
+
+@advantages.mistake(
+    "the mean of the whole batch",
+    hint="An answer is compared with the answers to *its own* prompt: the mean is the row's.",
+)
+def _(rewards):
+    return (rewards - rewards.mean()) / (rewards.std(1, keepdim=True) + 1e-4)
+
+
+@advantages.mistake(
+    "compared with the others",
+    hint="Some leave the answer itself out of the mean (RLOO). Here the mean is of its whole row.",
+)
+def _(rewards):
+    others = (rewards.sum(1, keepdim=True) - rewards) / (rewards.size(1) - 1)
+    return (rewards - others) / (rewards.std(1, keepdim=True) + 1e-4)
+
+
+@advantages.mistake(
+    "brackets missing",
+    hint="`r - mean / deviation` divides the mean alone. Put the difference in brackets.",
+)
+def _(rewards):
+    return rewards - rewards.mean(1, keepdim=True) / (rewards.std(1, keepdim=True) + 1e-4)
+
+
+@advantages.mistake(
+    "clipped",
+    hint="Nothing is cut off: one right answer among many has a large advantage, and is to.",
+)
+def _(rewards):
+    return _scaled(rewards).clamp(-2, 2)
+
+
+@advantages.mistake(
+    "ranks", hint="By how much an answer is better counts, not only the order of the answers."
+)
+def _(rewards):
+    return rewards.argsort(1).argsort(1).to(rewards.dtype)
+
+
+@advantages.mistake(
+    "no axis is kept",
+    hint="Without `keepdim=True` the means of the rows stand above the *columns*.",
+)
+def _(rewards):
+    return (rewards - rewards.mean(1)) / (rewards.std(1) + 1e-4)
+
+
+@advantages.mistake(
+    "a group that agrees has ones",
+    hint="Where all answers are as good as each other, none is better: the advantages are 0.",
+)
+def _(rewards):
+    agrees = rewards.std(1, keepdim=True) == 0
+    return torch.where(agrees, torch.ones_like(rewards), _scaled(rewards))
+
+
+@advantages.mistake(
+    "a group that agrees is left out",
+    hint="The result has a row for each group: a group that agrees keeps its row of zeros.",
+)
+def _(rewards):
+    return _scaled(rewards)[rewards.std(1) > 0]
+
+
+@advantages.mistake(
+    "the first group's figures for all",
+    hint="Each row has a mean and a deviation of its own.",
+)
+def _(rewards):
+    first = rewards[:1]
+    return (rewards - first.mean()) / (first.std() + 1e-4)
+
+
 # 6. Find the bug
 
 broken_line = choice(
@@ -169,10 +300,12 @@ def answers() -> tuple[Tensor, Tensor]:
     """The proxy's and the true reward of 65,536 answers.
 
     An answer is good (q) and long (l), both standard normal. The proxy likes both alike; in truth
-    a little more length helps, and much harms: q + l - l².
+    a little more length helps, and much harms: q + l - l². Later requests are easier: q rises
+    slowly, by 2 in all. So a group has to be of neighbours, which answer one request.
     """
     dice = torch.Generator().manual_seed(14)
     quality, length = torch.randn(2, 65536, generator=dice, dtype=torch.float64)
+    quality += torch.linspace(-1, 1, 65536, dtype=torch.float64)
     return quality + length, quality + length - length.square()
 
 
@@ -229,6 +362,44 @@ def _():
 def _():
     proxy, true = (rewards[:256] for rewards in answers())
     return true[proxy.argmax()].item()
+
+
+@true_of_256.mistake(
+    "groups of every 256th",
+    hint="A group is of neighbours, the first 256, the next 256: `view(-1, 256)`, a group in each "
+    "row, and `argmax(dim=1)`.",
+)
+def _():
+    proxy, true = (rewards.view(-1, 256) for rewards in answers())
+    return true.gather(0, proxy.argmax(0, keepdim=True)).mean().item()
+
+
+@true_of_256.mistake(
+    "the smallest by the proxy", hint="You took what the proxy likes least: `argmax`."
+)
+def _():
+    proxy, true = (rewards.view(-1, 256) for rewards in answers())
+    return true.gather(1, proxy.argmin(1, keepdim=True)).mean().item()
+
+
+@true_of_256.mistake(
+    "the best of all", hint="That is one group of 65,536. Cut the answers into groups of 256."
+)
+def _():
+    proxy, true = answers()
+    return true[proxy.argmax()].item()
+
+
+@true_of_256.mistake(
+    "a sum over the groups", hint="Wanted is the mean over the groups, not their sum."
+)
+def _():
+    return 256 * _best_of(256)
+
+
+@true_of_256.mistake("groups of 16", hint="That is the figure for n = 16. Hand in n = 256.")
+def _():
+    return _best_of(16)
 
 
 why_it_falls = choice(

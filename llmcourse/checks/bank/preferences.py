@@ -4,7 +4,8 @@ Not here: soft targets (`distilling.py`), advantages and rewards with a hole (`p
 exercises' texts (`solutions/`), and how checking works (`harness.py`). Chapter 14 teaches this.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -148,6 +149,108 @@ def _(logits, targets):
     return each.masked_fill(~scored, 0).sum(-1)
 
 
+def _scored_by(logits: Tensor, targets: Tensor, scored: Tensor) -> Tensor:
+    """The sum over other places than those that are scored."""
+    return (_each(logits, targets)[0] * scored).sum(-1)
+
+
+@answer_log_prob.mistake(
+    "the first word of the vocabulary is not scored",
+    hint="Word 0 is a word like any other. Left out is −100 alone: `targets != -100`.",
+)
+def _(logits, targets):
+    return _scored_by(logits, targets, targets > 0)
+
+
+@answer_log_prob.mistake(
+    "shifted backwards",
+    hint="You score each target by the logits of the *next* place. Both stand at the same place t.",
+)
+def _(logits, targets):
+    each, scored = _each(logits[:, 1:], targets[:, :-1])
+    return (each * scored).sum(-1)
+
+
+@answer_log_prob.mistake(
+    "the logarithm of a product",
+    hint="A product of many probabilities rounds to 0. Add up their logarithms instead.",
+)
+def _(logits, targets):
+    scored = targets != IGNORE
+    at = targets.masked_fill(~scored, 0)[..., None]
+    each = logits.softmax(-1).gather(-1, at).squeeze(-1)
+    return each.masked_fill(~scored, 1).prod(-1).log()
+
+
+@answer_log_prob.mistake(
+    "the likeliest word in place of the target",
+    hint="Asked is how likely *this* answer is: read the entry of the target, not the largest.",
+)
+def _(logits, targets):
+    return (logits.log_softmax(-1).amax(-1) * (targets != IGNORE)).sum(-1)
+
+
+@answer_log_prob.mistake(
+    "the last scored place alone", hint="All scored places of a row count: sum over T."
+)
+def _(logits, targets):
+    scored = targets != IGNORE
+    later = scored.flip(1).cumsum(1).flip(1)
+    return _scored_by(logits, targets, scored & (later == 1))
+
+
+@answer_log_prob.mistake(
+    "the filler is thought to stand in front",
+    hint="Filler may stand behind the answer, or within. Ask of each place whether it is scored.",
+)
+def _(logits, targets):
+    n = (targets == IGNORE).sum(1, keepdim=True)
+    return _scored_by(logits, targets, torch.arange(targets.size(1)) >= n)
+
+
+@answer_log_prob.mistake(
+    "−100 counted from behind",
+    hint="−100 is no index, and what it picks is not to be scored: drop it after reading.",
+)
+def _(logits, targets):
+    at = targets.remainder(logits.size(-1))[..., None]
+    return logits.log_softmax(-1).gather(-1, at).squeeze(-1).sum(-1)
+
+
+@answer_log_prob.mistake(
+    "the first place is left out",
+    hint="The first place is scored like the others, unless its target is −100.",
+)
+def _(logits, targets):
+    return _scored_by(logits[:, 1:], targets[:, 1:], targets[:, 1:] != IGNORE)
+
+
+@answer_log_prob.mistake(
+    "the last place is left out",
+    hint="The targets are as many as the places: the last one is scored as well.",
+)
+def _(logits, targets):
+    return _scored_by(logits[:, :-1], targets[:, :-1], targets[:, :-1] != IGNORE)
+
+
+@answer_log_prob.mistake(
+    "no gradient",
+    hint="The values are right, but a policy cannot learn from them: no `.item()`, no `no_grad`, "
+    "no `detach()`.",
+)
+def _(logits, targets):
+    return _scored_by(logits, targets, targets != IGNORE).detach()
+
+
+@answer_log_prob.mistake(
+    "no number for a row without an answer",
+    hint="A mean over no places is 0 / 0. A row without any scored place has the sum 0.",
+)
+def _(logits, targets):
+    found = _scored_by(logits, targets, targets != IGNORE)
+    return found.masked_fill((targets == IGNORE).all(1), math.nan)
+
+
 # 3. Bradley and Terry
 
 
@@ -234,6 +337,123 @@ def _(chosen, rejected):
     return (1 - (chosen - rejected)).clamp_min(0).mean()
 
 
+def _of_gap(name: str, hint: str, loss: Callable[[Tensor], Tensor]) -> None:
+    """Catalogue a mistake that is another function of the differences."""
+
+    @preference_loss.mistake(name, hint=hint)
+    def _(chosen, rejected):
+        return loss(chosen - rejected)
+
+
+_of_gap(
+    "a small number within the logarithm",
+    "It hides the infinity and changes the loss: a difference of −1000 costs 1000, not 18.",
+    lambda gap: -torch.log(torch.sigmoid(gap) + 1e-8).mean(),
+)
+_of_gap(
+    "the difference cut off",
+    "It hides the infinity and changes the loss: a difference of −1000 costs 1000, whatever it is "
+    "cut to.",
+    lambda gap: -F.logsigmoid(gap.clamp(-50, 50)).mean(),
+)
+_of_gap(
+    "the loss cut off",
+    "It hides the infinity and changes the loss: a difference of −1000 costs 1000, not 100.",
+    lambda gap: (-F.logsigmoid(gap)).clamp_max(100).mean(),
+)
+_of_gap(
+    "the logarithm of the mean",
+    "First the logarithm of each pair's σ, then the mean.",
+    lambda gap: -gap.sigmoid().mean().log(),
+)
+_of_gap(
+    "the probability of the other answer",
+    "1 − σ is how likely the *other* choice was. The loss is −ln σ.",
+    lambda gap: (1 - gap.sigmoid()).mean(),
+)
+_of_gap(
+    "no logarithm",
+    "You negate the probability. The loss is its negative *logarithm*.",
+    lambda gap: -gap.sigmoid().mean(),
+)
+_of_gap(
+    "the pairs told right alone",
+    "Every pair counts: those that are told wrong are what the model learns from.",
+    lambda gap: -F.logsigmoid(gap)[gap > 0].mean(),
+)
+_of_gap(
+    "the pairs told wrong alone",
+    "Every pair counts: −ln σ is above 0 for a pair that is told right, too.",
+    lambda gap: -F.logsigmoid(gap)[gap < 0].mean(),
+)
+_of_gap(
+    "the share of pairs told right",
+    "That is an accuracy, from which nothing can be learned. Wanted is the mean of −ln σ.",
+    lambda gap: (gap > 0).to(gap.dtype).mean(),
+)
+_of_gap(
+    "both answers win",
+    "The chosen answer won, the rejected one did not: only −ln σ(chosen − rejected) counts.",
+    lambda gap: -(F.logsigmoid(gap) + F.logsigmoid(-gap)).mean(),
+)
+_of_gap(
+    "divided by one pair less",
+    "The mean divides by the number of pairs.",
+    lambda gap: -F.logsigmoid(gap).sum() / max(1, len(gap) - 1),
+)
+_of_gap(
+    "twice the difference",
+    "(tanh x + 1) / 2 is σ(2 x). The sigmoid is 1 / (1 + e^−x).",
+    lambda gap: -F.logsigmoid(2 * gap).mean(),
+)
+_of_gap(
+    "a kink at equal rewards",
+    "The values are right, but where both rewards are equal the gradient is not: `clamp`, `abs` "
+    "and `max` have a kink there. A reward model begins with equal rewards.",
+    lambda gap: ((-gap).clamp_min(0) + torch.log1p(torch.exp(-gap.abs()))).mean(),
+)
+
+
+@preference_loss.mistake(
+    "exponentials of the rewards",
+    hint="On paper it is right. But e^500 is infinite. Only the difference counts: look for a "
+    "function that takes the logarithm of its sigmoid.",
+)
+def _(chosen, rejected):
+    return -(chosen.exp() / (chosen.exp() + rejected.exp())).log().mean()
+
+
+@preference_loss.mistake(
+    "every chosen one with every rejected one",
+    hint="A chosen answer is compared with the rejected one of its own pair alone.",
+)
+def _(chosen, rejected):
+    return -F.logsigmoid(chosen[:, None] - rejected).mean()
+
+
+@preference_loss.mistake(
+    "a quotient of rewards", hint="Only the *difference* of two rewards means something."
+)
+def _(chosen, rejected):
+    return -F.logsigmoid(chosen / rejected).mean()
+
+
+@preference_loss.mistake(
+    "no gradient",
+    hint="The value is right, but a reward model cannot learn from it: no `.item()`, no `no_grad`.",
+)
+def _(chosen, rejected):
+    return -F.logsigmoid(chosen - rejected).mean().detach()
+
+
+@preference_loss.mistake(
+    "the rejected answer's reward does not learn",
+    hint="The value is right, but the rejected side is detached: its reward is to fall, too.",
+)
+def _(chosen, rejected):
+    return -F.logsigmoid(chosen - rejected.detach()).mean()
+
+
 # 4. DPO
 
 
@@ -303,6 +523,7 @@ def _(pc, pr, rc, rr, beta):
 
 @dpo.mistake("no β in the loss", hint="β stands inside the sigmoid, in front of the difference.")
 def _(pc, pr, rc, rr, beta):
+    rc, rr = rc.detach(), rr.detach()
     return _dpo(pc, pr, rc, rr, beta, margin=(pc - rc) - (pr - rr))
 
 
@@ -313,6 +534,7 @@ def _(pc, pr, rc, rr, beta):
 
 @dpo.mistake("no β anywhere", hint="β is missing, in the loss and in the rewards.")
 def _(pc, pr, rc, rr, beta):
+    rc, rr = rc.detach(), rr.detach()
     return _dpo(pc, pr, rc, rr, beta, margin=(pc - rc) - (pr - rr), rewards=(pc - rc, pr - rr))
 
 
@@ -321,7 +543,7 @@ def _(pc, pr, rc, rr, beta):
     hint="−β ln σ(x) is not −ln σ(βx). β stands inside, in front of the difference.",
 )
 def _(pc, pr, rc, rr, beta):
-    losses = -beta * F.logsigmoid((pc - rc) - (pr - rr.detach()))
+    losses = -beta * F.logsigmoid((pc - rc.detach()) - (pr - rr.detach()))
     return _dpo(pc, pr, rc, rr, beta, losses=losses)
 
 
@@ -330,6 +552,7 @@ def _(pc, pr, rc, rr, beta):
     hint="The loss should fall when the chosen answer becomes likelier.",
 )
 def _(pc, pr, rc, rr, beta):
+    rc, rr = rc.detach(), rr.detach()
     return _dpo(pc, pr, rc, rr, beta, margin=beta * ((pr - rr) - (pc - rc)))
 
 
@@ -339,6 +562,7 @@ def _(pc, pr, rc, rr, beta):
     "0.",
 )
 def _(pc, pr, rc, rr, beta):
+    rc, rr = rc.detach(), rr.detach()
     now = beta * (rc - pc), beta * (rr - pr)
     return _dpo(pc, pr, rc, rr, beta, margin=now[0] - now[1], rewards=now)
 
@@ -419,3 +643,158 @@ def _(pc, pr, rc, rr, beta):
 def _(pc, pr, rc, rr, beta):
     now = beta * (pc - rc).exp(), beta * (pr - rr).exp()
     return _dpo(pc, pr, rc, rr, beta, rewards=now)
+
+
+def _of_margin(name: str, hint: str, losses: Callable[[Tensor], Tensor]) -> None:
+    """Catalogue a mistake whose losses are another function of β times the margin."""
+
+    @dpo.mistake(name, hint=hint)
+    def _(pc, pr, rc, rr, beta):
+        margin = beta * ((pc - rc.detach()) - (pr - rr.detach()))
+        return _dpo(pc, pr, rc, rr, beta, losses=losses(margin))
+
+
+_of_margin(
+    "a small number within the logarithm",
+    "It hides the infinity and changes the loss: far from the reference it stays at 18.",
+    lambda margin: -torch.log(torch.sigmoid(margin) + 1e-8),
+)
+_of_margin(
+    "the margin cut off",
+    "It hides the infinity and changes the loss: a policy far away is to pay for all of it.",
+    lambda margin: -F.logsigmoid(margin.clamp(-100, 100)),
+)
+_of_margin(
+    "no logarithm",
+    "You negate the probability. The loss is its negative *logarithm*.",
+    lambda margin: -margin.sigmoid(),
+)
+_of_margin(
+    "a hinge",
+    "That is a margin loss, max(0, 1 − difference). DPO has a sigmoid.",
+    lambda margin: (1 - margin).clamp_min(0),
+)
+_of_margin(
+    "no gradient",
+    "The values are right, but the losses come from detached rewards. Detach the rewards when you "
+    "return them, after the loss was made from them.",
+    lambda margin: -F.logsigmoid(margin.detach()),
+)
+_of_margin(
+    "labels that are not sure",
+    "Smoothed labels are a variant (cDPO). Here each pair is certain: −ln σ of the margin.",
+    lambda margin: -0.9 * F.logsigmoid(margin) - 0.1 * F.logsigmoid(-margin),
+)
+
+
+@dpo.mistake("β squared in the loss", hint="The rewards have their β already: one is enough.")
+def _(pc, pr, rc, rr, beta):
+    rc, rr = rc.detach(), rr.detach()
+    return _dpo(pc, pr, rc, rr, beta, margin=beta**2 * ((pc - rc) - (pr - rr)))
+
+
+@dpo.mistake(
+    "a β of 0.1 in the loss", hint="0.1 is a usual β. Here it is handed over: use the argument."
+)
+def _(pc, pr, rc, rr, beta):
+    rc, rr = rc.detach(), rr.detach()
+    return _dpo(pc, pr, rc, rr, beta, margin=0.1 * ((pc - rc) - (pr - rr)))
+
+
+@dpo.mistake(
+    "the rejected answer does not learn",
+    hint="The values are right, but the rejected side is detached in the loss: it is to fall, too.",
+)
+def _(pc, pr, rc, rr, beta):
+    margin = beta * ((pc - rc.detach()) - (pr - rr).detach())
+    return _dpo(pc, pr, rc, rr, beta, margin=margin)
+
+
+@dpo.mistake(
+    "a sign in the reference's difference",
+    hint="(π_w − ref_w) − (π_l − ref_l): without the brackets, the last one is *added*.",
+)
+def _(pc, pr, rc, rr, beta):
+    return _dpo(pc, pr, rc, rr, beta, margin=beta * (pc - rc.detach() - pr - rr.detach()))
+
+
+@dpo.mistake(
+    "the rewards of the policy alone",
+    hint="The loss is right. A reward is measured from the reference: β (ln π − ln π_ref).",
+)
+def _(pc, pr, rc, rr, beta):
+    return _dpo(pc, pr, rc, rr, beta, rewards=(beta * pc, beta * pr))
+
+
+@dpo.mistake(
+    "a logarithm of log-probabilities",
+    hint="You have been handed logarithms: the logarithm of the quotient is their difference.",
+)
+def _(pc, pr, rc, rr, beta):
+    now = beta * (pc / rc.detach()).log(), beta * (pr / rr.detach()).log()
+    return _dpo(pc, pr, rc, rr, beta, margin=now[0] - now[1], rewards=now)
+
+
+@dpo.mistake(
+    "probabilities of whole answers",
+    hint="On paper it is right. But e^−900 is 0, and 0 / 0 no number: stay with logarithms.",
+)
+def _(pc, pr, rc, rr, beta):
+    now = [beta * (p.exp() / r.detach().exp()).log() for p, r in ((pc, rc), (pr, rr))]
+    return _dpo(pc, pr, rc, rr, beta, margin=now[0] - now[1], rewards=now)
+
+
+@dpo.mistake(
+    "one reference for both answers",
+    hint="Each answer is measured from its own probability under the reference.",
+)
+def _(pc, pr, rc, rr, beta):
+    middle = (rc + rr) / 2
+    return _dpo(pc, pr, middle, middle, beta)
+
+
+@dpo.mistake(
+    "the rewards exchanged", hint="The order is: losses, rewards of the chosen, of the rejected."
+)
+def _(pc, pr, rc, rr, beta):
+    losses, chosen, rejected = _dpo(pc, pr, rc, rr, beta)
+    return losses, rejected, chosen
+
+
+@dpo.mistake(
+    "the margin and the rejected reward",
+    hint="The second result is the reward of the chosen answer, not the margin.",
+)
+def _(pc, pr, rc, rr, beta):
+    losses, chosen, rejected = _dpo(pc, pr, rc, rr, beta)
+    return losses, chosen - rejected, rejected
+
+
+@dpo.mistake(
+    "the mean rewards", hint="Wanted are rewards for each pair. A mean comes later, in the report."
+)
+def _(pc, pr, rc, rr, beta):
+    losses, chosen, rejected = _dpo(pc, pr, rc, rr, beta)
+    return losses, chosen.mean(), rejected.mean()
+
+
+@dpo.mistake(
+    "names in place of an order", hint="Return a tuple of three tensors, not a dictionary."
+)
+def _(pc, pr, rc, rr, beta):
+    return dict(zip(("losses", "chosen", "rejected"), _dpo(pc, pr, rc, rr, beta), strict=True))
+
+
+@dpo.mistake(
+    "the rewards' sign", hint="What has become likelier has a reward *above* 0: ln π − ln π_ref."
+)
+def _(pc, pr, rc, rr, beta):
+    return _dpo(pc, pr, rc, rr, beta, rewards=(beta * (rc - pc), beta * (rr - pr)))
+
+
+@dpo.mistake(
+    "the loss summed over the pairs", hint="Wanted is a loss for each pair: nothing is added up."
+)
+def _(pc, pr, rc, rr, beta):
+    losses, chosen, rejected = _dpo(pc, pr, rc, rr, beta)
+    return losses.sum(), chosen, rejected

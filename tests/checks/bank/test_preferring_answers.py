@@ -134,21 +134,70 @@ def transposed(rewards):
     return ((rewards.T - rewards.mean(1)) / (rewards.std(1) + 0.0001)).T
 
 
+def by_log_sums(student, teacher, targets, tau, share):
+    def log_p(logits, temperature=tau):
+        return logits / temperature - (logits / temperature).logsumexp(-1, keepdim=True)
+
+    with torch.no_grad():
+        known = log_p(teacher)
+    soft = torch.einsum("nv,nv->", known.exp(), known - log_p(student)) / len(student)
+    hard = -log_p(student, 1).gather(1, targets[:, None]).mean()
+    return share * tau**2 * soft + (1 - share) * hard
+
+
+def by_index_add(logits, targets):
+    row, place = (targets != -100).nonzero(as_tuple=True)
+    each = logits.log_softmax(-1)[row, place, targets[row, place]]
+    return torch.zeros(len(logits), dtype=logits.dtype).index_add(0, row, each)
+
+
+def pair_by_pair(chosen, rejected):
+    losses = [-F.logsigmoid(a - b) for a, b in zip(chosen, rejected, strict=True)]
+    return sum(losses) / len(losses)
+
+
+def dpo_in_a_loop(pc, pr, rc, rr, beta):
+    rows = []
+    for a, b, c, d in zip(pc, pr, rc.detach(), rr.detach(), strict=True):
+        won, lost = beta * (a - c), beta * (b - d)
+        rows.append((F.softplus(lost - won), won.detach(), lost.detach()))
+    return tuple(torch.stack(column) for column in zip(*rows, strict=True))
+
+
+def by_pairs_of_answers(rewards):
+    n = rewards.size(1)
+    gaps = rewards[:, :, None] - rewards[:, None, :]
+    variance = gaps.square().sum((1, 2)) / (2 * n * (n - 1))
+    return gaps.mean(2) / (variance.sqrt()[:, None] + 1e-4)
+
+
 RIGHT = [
     *(
         (distilling.distillation_loss, answer)
-        for answer in (by_the_library, without_a_graph, place_by_place, as_two_cross_entropies)
+        for answer in (
+            by_the_library,
+            without_a_graph,
+            place_by_place,
+            as_two_cross_entropies,
+            by_log_sums,
+        )
     ),
     *(
         (preferences.answer_log_prob, answer)
-        for answer in (by_cross_entropy, row_by_row, with_one_hot, with_where)
+        for answer in (by_cross_entropy, row_by_row, with_one_hot, with_where, by_index_add)
     ),
     *(
         (preferences.preference_loss, answer)
-        for answer in (softplus, cross_entropy_of_two, binary, logaddexp)
+        for answer in (softplus, cross_entropy_of_two, binary, logaddexp, pair_by_pair)
     ),
-    *((preferences.dpo, answer) for answer in (dpo_by_softplus, dpo_as_a_list, dpo_by_two)),
-    *((policies.advantages, answer) for answer in (by_hand, in_numpy, by_the_variance, transposed)),
+    *(
+        (preferences.dpo, answer)
+        for answer in (dpo_by_softplus, dpo_as_a_list, dpo_by_two, dpo_in_a_loop)
+    ),
+    *(
+        (policies.advantages, answer)
+        for answer in (by_hand, in_numpy, by_the_variance, transposed, by_pairs_of_answers)
+    ),
 ]
 
 
@@ -170,3 +219,105 @@ def test_the_experiment_rises_and_then_falls():
 def test_wrong_measurements_and_reasons_are_told(handed_in):
     check = policies.true_of_256 if isinstance(handed_in, float) else policies.why_it_falls
     assert check.verdict(handed_in).status == "wrong"
+
+
+def infinite(student, teacher, targets, tau, share):
+    made = torch.distributions.Categorical
+    soft = torch.distributions.kl_divergence(
+        made(logits=teacher.detach() / tau), made(logits=student / tau)
+    )
+    hard = -made(logits=student).log_prob(targets)
+    return (share * tau**2 * soft + (1 - share) * hard).mean()
+
+
+def likely_words_alone(student, teacher, targets, tau, share):
+    p = (teacher.detach() / tau).softmax(-1)
+    each = p * (p.clamp_min(1e-30).log() - (student / tau).log_softmax(-1))
+    soft = torch.where(p < 1e-3, 0.0, each).sum(-1).mean()
+    return share * tau**2 * soft + (1 - share) * F.cross_entropy(student, targets)
+
+
+def squared_on_both(student, teacher, targets, tau, share):
+    return tau**2 * by_the_library(student / tau, teacher / tau, targets, 1.0, share) + tau**2 * (
+        1 - share
+    ) * (F.cross_entropy(student, targets) - F.cross_entropy(student / tau, targets))
+
+
+def word_zero_is_filler(logits, targets):
+    return by_cross_entropy(logits, targets.masked_fill(targets == 0, -100))
+
+
+def product_first(logits, targets):
+    p = logits.softmax(-1).gather(-1, targets.clamp_min(0)[..., None])[..., 0]
+    return torch.where(targets < 0, torch.ones_like(p), p).prod(1).log()
+
+
+def with_a_kink(chosen, rejected):
+    gap = rejected - chosen
+    return (gap.clamp(min=0) + (1 + (-gap.abs()).exp()).log()).mean()
+
+
+def by_exponentials(chosen, rejected):
+    both = torch.stack([chosen, rejected]).exp()
+    return -(both[0] / both.sum(0)).log().mean()
+
+
+def without_beta(pc, pr, rc, rr, beta):
+    losses = dpo_by_softplus(pc, pr, rc, rr, 1.0)[0]
+    return losses, *dpo_by_softplus(pc, pr, rc, rr, beta)[1:]
+
+
+def the_wrong_way_round(pc, pr, rc, rr, beta):
+    return dpo_by_softplus(pr, pc, rr, rc, beta)[0], *dpo_by_softplus(pc, pr, rc, rr, beta)[1:]
+
+
+def rewards_detached_first(pc, pr, rc, rr, beta):
+    _, chosen, rejected = dpo_by_softplus(pc, pr, rc, rr, beta)
+    return F.softplus(rejected - chosen), chosen, rejected
+
+
+def cut_at_two(rewards):
+    return by_the_variance(rewards).clip(-2.0, 2.0)
+
+
+def squares_less_the_square(rewards):
+    n, mean = rewards.size(1), rewards.mean(1, keepdim=True)
+    variance = (rewards.pow(2).sum(1, keepdim=True) - n * mean**2) / (n - 1)
+    return (rewards - mean) / (variance.clamp(min=0).sqrt() + 1e-4)
+
+
+def a_tiny_number(rewards):
+    spread, mean = torch.std_mean(rewards, 1, keepdim=True)
+    return (rewards - mean) / (spread + 1e-8)
+
+
+WRONG = [
+    (distilling.distillation_loss, infinite, "infinite where the student's probability is 0"),
+    (distilling.distillation_loss, likely_words_alone, "small probabilities are left out"),
+    (distilling.distillation_loss, squared_on_both, "τ² on both parts"),
+    (preferences.answer_log_prob, word_zero_is_filler, "the first word of the vocabulary"),
+    (preferences.answer_log_prob, product_first, "the logarithm of a product"),
+    (preferences.preference_loss, with_a_kink, "a kink at equal rewards"),
+    (preferences.preference_loss, by_exponentials, "exponentials of the rewards"),
+    (preferences.dpo, without_beta, "no β in the loss"),
+    (preferences.dpo, the_wrong_way_round, "chosen and rejected exchanged"),
+    (preferences.dpo, rewards_detached_first, "no gradient"),
+    (policies.advantages, cut_at_two, "clipped"),
+    (policies.advantages, squares_less_the_square, "the variance as a difference of squares"),
+    (policies.advantages, a_tiny_number, "next to nothing is added"),
+]
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "named"), WRONG, ids=[f"{c.name}-{a.__name__}" for c, a, _ in WRONG]
+)
+def test_a_wrong_answer_hears_its_cause(check, answer, named):
+    verdict = check.verdict(answer)
+    assert verdict.status == "wrong"
+    assert verdict.title.startswith(named), verdict.text
+
+
+def test_groups_of_what_are_no_neighbours_are_told():
+    proxy, true = (rewards.view(256, 256) for rewards in policies.answers())
+    found = true.gather(0, proxy.argmax(0, keepdim=True)).mean()
+    assert policies.true_of_256.verdict(found).mistake.name == "groups of every 256th"

@@ -1,0 +1,66 @@
+"""Ladders that were measured: the runs by which a plan foresees a loss.
+
+Each source has its own: a law holds for one text, one tokenizer and one recipe. These are the
+losses of `benchmarks/scaling.py`, in bits per byte of held-out text, each with its schedule
+finished; a plan fits its law to them. Not here: the fit (`laws.py`).
+"""
+
+from dataclasses import dataclass
+
+from llmcourse.planning.laws import Fit, Rung, effective_tokens, fit_law
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """Runs on one source by one preset.
+
+    Attributes:
+        preset: by which recipe.
+        unique: how many tokens of text there are to learn from.
+        rungs: parameters, tokens read, and bits per byte.
+    """
+
+    preset: str
+    unique: int
+    rungs: tuple[Rung, ...]
+
+    def fit(self, resamplings: int = 100) -> Fit:
+        """The law of these runs; tokens count as what they are worth, repeated ones less."""
+        worth = [r._replace(tokens=effective_tokens(r.tokens, self.unique)) for r in self.rungs]
+        return fit_law(worth, resamplings=resamplings)
+
+
+LADDERS = {
+    "pydocs": Ladder(
+        preset="laptop",
+        unique=611_260,
+        rungs=(
+            Rung(155_872, 204_800, 2.7215),
+            Rung(155_872, 512_000, 2.3884),
+            Rung(155_872, 1_228_800, 2.2032),
+            Rung(155_872, 2_457_600, 2.1287),
+            Rung(360_896, 204_800, 2.5027),
+            Rung(360_896, 512_000, 2.2581),
+            Rung(360_896, 1_228_800, 2.1021),
+            Rung(725_856, 204_800, 2.4275),
+            Rung(725_856, 512_000, 2.2007),
+            Rung(725_856, 1_228_800, 2.0043),
+            Rung(1_312_128, 204_800, 2.3872),
+            Rung(1_312_128, 512_000, 2.1655),
+            Rung(1_312_128, 1_228_800, 1.9629),
+        ),
+    ),
+}
+"""By the source's name."""
+
+LAPTOP_RUN = (
+    Rung(1_312_128, 409_600, 2.3200),
+    Rung(1_312_128, 819_200, 2.1982),
+    Rung(1_312_128, 1_228_800, 2.0728),
+    Rung(1_312_128, 1_638_400, 1.9780),
+    Rung(1_312_128, 2_048_000, 1.8705),
+)
+"""The evaluations of one run of the default preset, from its beginning to its end.
+
+Only at the last was the schedule finished: the others belong on no ladder.
+"""

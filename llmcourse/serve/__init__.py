@@ -1,0 +1,1 @@
+"""A server that speaks the API which existing clients know."""

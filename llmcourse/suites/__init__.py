@@ -1,0 +1,1 @@
+"""Suites of measurements, and the command that runs them on a trained model."""
