@@ -28,6 +28,7 @@ from torch import Tensor
 from llmcourse.errors import exit_on_user_error
 from llmcourse.export.huggingface import from_huggingface
 from llmcourse.generate.decode import generate
+from llmcourse.generate.layout import lay_out_for_writing
 from llmcourse.generate.sampling import greedy
 from llmcourse.nn.cache import StaticKVCache
 from llmcourse.randomness import seed_all
@@ -43,9 +44,9 @@ class WithBuffers:
         """Buffers for the whole text."""
         return StaticKVCache(self.config.n_layers, self._capacity)
 
-    def __call__(self, ids: Tensor, *, cache: Any = None) -> Any:
+    def __call__(self, ids: Tensor, *, cache: Any = None, n_scored: int | None = None) -> Any:
         """The model's own scores."""
-        return self._model(ids, cache=cache)
+        return self._model(ids, cache=cache, n_scored=n_scored)
 
 
 def pair_of(sizes: dict[str, Any]) -> tuple[Any, Any]:
@@ -76,6 +77,7 @@ def writers(options: argparse.Namespace, rows: int, length: int) -> dict[str, Ca
         return text[:, length:]
 
     buffered = WithBuffers(ours, length + options.new)
+    lay_out_for_writing(ours)
     found = {
         "llmcourse": lambda: by_us(ours),
         "llmcourse, static cache": lambda: by_us(buffered),

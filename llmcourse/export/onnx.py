@@ -142,10 +142,16 @@ class OnnxModel:
         """A cache of nothing; its first use gives it the batch's size."""
         return OnnxCache(self._nothing(1))
 
-    def __call__(self, ids: Int[Tensor, "B T"], *, cache: OnnxCache | None = None) -> Output:
+    def __call__(
+        self,
+        ids: Int[Tensor, "B T"],
+        *,
+        cache: OnnxCache | None = None,
+        n_scored: int | None = None,
+    ) -> Output:
         """Score the tokens that follow those in the cache, and add them to it.
 
-        The hidden states do not leave the graph: they come back with a width of 0.
+        The graph scores all positions; `n_scored` takes so many at the end. The hidden states do not leave the graph: they come back with a width of 0.
         """
         past = self._nothing(len(ids)) if cache is None or not cache.length else cache.layers
         names = _names("past", self.config.n_layers)
@@ -154,7 +160,7 @@ class OnnxModel:
         logits, *present = results
         if cache is not None:
             cache.layers = present
-        scores = torch.from_numpy(logits)
+        scores = torch.from_numpy(logits)[:, -(n_scored or 0) :]
         return Output(scores, scores[..., :0])
 
     def _nothing(self, batch_size: int) -> "list[np.ndarray]":

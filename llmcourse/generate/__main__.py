@@ -245,6 +245,7 @@ def load_run(run: Path) -> "tuple[Model, Tokenizer]":
         UserError: the directory holds no run, one of a model that does not go on with a text, or
             parts that do not belong together.
     """
+    from llmcourse.generate.layout import lay_out_for_writing
     from llmcourse.models.adapters import load_adapted_model
     from llmcourse.models.registry import FAMILIES, family_of
     from llmcourse.tokenizers.registry import load_tokenizer
@@ -268,6 +269,7 @@ def load_run(run: Path) -> "tuple[Model, Tokenizer]":
             f"the tokenizer in {run} has {tokenizer.vocab_size} tokens and the model "
             f"{model.config.vocab_size}: they are not of the same run"
         )
+    lay_out_for_writing(model)
     return model, tokenizer
 
 

@@ -160,7 +160,8 @@ class _Beams:
         if self.caching is None or self.cache is None:
             logits = self.model(self.ids).logits
         else:
-            logits = self.caching(self.ids[:, self.cache.length :], cache=self.cache).logits
+            new = self.ids[:, self.cache.length :]
+            logits = self.caching(new, cache=self.cache, n_scored=1).logits
         return logits[:, -1].log_softmax(-1)
 
     def go_on(self, parents: list[int], tokens: list[int]) -> None:

@@ -45,8 +45,10 @@ class CachingModel(Protocol):
         """A cache of nothing."""
         ...
 
-    def __call__(self, ids: Int[Tensor, "B T"], *, cache: Any = None) -> Output:
-        """Score the tokens that follow those in the cache, and add them to it."""
+    def __call__(
+        self, ids: Int[Tensor, "B T"], *, cache: Any = None, n_scored: int | None = None
+    ) -> Output:
+        """Read the tokens that follow those in the cache, add them to it, and score the last."""
         ...
 
 
@@ -108,4 +110,5 @@ class _Reader:
     def __call__(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
         if self.cache.length >= ids.size(1):  # the window has moved, and every position with it
             self.cache = self.model.new_cache()
-        return self.model(ids[:, self.cache.length :], cache=self.cache).logits[:, -1]
+        out = self.model(ids[:, self.cache.length :], cache=self.cache, n_scored=1)
+        return out.logits[:, -1]

@@ -91,7 +91,8 @@ def generate_ragged(
     written: list[Tensor] = []
     while len(written) < max_new_tokens:
         with torch.no_grad():
-            out = model(ids, mask=is_text[:, None, None], positions=positions, cache=cache)
+            mask = is_text[:, None, None]
+            out = model(ids, mask=mask, positions=positions, cache=cache, n_scored=1)
             token = sampler(out.logits[:, -1])
         ended |= torch.isin(token, stops)
         if ended.all():

@@ -47,15 +47,18 @@ class EncodedSource:
         return KVCache(self.config.decoder_layers)
 
     @torch.no_grad()
-    def __call__(self, ids: Int[Tensor, "B T"], *, cache: KVCache | None = None) -> Output:
-        """Score every token of the vocabulary as the successor of each position."""
-        return self.model.decode(
+    def __call__(
+        self, ids: Int[Tensor, "B T"], *, cache: KVCache | None = None, n_scored: int | None = None
+    ) -> Output:
+        """Score the successors of each position, or of so many at the end."""
+        out = self.model.decode(
             ids,
             self.memory,
             memory_mask=self.memory_mask,
             memory_cache=self.memory_cache,
             cache=cache,
         )
+        return out._replace(logits=out.logits[:, -(n_scored or 0) :])
 
 
 def generate_from_source(

@@ -180,7 +180,8 @@ class _Reader:
     @torch.no_grad()
     def distributions(self, ids: Int[Tensor, "1 T"], n: int) -> Float[Tensor, "N V"]:
         """Of the next token at each of the last `n` places."""
-        logits = self.model(ids[:, self.cache.length :], cache=self.cache).logits[0, -n:]
+        new = ids[:, self.cache.length :]
+        logits = self.model(new, cache=self.cache, n_scored=n).logits[0]
         first = ids.size(1) - n + 1  # the text that is behind the first of these places
         rows = [
             self.process(row[None], ids[:, : first + number]) for number, row in enumerate(logits)

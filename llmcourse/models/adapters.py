@@ -174,13 +174,19 @@ class Fronted(Model, ABC):
         """A cache of nothing but what is always there."""
         return FrontCache()
 
-    def forward(self, ids: Int[Tensor, "B T"], *, cache: FrontCache | None = None) -> Output:
-        """Score the successor of each token of the text."""
+    def forward(
+        self,
+        ids: Int[Tensor, "B T"],
+        *,
+        cache: FrontCache | None = None,
+        n_scored: int | None = None,
+    ) -> Output:
+        """Score the successor of each token of the text, or of so many at its end."""
         cache = self.new_cache() if cache is None else cache
         if cache.inner is None:
             cache.inner = self.start(len(ids))
             cache.front = cache.inner.length
-        return self.inner(ids, cache=cache.inner)
+        return self.inner(ids, cache=cache.inner, n_scored=n_scored)
 
 
 class PromptedModel(Fronted):

@@ -166,6 +166,7 @@ class GPT(Model):
         mask: Bool[Tensor, "#B #H #T #S"] | Bool[Tensor, "#T #S"] | None = None,
         positions: Int[Tensor, "#B T"] | None = None,
         cache: KVCache | None = None,
+        n_scored: int | None = None,
     ) -> Output:
         """Score every token of the vocabulary as the successor of each position.
 
@@ -176,6 +177,8 @@ class GPT(Model):
             positions: where the tokens stand; after those in the cache, unless given. Biases on
                 the scores go by the distance within the row, whatever is said here.
             cache: keys and values of the tokens before these; theirs are appended.
+            n_scored: score the successors of so many positions at the end only, all unless given:
+                who reads a long prompt to go on with it needs one.
 
         Raises:
             UserError: more tokens, cached ones included, than the context is long.
@@ -200,4 +203,5 @@ class GPT(Model):
                 hidden, mask=mask, is_causal=True, positions=positions, cache=cache, layer=layer
             )
         hidden = self.norm(hidden)
-        return Output(self.lm_head(hidden), hidden)  # B T D -> B T V
+        scored = hidden if n_scored is None else hidden[:, -n_scored:]
+        return Output(self.lm_head(scored), hidden)  # B T D -> B T V

@@ -99,13 +99,20 @@ class RNNLM(Model):
         """The states before anything was read, to pass to `forward`."""
         return StateCache(self.config.n_layers)
 
-    def forward(self, ids: Int[Tensor, "B T"], *, cache: StateCache | None = None) -> Output:
+    def forward(
+        self,
+        ids: Int[Tensor, "B T"],
+        *,
+        cache: StateCache | None = None,
+        n_scored: int | None = None,
+    ) -> Output:
         """Score every token of the vocabulary as the successor of each position.
 
         Args:
             ids: the tokens to read.
             cache: the states after the tokens before these, which are replaced by those after
                 them; without it, reading begins with nothing.
+            n_scored: score so many positions at the end only; all unless given.
         """
         hidden = self.dropout(self.token_embedding(ids))  # B T D
         for number, layer in enumerate(self.layers):
@@ -114,4 +121,5 @@ class RNNLM(Model):
             hidden = self.dropout(hidden)
             if cache is not None:
                 cache.put(number, state, ids.size(1))
-        return Output(self.lm_head(hidden), hidden)
+        scored = hidden if n_scored is None else hidden[:, -n_scored:]
+        return Output(self.lm_head(scored), hidden)

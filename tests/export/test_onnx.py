@@ -83,6 +83,15 @@ def test_reading_in_pieces_is_reading_at_once(pair, cuts):
 
 
 @pytest.mark.slow
+def test_only_the_end_is_scored(pair):
+    ids = torch.randint(60, (2, 5))
+    for reader in pair:
+        with torch.no_grad():
+            close = torch.testing.assert_close
+            close(reader(ids, n_scored=2).logits, reader(ids).logits[:, -2:], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
 def test_two_hundred_greedy_tokens_are_the_same(pair):
     model, graph = pair
     parity = export.compare(model, graph, torch.tensor([[1, 2, 3]]), max_new_tokens=200)

@@ -83,6 +83,17 @@ def test_the_cache_reads_only_what_is_new(model, prompt):
     assert read == [4, 1, 1, 1, 1, CONTEXT, CONTEXT, CONTEXT]
 
 
+def test_only_the_last_is_scored(model, prompt):
+    """A vocabulary is large: scores that nobody looks at would cost as much as the whole stack."""
+    scored = []
+    hook = model.lm_head.register_forward_pre_hook(
+        lambda module, args: scored.append(args[0].size(1))
+    )
+    tokens(model, prompt, 6, sampler=greedy)
+    hook.remove()
+    assert scored == [1] * 6
+
+
 def test_a_batch_is_its_rows(model, prompt):
     together = tokens(model, prompt, 7, sampler=greedy)
     for row in range(len(prompt)):

@@ -115,6 +115,13 @@ def test_it_samples_too(model, source):
     assert write(1) == write(1) != write(2)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_only_the_end_is_scored(model, source, n):
+    ids = torch.randint(V, (len(source), 5))
+    target = EncodedSource(model, source)
+    torch.testing.assert_close(target(ids, n_scored=n).logits, target(ids).logits[:, -n:])
+
+
 def test_a_source_that_was_read_makes_a_model_of_the_target(model, source):
     """What `generate` sees: scores of the target's next token, as the whole model's."""
     ids = torch.randint(V, (5, 4), generator=torch.Generator().manual_seed(2))

@@ -81,6 +81,13 @@ class TestForward:
         assert cache.length == C
         close(torch.cat(parts, dim=1), model(ids).logits)
 
+    @pytest.mark.parametrize("n", [1, 3, C])
+    def test_only_the_end_is_scored(self, model, ids, n):
+        output = model(ids, n_scored=n)
+        assert output.logits.shape == (2, n, V)
+        assert output.hidden.shape == (2, C, 32)
+        close(output.logits, model(ids).logits[:, -n:])
+
     def test_padding_on_the_right(self, model, ids):
         lengths = torch.tensor([5, C])
         padded = model(ids, mask=masks.padding(lengths, C)).logits

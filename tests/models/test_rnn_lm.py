@@ -52,6 +52,11 @@ def test_word_by_word_with_a_cache_is_all_at_once(cell):
     assert cache.length == 8
 
 
+def test_only_the_end_is_scored():
+    ours, ids = model(n_layers=2), torch.randint(13, (3, 8))
+    torch.testing.assert_close(ours(ids, n_scored=2).logits, ours(ids).logits[:, -2:])
+
+
 def test_without_a_cache_nothing_stays_from_one_call_to_the_next():
     ours, ids = model(), torch.randint(13, (1, 8))
     first = ours(ids).logits
