@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt32
+from jaxtyping import Float64, UInt32
 
 from llmcourse.cleaning.words import bare_words, n_unspaced
 from llmcourse.errors import UserError
@@ -23,6 +23,9 @@ from llmcourse.tokenizers.base import each_text, to_bytes
 
 LARGEST = np.uint32(2**32 - 1)
 """No hash is larger; what an empty set's signature is made of."""
+
+N_BANDS = 16
+"""Into how many bands a signature is cut unless told otherwise."""
 
 _BLOCK = 512  # shingles that are permuted at once: what fits into a core's cache
 
@@ -112,7 +115,14 @@ def estimate(a: UInt32[np.ndarray, " n"], b: UInt32[np.ndarray, " n"]) -> float:
 
     Its standard deviation is √(s (1 - s) / n) for sets of similarity s and n places.
     """
-    return float(np.mean(a == b))
+    return float(estimates(a[None], b)[0])
+
+
+def estimates(
+    signatures: UInt32[np.ndarray, "documents n"], one: UInt32[np.ndarray, " n"]
+) -> Float64[np.ndarray, " documents"]:
+    """What `estimate` says of each of several signatures and one."""
+    return (signatures == one).mean(axis=1)
 
 
 def band_keys(signature: UInt32[np.ndarray, " n"], n_bands: int) -> list[bytes]:
@@ -188,7 +198,7 @@ class Deduplicator:
         *,
         shingle_length: int = 5,
         hasher: MinHasher | None = None,
-        n_bands: int = 16,
+        n_bands: int = N_BANDS,
         index: Index | None = None,
     ):
         """Begin with an empty index in memory, unless one is given.

@@ -56,15 +56,25 @@ def read(path: Path, reading: Reading | None = None) -> Iterator[Document]:
     return _read_file(path, reading)
 
 
-def _read_folder(path: Path, reading: Reading) -> Iterator[Document]:
+def files_of(path: Path) -> list[Path]:
+    """All files of a folder that `read` looks at, in its order; some may be of an unknown kind.
+
+    Raises:
+        UserError: none of them is of a kind that can be read.
+    """
     found = [file for file in sorted(path.rglob("*")) if _is_visible_file(file, path)]
-    known = Counter(_suffix(file) for file in found if _suffix(file) in _READERS)
-    if not known:
+    if not any(_suffix(file) in _READERS for file in found):
         raise UserError(f"{path} holds no file that ends in {' '.join(filter(None, _READERS))}")
+    return found
+
+
+def _read_folder(path: Path, reading: Reading) -> Iterator[Document]:
+    found = files_of(path)
+    known = Counter(_suffix(file) for file in found if _suffix(file) in _READERS)
     counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in known.items())
     size = sum(os.path.getsize(file) for file in found if _suffix(file) in known)
     reading.say("reading", f"{path}: {counts}; {size_in_words(size)}")
-    return (document for file in found for document in _read_one_of_many(file, reading))
+    return (document for file in found for document in read_one_of_many(file, reading))
 
 
 def _is_visible_file(file: Path, folder: Path) -> bool:
@@ -72,8 +82,12 @@ def _is_visible_file(file: Path, folder: Path) -> bool:
     return not hidden and file.is_file()
 
 
-def _read_one_of_many(file: Path, reading: Reading) -> Iterator[Document]:
-    """The documents of a file in a folder, which may hold files of other kinds too."""
+def read_one_of_many(file: Path, reading: Reading) -> Iterator[Document]:
+    """The documents of a file in a folder, which may hold files of other kinds too.
+
+    Raises:
+        UserError: what `reading.on_error` raises.
+    """
     if _suffix(file) not in _READERS:
         reading.on_error(SkippedInput(f"{file} has an unknown suffix"))
         return

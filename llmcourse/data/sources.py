@@ -68,7 +68,12 @@ def _some(documents: Iterable[Document], source: str) -> Iterator[Document]:
         empty = False
         yield document
     if empty:
-        raise UserError(f"{source} holds no text: name another data source")
+        raise no_text(source)
+
+
+def no_text(source: str) -> UserError:
+    """What is wrong with a source that yields no document."""
+    return UserError(f"{source} holds no text: name another data source")
 
 
 class Source(NamedTuple):

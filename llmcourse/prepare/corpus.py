@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import UInt32
@@ -30,14 +31,19 @@ from llmcourse.tokenizers.registry import TOKENIZERS, load_tokenizer, train_toke
 TOKENIZER_SAMPLE = 1
 """The seed by which documents are drawn for the tokenizer; the held-out split's is another."""
 
-Put = Callable[[dict[str, str]], None]
+Put = Callable[[dict[str, Any]], None]
 """Writes one row."""
 
 
 def by_hash(documents: Iterable[Document], held_out: float) -> Iterator[tuple[str, Document]]:
     """Each document with the side of the split it falls on, by a hash of its text."""
     for document in documents:
-        yield SPLITS[is_held_out(document, held_out)], document
+        yield side_of(document, held_out), document
+
+
+def side_of(document: Document, held_out: float) -> str:
+    """The side of the split that a document falls on, by a hash of its text."""
+    return SPLITS[is_held_out(document, held_out)]
 
 
 def write_text(sides: Iterable[tuple[str, Document]], folder: Path, report: Report) -> None:
@@ -45,29 +51,42 @@ def write_text(sides: Iterable[tuple[str, Document]], folder: Path, report: Repo
     with contextlib.ExitStack() as stack:
         put = {split: stack.enter_context(rows(text_path(folder, split))) for split in SPLITS}
         for split, document in sides:
-            size = len(to_bytes(document.text))
-            with report.timed("write", size):
-                put[split]({"name": document.name, "text": document.text})
-            report.kept[split].update(documents=1, bytes=size)
+            write_document(put[split], split, document, report)
+
+
+def write_document(put: Put, split: str, document: Document, report: Report) -> None:
+    """Write one document to the text of its side, and count it there."""
+    size = len(to_bytes(document.text))
+    with report.timed("write", size):
+        put({"name": document.name, "text": document.text})
+    report.kept[split].update(documents=1, bytes=size)
 
 
 def read_text(folder: Path, split: str) -> Iterator[Document]:
     """The documents that `write_text` wrote, each as it was."""
-    with gzip.open(text_path(folder, split), "rb") as file:
-        for line in file:
-            row = json.loads(line)
-            yield Document(row["text"], row["name"])
+    for row in read_rows(text_path(folder, split)):
+        yield Document(row["text"], row["name"])
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows that `rows` wrote."""
+    with gzip.open(path, "rb") as file:
+        yield from map(json.loads, file)
 
 
 @contextlib.contextmanager
 def rows(path: Path) -> Generator[Put]:
     """Write rows to a compressed file of JSON lines; the same rows give the same bytes."""
-    with (
-        open(path, "wb") as raw,
-        gzip.GzipFile("", "wb", compresslevel=5, fileobj=raw, mtime=0) as file,
-    ):
+    with open(path, "wb") as raw, rows_into(raw) as put:
+        yield put
 
-        def put(row: dict[str, str]) -> None:
+
+@contextlib.contextmanager
+def rows_into(raw: BinaryIO) -> Generator[Put]:
+    """Append rows to an open file as a compressed part of its own; parts read as one file."""
+    with gzip.GzipFile("", "wb", compresslevel=5, fileobj=raw, mtime=0) as file:
+
+        def put(row: dict[str, Any]) -> None:
             line = json.dumps(row, ensure_ascii=False) + "\n"
             file.write(line.encode("utf-8", "backslashreplace"))  # a name may hold anything
 

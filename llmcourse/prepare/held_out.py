@@ -34,10 +34,9 @@ def split_text(
         UserError: the last part only repeats what stands before it.
     """
     write_text(by_hash(documents, held_out), folder, report)
-    total = sum(report.kept[split]["bytes"] for split in SPLITS)
-    least = min(LEAST, LARGEST_SHARE * total)
-    if all(report.kept[split]["bytes"] >= least for split in SPLITS):
+    if is_enough(report):
         return
+    total, least = _total_and_least(report)
     wanted = min(max(held_out * total, least), total - least)
     both = folder / "both"
     both.mkdir()
@@ -59,6 +58,18 @@ def split_text(
         )
     size = size_in_words(report.kept["valid"]["bytes"])
     say("held out", f"the last {size}: too few documents to hold whole ones out by chance")
+
+
+def is_enough(report: Report) -> bool:
+    """Whether each side of the split, as the hash has made it, holds enough to be one."""
+    _, least = _total_and_least(report)
+    return all(report.kept[split]["bytes"] >= least for split in SPLITS)
+
+
+def _total_and_least(report: Report) -> tuple[int, float]:
+    """How many bytes there are, and how many of them a side must hold."""
+    total = sum(report.kept[split]["bytes"] for split in SPLITS)
+    return total, min(LEAST, LARGEST_SHARE * total)
 
 
 def _by_place(

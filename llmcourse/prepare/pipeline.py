@@ -15,7 +15,7 @@ from pathlib import Path
 
 from llmcourse.cleaning.dedup_index import disk_index
 from llmcourse.data import sources
-from llmcourse.data.documents import Document, SkippedInput
+from llmcourse.data.documents import Document
 from llmcourse.data.prepared import (
     DESCRIPTION,
     DROPPED,
@@ -26,11 +26,11 @@ from llmcourse.data.prepared import (
     is_prepared,
     write_description,
 )
-from llmcourse.data.reading import Reading, Say
+from llmcourse.data.reading import Say
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_directory, kind_of, made_for, place_for_folder
 from llmcourse.locks import writing_alone
-from llmcourse.prepare.cleaner import Cleaned, Cleaner, Copies, Dropped, cut
+from llmcourse.prepare.cleaner import Cleaned, Cleaner, Copies, Dropped
 from llmcourse.prepare.corpus import (
     Put,
     bytes_bar,
@@ -43,6 +43,7 @@ from llmcourse.prepare.corpus import (
 from llmcourse.prepare.held_out import split_text
 from llmcourse.prepare.notes import Notes
 from llmcourse.prepare.parallel import ordered_map
+from llmcourse.prepare.pieces import Piece, Read, pieces, reading_of, reason_of
 from llmcourse.prepare.report import Report, page, peak_megabytes
 from llmcourse.prepare.settings import Settings
 from llmcourse.tokenizers.base import Tokenizer, to_bytes
@@ -72,7 +73,7 @@ def _prepare(settings: Settings, tokenizer: Tokenizer | None) -> Report:
         cleaned = _cleaned(settings, folder, report, notes)
         split_text(cleaned, settings.held_out, folder, report, notes)
         notes.close()
-        _check_kept(report)
+        check_kept(report)
         tokenizer = tokenizer or _train(settings, folder, report, notes)
         save_tokenizer(tokenizer, folder)
         report.tokenizer |= {"kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size}
@@ -81,11 +82,16 @@ def _prepare(settings: Settings, tokenizer: Tokenizer | None) -> Report:
             tokenize(texts, tokenizer, folder, split, report, workers=settings.workers)
         report.took = time.perf_counter() - began
         report.peak_megabytes = peak_megabytes()
-        _write_report(settings, folder, report)
+        write_report(settings, folder, report)
     return report
 
 
-def _check_kept(report: Report) -> None:
+def check_kept(report: Report) -> None:
+    """Complain where nothing is left.
+
+    Raises:
+        UserError: says by which rules it was dropped.
+    """
     if not report.n_kept:
         reasons = ", ".join(f"{name} {drop.documents}" for name, drop in report.dropped.items())
         raise UserError(
@@ -156,8 +162,7 @@ def _cleaned(settings: Settings, folder: Path, report: Report, say: Say) -> Iter
                 reason, detail = result.reason, result.detail
                 put_dropped(report.drop(document.name, reason, detail, document.text, size))
             else:
-                report.masked.update(result.masked)
-                report.changed["masked"] += bool(result.masked)
+                report.count_masked(result.masked)
                 yield Document(result.text, document.name)
             bar.update(size)
 
@@ -172,30 +177,17 @@ def _documents(
     """
     for source in settings.sources:
         problems: list[UserError] = []
-
-        def on_error(error: UserError, problems: list[UserError] = problems) -> None:
-            problems.append(error) if not problems else None
-            reason = "no text" if isinstance(error, SkippedInput) else "unreadable"
-            put_dropped(report.drop(str(error), reason, "", "", 0))
-
-        reading = Reading(
-            encoding=settings.encoding,
-            column=settings.column,
-            option="--",
-            on_error=on_error,
-            say=say,
-        )
-        try:
-            for document in _timed(sources.read(source, reading), report):
-                report.read["documents"] += 1
-                report.read["bytes"] += len(to_bytes(document.text))
-                pieces = 0
-                for piece in cut(document):
-                    pieces += 1
-                    yield piece
-                report.changed["cut"] += pieces > 1
-        except UserError as error:
-            raise (problems or [error])[0] from None
+        reading = reading_of(settings, problems.append, say)
+        documents = _timed(sources.read(source, reading), report)
+        for found in pieces(documents, problems):
+            if isinstance(found, Read):
+                report.read.update(documents=1, bytes=found.n_bytes)
+                report.changed["cut"] += 0  # counted, even if there is none
+            elif isinstance(found, Piece):
+                report.changed["cut"] += found.number == 2
+                yield found.document
+            else:
+                put_dropped(report.drop(str(found), reason_of(found), "", "", 0))
 
 
 def _timed(documents: Iterator[Document], report: Report) -> Iterator[Document]:
@@ -212,7 +204,7 @@ def _timed(documents: Iterator[Document], report: Report) -> Iterator[Document]:
 # --- what was done --------------------------------------------------------------------------------
 
 
-def _write_report(settings: Settings, folder: Path, report: Report) -> None:
+def write_report(settings: Settings, folder: Path, report: Report) -> None:
     """Write the report for people and for programs, and at last the folder's description."""
     text = page(report, settings.sources)
     (folder / "report.md").write_bytes(text.encode("utf-8", "backslashreplace"))

@@ -4,6 +4,7 @@ Not here: the doing (`pipeline.py`).
 """
 
 import contextlib
+import json
 import re
 import sys
 import time
@@ -96,6 +97,39 @@ class Report:
         for stage, seconds in steps.seconds.items():
             self.seconds[stage] += seconds
         self.boilerplate_lines += steps.boilerplate_lines
+
+    def count_masked(self, masked: Counter[str]) -> None:
+        """Count the addresses that were masked in a document that is kept."""
+        self.masked.update(masked)
+        self.changed["masked"] += bool(masked)
+
+    def merge(self, other: "Report") -> None:
+        """Count in what was done to other documents, which come after those counted so far."""
+        self.add(other)
+        self.read.update(other.read)
+        self.masked.update(other.masked)
+        for split, kept in other.kept.items():
+            self.kept[split].update(kept)
+        for reason, drop in other.dropped.items():
+            mine = self.dropped.setdefault(reason, Drop())
+            mine.documents += drop.documents
+            mine.bytes += drop.bytes
+            mine.examples = (mine.examples + drop.examples)[:EXAMPLES]
+
+    def plain(self) -> dict[str, Any]:
+        """All of it in the terms of JSON."""
+        return json.loads(json.dumps(vars(self), default=vars))
+
+    @classmethod
+    def from_plain(cls, content: dict[str, Any]) -> "Report":
+        """What `plain` was made from."""
+        report = cls(**content)
+        for name in ("read", "changed", "masked", "languages", "handled"):
+            setattr(report, name, Counter(content[name]))
+        report.seconds = defaultdict(float, content["seconds"])
+        report.dropped = {reason: Drop(**drop) for reason, drop in content["dropped"].items()}
+        report.kept = {split: Counter(kept) for split, kept in content["kept"].items()}
+        return report
 
     @property
     def n_dropped(self) -> int:
