@@ -24,8 +24,8 @@ from llmcourse.tokenizers.base import each_text, to_bytes
 LARGEST = np.uint32(2**32 - 1)
 """No hash is larger; what an empty set's signature is made of."""
 
-N_BANDS = 16
-"""Into how many bands a signature is cut unless told otherwise."""
+N_HASHES, N_BANDS = 128, 16
+"""How long a signature is, and into how many bands it is cut, unless told otherwise."""
 
 _BLOCK = 512  # shingles that are permuted at once: what fits into a core's cache
 
@@ -71,7 +71,7 @@ class MinHasher:
         seed: what the permutations are drawn from.
     """
 
-    def __init__(self, n_hashes: int = 128, seed: int = 1):
+    def __init__(self, n_hashes: int = N_HASHES, seed: int = 1):
         if n_hashes < 1:
             raise UserError(f"n_hashes={n_hashes} make no signature: try 128")
         self.n_hashes, self.seed = n_hashes, seed

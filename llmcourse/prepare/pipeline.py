@@ -209,7 +209,7 @@ def write_report(settings: Settings, folder: Path, report: Report) -> None:
     text = page(report, settings.sources)
     (folder / "report.md").write_bytes(text.encode("utf-8", "backslashreplace"))
     content = {
-        "settings": {**dataclasses.asdict(settings), "out": str(settings.out)},
+        "settings": settings.plain(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **vars(report),
     }

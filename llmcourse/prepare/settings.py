@@ -3,9 +3,10 @@
 Not here: what the settings do (`pipeline.py`); the thresholds of quality (`cleaning/quality.py`).
 """
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -72,3 +73,7 @@ class Settings:
             )
         if self.workers < 1:
             raise UserError(f"workers={self.workers} must be at least 1")
+
+    def plain(self) -> dict[str, Any]:
+        """All settings in the terms of JSON; paths are text."""
+        return json.loads(json.dumps(asdict(self), default=str))
