@@ -10,27 +10,38 @@ What is given twice is begun once: the same command goes on where it was stopped
 """
 
 import sys
-
-from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
-from datatrove.executor.base import PipelineExecutor
+from typing import Any
 
 from llmcourse import command_line
 from llmcourse.errors import UserError, exit_on_user_error, say
 from llmcourse.locks import writing_alone
-from llmcourse.prepare.trove.job import Job, JobSettings, begin
-from llmcourse.prepare.trove.stages import Stage, stages
+from llmcourse.prepare.trove.job import Job, JobSettings, begin, needs_datatrove
 
 
-def executor(stage: Stage, job: Job, before: PipelineExecutor | None) -> PipelineExecutor:
+def executor(stage: Any, job: Job, before: Any) -> Any:
     """Who runs a stage. Put here what your cluster has."""
-    limits = {"tasks": stage.tasks, "workers": job.settings.workers}
+    from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
+
+    common = {
+        "pipeline": stage.pipeline,
+        "tasks": stage.tasks,
+        "workers": job.settings.workers,
+        "logging_dir": str(stage.logs),
+    }
+    if job.settings.on == "ray":
+        return RayPipelineExecutor(**common, mem_per_cpu_gb=4)
     if job.settings.on == "slurm":
         return SlurmPipelineExecutor(
-            *(stage.pipeline,), **limits, logging_dir=str(stage.logs), depends=before,
-            job_name=f"prepare-{stage.name}", partition="cpu", time="12:00:00", mem_per_cpu_gb=4,
-        )  # fmt: skip
-    kind = RayPipelineExecutor if job.settings.on == "ray" else LocalPipelineExecutor
-    return kind(stage.pipeline, **limits, logging_dir=str(stage.logs))
+            **common,
+            depends=before,
+            job_name=f"prepare-{stage.name}",
+            partition="cpu",
+            qos="normal",
+            time="12:00:00",
+            mem_per_cpu_gb=4,
+            sbatch_args={"kill-on-invalid-dep": "yes"},
+        )
+    return LocalPipelineExecutor(**common)
 
 
 def run(job: Job) -> None:
@@ -39,6 +50,8 @@ def run(job: Job) -> None:
     Raises:
         UserError: the text cannot be used, or tasks have failed.
     """
+    from llmcourse.prepare.trove.stages import stages
+
     last = None
     for stage in stages(job):
         last = executor(stage, job, last)
@@ -51,7 +64,7 @@ def run(job: Job) -> None:
                 f"{len(failed)} of {stage.tasks} tasks of the stage {stage.name} have failed: "
                 f"see {stage.logs / 'logs'}, and give the same command again"
             )
-    if job.settings.on == "slurm" and last is not None:
+    if job.settings.on == "slurm":
         last.run()  # those that it depends on go into the queue first
 
 
@@ -62,8 +75,10 @@ def main() -> None:
         settings = command_line.parse(
             JobSettings, sys.argv[1:], prog=name, about=str(__doc__), default=None
         )
-        with writing_alone(settings.work, "--work"):
-            run(begin(settings))
+        needs_datatrove()
+        job = begin(settings)
+        with writing_alone(job.settings.work, "--work"):
+            run(job)
         if settings.on == "slurm":
             say(
                 "queued     squeue --me shows what is left; the same command queues what has failed"

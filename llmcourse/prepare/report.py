@@ -123,13 +123,14 @@ class Report:
     @classmethod
     def from_plain(cls, content: dict[str, Any]) -> "Report":
         """What `plain` was made from."""
-        report = cls(**content)
-        for name in ("read", "changed", "masked", "languages", "handled"):
-            setattr(report, name, Counter(content[name]))
-        report.seconds = defaultdict(float, content["seconds"])
-        report.dropped = {reason: Drop(**drop) for reason, drop in content["dropped"].items()}
-        report.kept = {split: Counter(kept) for split, kept in content["kept"].items()}
-        return report
+        counters = ("read", "changed", "masked", "languages", "handled")
+        typed = {
+            **{name: Counter(content[name]) for name in counters},
+            "seconds": defaultdict(float, content["seconds"]),
+            "dropped": {reason: Drop(**drop) for reason, drop in content["dropped"].items()},
+            "kept": {split: Counter(kept) for split, kept in content["kept"].items()},
+        }
+        return cls(**content | typed)
 
     @property
     def n_dropped(self) -> int:

@@ -85,10 +85,13 @@ class ReadPieces(Block):
             if whole and not job.is_mine(place_of(part, 0), rank, world_size):
                 continue  # none of it is this task's: it is not even read
             for item in _items(job, part):
-                if job.is_mine(item.metadata["place"], rank, world_size):
-                    if "dropped" in item.metadata or "read" in item.metadata:
-                        self.stat_update("documents" if "read" in item.metadata else "problems")
-                    yield item
+                if not job.is_mine(item.metadata["place"], rank, world_size):
+                    continue
+                if "read" in item.metadata:
+                    self.stat_update("documents")
+                elif "dropped" in item.metadata:
+                    self.count(item)
+                yield item
 
 
 def _items(job: Job, part: int) -> Items:

@@ -6,6 +6,7 @@ Not here: the work (`clean.py`, `copies.py`, `tokens.py`), in which order (`stag
 """
 
 import dataclasses
+import importlib.util
 import json
 import os
 import time
@@ -120,6 +121,16 @@ def part_of(place: int) -> int:
 def stretch_of(place: int) -> int:
     """The stretch that a place is in, by its first place."""
     return place - place % 2**PART_BITS % STRETCH
+
+
+def needs_datatrove() -> None:
+    """Complain where the library is not installed.
+
+    Raises:
+        UserError: says how to install it.
+    """
+    if importlib.util.find_spec("datatrove") is None:
+        raise UserError("this needs datatrove: pip install -e '.[cluster]' -c constraints.txt")
 
 
 def begin(settings: JobSettings) -> Job:

@@ -6,6 +6,7 @@ text is unpacked and no document looked at. Not here: what the folder holds (`da
 
 import heapq
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ def _save(items: Items, files: Mapping[str, BinaryIO]) -> Report:
                 continue
             split, ids = about["split"], about["ids"]
             report.add(about["steps"])
-            report.count_masked(about["masked"])
+            report.count_masked(Counter(about["masked"]))
             write_document(put[TEXTS[split]], split, Document(item.text, item.id), report)
             files[IDS[split]].write(ids.astype(ID).tobytes())
             report.kept[split]["tokens"] += len(ids)
