@@ -124,13 +124,14 @@ class Report:
     def from_plain(cls, content: dict[str, Any]) -> "Report":
         """What `plain` was made from."""
         counters = ("read", "changed", "masked", "languages", "handled")
-        typed = {
+        typed: dict[str, Any] = {
+            **content,
             **{name: Counter(content[name]) for name in counters},
             "seconds": defaultdict(float, content["seconds"]),
             "dropped": {reason: Drop(**drop) for reason, drop in content["dropped"].items()},
             "kept": {split: Counter(kept) for split, kept in content["kept"].items()},
         }
-        return cls(**content | typed)
+        return cls(**typed)
 
     @property
     def n_dropped(self) -> int:

@@ -30,20 +30,7 @@ run_job = runpy.run_path(str(SCRIPT))["run"]
 
 DIFFERS = {"took", "seconds", "handled", "finished", "settings", "peak_megabytes"}
 """What a report says of time and of the way, not of the text."""
-WORDS = [
-    "river",
-    "stone",
-    "lamp",
-    "letter",
-    "garden",
-    "winter",
-    "horse",
-    "bread",
-    "silver",
-    "road",
-    "window",
-    "music",
-]
+WORDS = ["river", "stone", "lamp", "letter", "garden", "horse", "bread", "road", "music"]
 VERBS = ["finds", "keeps", "carries", "forgets", "paints", "breaks", "sells"]
 
 
@@ -82,7 +69,7 @@ def sources(tmp_path_factory) -> list[Path]:
     (folder / "e.txt").write_bytes("un café, ".encode() + b"caf\xe9")
     (folder / "f.png").write_bytes(b"\x89PNG")
     copies = [tale(35).replace(" ", "  "), *near[::-1], near[3], tale(31) + "\n\n" + tale(33)]
-    write_rows(folder.parent / "last.jsonl", ["\n".join(map(tale, range(300, 330))), *copies])
+    write_rows(folder.parent / "last.jsonl", ["\n".join(map(tale, range(300, 360))), *copies])
     return [folder, folder.parent / "last.jsonl"]
 
 
@@ -245,7 +232,7 @@ stages["main"]()
 
 @pytest.mark.parametrize(
     ("stage", "name", "calls"),
-    [("clean", "_clean", 90), ("tokens", "document_ids", 60), ("copies", "settle", 1)],
+    [("clean", "_clean", 70), ("tokens", "document_ids", 45), ("copies", "settle", 1)],
 )
 def test_a_task_that_is_killed_is_run_again(sources, alone, tmp_path, stage, name, calls):
     settings = asked(sources, alone, tmp_path)
@@ -363,8 +350,9 @@ def test_a_source_that_yields_nothing_beside_one_that_does(sources, alone, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.skipif("LLMCOURSE_DATA" not in os.environ, reason="LLMCOURSE_DATA names no data")
-def test_real_text_in_two_processes(tmp_path):
+def test_real_text_in_two_processes(monkeypatch, tmp_path):
     """School books and tales for children, in processes of their own."""
+    monkeypatch.undo()
     data = Path(os.environ["LLMCOURSE_DATA"]) / "pretrain_en"
     sources = [data / f"{name}.jsonl.gz" for name in ("openstax.valid", "storybooks.valid")]
     common = [*map(str, sources), "--held-out", "0.1"]
