@@ -171,7 +171,7 @@ def declared() -> set[str]:
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
     lines = [*project["dependencies"], *extras["notebook"], *extras["lab"], *extras["test"]]
-    lines += [*extras["export"], *extras["serve"]]
+    lines += [*extras["export"], *extras["serve"], *extras["cluster"]]
     wanted = {canonical(re.match(r"[\w-]+", line)[0]) for line in lines}
     return {
         module

@@ -124,7 +124,7 @@ def test_commands_name_what_is_there():
     assert {name for name in targets if not re.search(rf"(?m)^{name}:", makefile)} == set()
     assert (
         {"".join(pair) for pair in extras}
-        == {"lab", "serve"}
+        == {"cluster", "lab", "serve"}
         <= PROJECT["optional-dependencies"].keys()
     )
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import pickle
 import re
 import runpy
 import signal
@@ -24,9 +25,10 @@ from llmcourse.prepare.__main__ import main
 from llmcourse.prepare.trove import job as job_module
 from llmcourse.prepare.trove.copies import alike, first_of_each, settle
 from llmcourse.prepare.trove.job import JobSettings, begin, place_of, stretch_of
+from llmcourse.prepare.trove.stages import stages
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "cluster" / "prepare_datatrove.py"
-run_job = runpy.run_path(str(SCRIPT))["run"]
+run_job, executor = (runpy.run_path(str(SCRIPT))[name] for name in ("run", "executor"))
 
 DIFFERS = {"took", "seconds", "handled", "finished", "settings", "peak_megabytes"}
 """What a report says of time and of the way, not of the text."""
@@ -209,6 +211,20 @@ def test_a_place_says_its_part_and_its_stretch():
     assert place_of(2, 3) < place_of(2, 4) < place_of(3, 0)
     assert stretch_of(place_of(2, 13)) == stretch_of(place_of(2, 7)) == place_of(2, 7)
     assert stretch_of(place_of(2, 14)) == place_of(2, 14)
+
+
+def test_ray_can_carry_the_blocks_to_another_machine(sources, alone, tmp_path):
+    """Without Ray itself, which is not needed to hand over."""
+    job = begin(asked(sources, alone, tmp_path, on="ray", workers=3))
+    for stage in stages(job):
+        ready = executor(stage, job, None)
+        assert (type(ready).__name__, ready.tasks, ready.workers) == (
+            *("RayPipelineExecutor", stage.tasks, 3),
+        )
+        carried = pickle.loads(pickle.dumps(ready))
+        assert [vars(block)["work"] for block in carried.pipeline] == [
+            str(job.settings.work) for _ in stage.pipeline
+        ]
 
 
 # --- a task that dies -----------------------------------------------------------------------------

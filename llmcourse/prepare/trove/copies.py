@@ -3,7 +3,8 @@
 One machine drops a document that is like an earlier one *that it kept*. So which pairs are alike is
 found first, by many tasks, each with a share of the fingerprints and of the bands' keys; then one
 task goes through the pairs in the documents' order and decides as one machine would. It holds what
-is like something in memory, and nothing else. Not here: likeness itself (`cleaning/dedup.py`).
+is like something in memory, and nothing else. Of n texts that are like each other, and differ, that
+is n² / 2 pairs of 16 bytes. Not here: likeness itself (`cleaning/dedup.py`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
