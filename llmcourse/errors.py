@@ -10,6 +10,7 @@ import contextlib
 import difflib
 import errno
 import io
+import itertools
 import os
 import re
 import signal
@@ -24,6 +25,8 @@ NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPE
 
 MOST_NAMES = 20
 """How many names a message lists."""
+LONGEST_NAME = 80
+"""Characters of a name that a message lists."""
 
 
 class UserError(ValueError):
@@ -49,8 +52,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
-    more = len(known) - MOST_NAMES
-    return f"; there are: {', '.join(known[:MOST_NAMES])}" + f" and {more} more" * (more > 0)
+    return f"; there are: {listed(known)}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message, as `a, b and 7 more`: not too many, and none too long."""
+    names = list(names)
+    more = len(names) - MOST_NAMES
+    shown = (name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..." for name in names)
+    return ", ".join(itertools.islice(shown, MOST_NAMES)) + f" and {more} more" * (more > 0)
 
 
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
