@@ -192,7 +192,12 @@ class _Page(html.parser.HTMLParser):
 def _read_html(path: Path, reading: Reading) -> Iterator[Document]:
     """A page's text, without tags, scripts and styles."""
     with open_text(path, reading) as file:
-        yield from chunk_text(_paragraphs(_tidy(_shown(file, path))), path.name)
+        try:
+            yield from chunk_text(_paragraphs(_tidy(_shown(file, path))), path.name)
+        except AssertionError as error:  # so the library says that `<![` begins nothing it knows
+            raise UserError(
+                f"{path} is damaged: no browser could read its marks: {error!s:.99}"
+            ) from None
 
 
 def _shown(file: io.TextIOWrapper, path: Path) -> Iterator[str]:

@@ -30,7 +30,17 @@ FRAGMENTS = [
     *(b"null", b"NaN", b"1e999", b"9" * 5000, b"-1", b"\\ud800", b"\\u0000", b"[" * 60_000),
     *(b'{"text": "a b c"}\n', b'{"text": "a", "label": "x"}\n', b'{"chosen": 1, "rejected": ""}\n'),
     *(b'{"tokens": ["a"], "tags": ["b"]}\n', b"1\ta\tb\tNOUN\tc\td\te\tf\tg\th\n", b"word TAG\n"),
-    *(b"# c\n", b"-DOCSTART- O\n", b"<p>", b"<!--", b"<![CDATA[", b"</", b"&#xD800;", b"<script>"),
+    *(
+        b"# c\n",
+        b"-DOCSTART- O\n",
+        b"<p>",
+        b"<!--",
+        b"<![CDATA[",
+        b"<![",
+        b"</",
+        b"&#xD800;",
+        b"<script>",
+    ),
     *(b"%PDF", b"PK\x03\x04", b"\x1f\x8b", b"\x1b$B", b"~{", b"+AGE-", b"a" * 70_000, b'"a""b"'),
     *(b"1,2,3\n", b"name,text\n", b",text,label\n"),
 ]
@@ -184,6 +194,13 @@ def test_damage_is_named_whoever_reads(name, data, encoding, message, folder):
         with pytest.raises(UserError, match=message) as caught:
             list(read(path, Reading(encoding=encoding)))
         assert str(path) in str(caught.value)
+
+
+def test_a_mark_that_the_parser_cannot_read(folder):
+    path = folder / "mark.html"
+    path.write_bytes(b"<p>Hello.<![[a]]><p>And so on.")
+    with pytest.raises(UserError, match="damaged: no browser could read its marks"):
+        list(local.read(path))
 
 
 def test_a_column_without_a_name_is_no_pair(folder):
