@@ -62,6 +62,8 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 # A test shares its cores with others: how long one example took says nothing about the code.
 hypothesis.settings.register_profile("llmcourse", deadline=None)
+# `--hypothesis-profile campaign`: for hours of trying.
+hypothesis.settings.register_profile("campaign", deadline=None, max_examples=5000)
 hypothesis.settings.load_profile("llmcourse")
 
 

@@ -1,14 +1,16 @@
 """Errors that speak to a person, and the one place where a command turns them into an exit.
 
 A message says what was wrong, what was given and what to do, in one line. What a person reads goes
-through `visible`, since names of files are made by strangers. Not here: `assert`, which is for what
-cannot happen, and tracebacks, which are for bugs.
+through `visible`, since names of files are made by strangers, and so are models: what one writes
+goes to a terminal through `for_output`. Not here: `assert`, which is for what cannot happen, and
+tracebacks, which are for bugs.
 """
 
 import contextlib
 import difflib
 import errno
 import io
+import itertools
 import os
 import re
 import signal
@@ -23,6 +25,8 @@ NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPE
 
 MOST_NAMES = 20
 """How many names a message lists."""
+LONGEST_NAME = 80
+"""Characters of a name that a message lists."""
 
 
 class UserError(ValueError):
@@ -48,11 +52,20 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
-    more = len(known) - MOST_NAMES
-    return f"; there are: {', '.join(known[:MOST_NAMES])}" + f" and {more} more" * (more > 0)
+    return f"; there are: {listed(known)}"
 
 
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+def listed(names: Iterable[str]) -> str:
+    """Names for a message, as `a, b and 7 more`: not too many, and none too long."""
+    names = list(names)
+    more = len(names) - MOST_NAMES
+    shown = (name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..." for name in names)
+    return ", ".join(itertools.islice(shown, MOST_NAMES)) + f" and {more} more" * (more > 0)
+
+
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What steers a terminal, or turns the letters behind it round."""
+_STEERING = re.compile(rf"(?![\n\t]){CONTROLS.pattern}")
 
 
 def visible(text: str) -> str:
@@ -60,7 +73,20 @@ def visible(text: str) -> str:
 
     An escape is shown as `\\x1b`, a newline as `\\n`.
     """
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def visible_lines(text: str) -> str:
+    """The same for a text of several lines, in which newlines and tabs stay as they are."""
+    return _STEERING.sub(lambda found: visible(found[0]), text)
+
+
+def for_output(text: str) -> str:
+    """What a model wrote, as stdout is given it: in a terminal with `visible_lines`.
+
+    A file and another program get every character as it was written.
+    """
+    return visible_lines(text) if sys.stdout.isatty() else text
 
 
 def say(*lines: str, file: Any = None) -> None:

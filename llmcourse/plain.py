@@ -11,7 +11,7 @@ import types
 import typing
 from typing import Any, Literal, TypeVar
 
-from llmcourse.errors import UserError, nearest, visible
+from llmcourse.errors import CONTROLS, UserError, nearest, visible
 
 T = TypeVar("T")
 
@@ -26,6 +26,12 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+
+
+def json_line(value: Any) -> str:
+    """The value as JSON in one line: letters as they are, what steers a terminal as `\\u009b`."""
+    line = json.dumps(value, ensure_ascii=False)
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def as_code(text: str) -> str:

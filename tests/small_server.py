@@ -17,6 +17,7 @@ from llmcourse.generate.sampling import greedy
 from llmcourse.models.files import save_model
 from llmcourse.models.gpt import GPT, modern_recipe
 from llmcourse.serve.app import create_app
+from llmcourse.serve.connections import protocol
 from llmcourse.serve.service import Service
 from llmcourse.serve.settings import Limits
 from llmcourse.tokenizers.base import StreamDecoder
@@ -101,10 +102,11 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(service: Service, **options: Any) -> Iterator[Served]:
-    """Serve until the block ends."""
+def served(service: Service, most: int | None = None, **options: Any) -> Iterator[Served]:
+    """Serve until the block ends, `most` connections at a time."""
     app = create_app(service, **options)
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="on", ws="none")
+    http = protocol(service.limits.head_seconds, most)
+    config = uvicorn.Config(app, http=http, port=0, log_level="error", lifespan="on", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

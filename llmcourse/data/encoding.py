@@ -7,10 +7,13 @@ what a file's kind is (`local`).
 """
 
 import codecs
+import contextlib
+import csv
 import functools
 import gzip
 import io
-from collections.abc import Iterator
+import zlib
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from llmcourse.data.reading import Reading
@@ -122,6 +125,38 @@ def find_encoding(path: Path, reading: Reading) -> tuple[str, str]:
     return guess, f"guessed from its letters; {overrule}"
 
 
+@contextlib.contextmanager
+def naming_damage(path: Path, reading: Reading) -> Generator[None]:
+    """Turn what reading a damaged file raises into a line for its owner.
+
+    Raises:
+        UserError: it is no text in its encoding, does not unpack, or may not be read.
+    """
+    try:
+        try:
+            yield
+        except UnicodeError:
+            raise _undecodable(path, reading) from None  # which reads it again: it may not unpack
+    except UserError:
+        raise
+    except PermissionError:
+        raise UserError(f"{path} may not be read: change its permissions") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise UserError(f"{path} is damaged: it does not unpack as gzip") from None
+    except csv.Error as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+
+
+def _undecodable(path: Path, reading: Reading) -> UserError:
+    encoding, how = find_encoding(path, reading)
+    shown = encoding.removesuffix("-sig").upper() if encoding == "utf-8-sig" else encoding
+    source = f" ({how.partition(';')[0]})" if how else ""
+    return UserError(
+        f"{path} is not {shown} text{source}: byte {bad_byte(path, encoding)} does not fit; "
+        f"mend that place, or name the file's encoding ({reading.option}encoding)"
+    )
+
+
 def bad_byte(path: Path, encoding: str) -> int:
     """Where a file stops being text. The text layer, which reads ahead, cannot say."""
     decoder, offset, pending = codecs.getincrementaldecoder(encoding)(), 0, 0
@@ -131,6 +166,8 @@ def bad_byte(path: Path, encoding: str) -> int:
                 decoder.decode(block)
             except UnicodeDecodeError as error:
                 return offset - pending + error.start
+            except UnicodeError:  # UTF-16 without its mark, to which no byte is to blame
+                return offset
             offset += len(block)
             pending = len(decoder.getstate()[0])
     return offset - pending  # the last character is cut short

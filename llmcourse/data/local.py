@@ -4,14 +4,11 @@ No file of text is ever held whole, and an error names the byte. Not here: table
 encodings (`encoding`), the hub (`hub`).
 """
 
-import csv
 import dataclasses
-import gzip
 import html.parser
 import io
 import itertools
 import os
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -23,9 +20,10 @@ from llmcourse.data.documents import (
     chunk_text,
     size_in_words,
 )
-from llmcourse.data.encoding import bad_byte, find_encoding, open_text
+from llmcourse.data.encoding import find_encoding, naming_damage, open_text
+from llmcourse.data.parquet import read_parquet
 from llmcourse.data.reading import Reading
-from llmcourse.data.tables import read_csv, read_json, read_json_lines, read_parquet
+from llmcourse.data.tables import read_csv, read_json, read_json_lines
 from llmcourse.errors import UserError
 
 
@@ -117,31 +115,14 @@ def _suffix(path: Path) -> str:
 
 def _read_file(path: Path, reading: Reading) -> Iterator[Document]:
     """The documents of one file; what is wrong with the file becomes a line for its owner."""
-    problem = None
     try:
-        yield from _READERS.get(_suffix(path), _read_text)(path, reading)
+        with naming_damage(path, reading):
+            yield from _READERS.get(_suffix(path), _read_text)(path, reading)
     except UserError as error:
         problem = error
-    except UnicodeDecodeError:
-        problem = _undecodable(path, reading)
-    except PermissionError:
-        problem = UserError(f"{path} may not be read: change its permissions")
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        problem = UserError(f"{path} is damaged: it does not unpack as gzip")
-    except csv.Error as error:
-        problem = UserError(f"{path} is damaged: {error}")
-    if problem is not None:
-        reading.on_error(problem)
-
-
-def _undecodable(path: Path, reading: Reading) -> UserError:
-    encoding, how = find_encoding(path, reading)
-    shown = encoding.removesuffix("-sig").upper() if encoding == "utf-8-sig" else encoding
-    source = f" ({how.partition(';')[0]})" if how else ""
-    return UserError(
-        f"{path} is not {shown} text{source}: byte {bad_byte(path, encoding)} does not fit; "
-        f"mend that place, or name the file's encoding ({reading.option}encoding)"
-    )
+    else:
+        return
+    reading.on_error(problem)
 
 
 # --- plain text -----------------------------------------------------------------------------------
@@ -172,6 +153,12 @@ def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
 
 
 # --- pages ----------------------------------------------------------------------------------------
+
+
+LONGEST_MARKUP = 1 << 20
+"""Characters of a tag or a comment: more are held of none."""
+LONGEST_END = 2000
+"""Characters of an unfinished tag at a page's end that is shown as text all the same."""
 
 
 class _Page(html.parser.HTMLParser):
@@ -218,29 +205,61 @@ class _Page(html.parser.HTMLParser):
 
 def _read_html(path: Path, reading: Reading) -> Iterator[Document]:
     """A page's text, without tags, scripts and styles."""
-    page = _Page()
-
-    def lines(file: io.TextIOWrapper) -> Iterator[str]:
-        for piece in _pieces(file):
-            page.feed(piece)
-            yield page.taken()
-        page.close()
-        yield page.taken()
-
     with open_text(path, reading) as file:
-        yield from chunk_text(_paragraphs(_tidy(lines(file))), path.name)
+        try:
+            yield from chunk_text(_paragraphs(_tidy(_shown(file, path))), path.name)
+        except AssertionError as error:  # so the library says that `<![` begins nothing it knows
+            raise UserError(
+                f"{path} is damaged: no browser could read its marks: {error!s:.99}"
+            ) from None
+
+
+def _shown(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
+    """What a browser would show, in pieces.
+
+    Raises:
+        UserError: a tag, comment or script that does not end.
+    """
+    page, held, length = _Page(), [], 0
+    for piece in _pieces(file):
+        held.append(piece)
+        length += len(piece)
+        # The parser keeps what has no end yet, and reads it again each time: so as seldom as twice.
+        if length >= len(page.rawdata):
+            page.feed("".join(held))
+            yield page.taken()
+            held, length = [], 0
+        if len(page.rawdata) + length > LONGEST_MARKUP:
+            break
+    page.feed("".join(held))
+    # To take an unfinished tag for text costs the parser the square of its length.
+    if page.rawdata.startswith("<") and len(page.rawdata) > LONGEST_END:
+        begins = page.rawdata[:30]
+        raise UserError(f"{path} is damaged: what begins with {begins!r} does not end")
+    page.close()
+    yield page.taken()
 
 
 def _tidy(pieces: Iterable[str]) -> Iterator[str]:
-    """Lines without the blanks that indented the tags; of several blank lines, one."""
-    blank, rest = True, ""
+    """Lines without the blanks that indented the tags; of several blank lines, one.
+
+    An endless line comes in parts.
+    """
+    blank, rest, begun = True, "", False
     for piece in itertools.chain(pieces, ["\n"]):
         *lines, rest = (rest + piece).split("\n")
         for line in lines:
             line = " ".join(line.split())
-            if line or not blank:
+            if line or begun or not blank:
                 yield line + "\n"
-            blank = not line
+            blank, begun = not (line or begun), False
+        if len(rest) > DOCUMENT_LENGTH:
+            # Cut at a blank, or within an endless word, of which a letter stays for what follows.
+            head, cut, rest = (
+                rest.rpartition(" ") if " " in rest.strip() else (rest[:-1], "", rest[-1])
+            )
+            yield " ".join(head.split()) + cut
+            begun = True
 
 
 # --- which is which -------------------------------------------------------------------------------

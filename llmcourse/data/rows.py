@@ -11,7 +11,7 @@ from typing import Any
 
 from llmcourse.data.documents import Document, SkippedInput
 from llmcourse.data.reading import Reading
-from llmcourse.errors import MOST_NAMES, UserError
+from llmcourse.errors import UserError, listed
 from llmcourse.tokenizers.base import to_bytes
 
 Row = tuple[str, dict[str, Any]]
@@ -110,20 +110,20 @@ def choose(
         UserError: there is no such column, or no telling; the message lists the columns.
     """
     columns = list(names or dict.fromkeys(str(name) for row in rows for name in row))
-    listed = ", ".join(columns[:MOST_NAMES]) + ", ..." * (len(columns) > MOST_NAMES)
     if reading.column is not None:
         if reading.column not in columns:
-            raise UserError(f"{where} has no column {reading.column!r} but {listed}")
+            raise UserError(f"{where} has no column {reading.column!r} but {listed(columns)}")
         return Choice((reading.column,), any(is_chat(row.get(reading.column)) for row in rows))
     choice = _by_name(rows) or _by_prose(rows)
     if choice is None:
         raise UserError(
-            f"{where} has no column 'text' but {listed}: name the one to read "
+            f"{where} has no column 'text' but {listed(columns)}: name the one to read "
             f"({reading.option}column)"
         )
     if len(columns) > 1:
         reading.say(
-            "column", f"{where}: {choice} of {listed} is read; {reading.option}column overrules"
+            "column",
+            f"{where}: {choice} of {listed(columns)} is read; {reading.option}column overrules",
         )
     return choice
 
@@ -141,7 +141,8 @@ def _by_name(rows: list[dict[str, Any]]) -> Choice | None:
             return Choice((spelled[name],), is_chat=True)
     for pair in PAIRS:
         if all(
-            any(isinstance(row.get(spelled.get(name, "")), str) for row in rows) for name in pair
+            name in spelled and any(isinstance(row.get(spelled[name]), str) for row in rows)
+            for name in pair
         ):
             return Choice(tuple(spelled[name] for name in pair))
     return None

@@ -1,21 +1,22 @@
-"""Tables in files: JSON lines, JSON, CSV and Parquet, as rows or as documents.
+"""Tables in files: JSON lines, JSON and CSV, and whichever it is, as rows or as documents.
 
 They are read directly and not through the `datasets` library, for the reader's sake: no copy nine
 times the size in a cache, no type guessed from the first rows, and an error that names the line. No
-file is held whole, but for one JSON list. Not here: which column is the text (`rows`), plain text
-and folders (`local`).
+file is held whole, but for one JSON list. Not here: which column is the text (`rows`), Parquet
+(`parquet`), plain text and folders (`local`).
 """
 
-import contextlib
 import csv
 import io
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from llmcourse.data.documents import Document
-from llmcourse.data.encoding import open_text
+from llmcourse.data.encoding import naming_damage, open_text
+from llmcourse.data.limits import LONGEST_LINE, LONGEST_LIST, all_of, lines_of, rows_lines
+from llmcourse.data.parquet import parquet_rows
 from llmcourse.data.reading import Reading
 from llmcourse.data.rows import LOOKED_AT, Row, is_chat, to_documents
 from llmcourse.errors import UserError
@@ -45,7 +46,7 @@ def json_line_rows(path: Path, reading: Reading) -> Iterator[Row]:
         UserError: what `reading.on_error` raises.
     """
     with open_text(path, reading) as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(lines_of(file, path), start=1):
             if line.isspace():
                 continue
             try:
@@ -75,15 +76,20 @@ def json_rows(path: Path, reading: Reading) -> Iterator[Row]:
     Raises:
         UserError: the file holds neither, or what `reading.on_error` raises.
     """
+    # How much is in a packed file shows only when it is unpacked.
+    most = LONGEST_LINE if path.suffix.lower() == ".gz" else LONGEST_LIST
     with open_text(path, reading) as file:
-        first = next((line for line in file if not line.isspace()), "")
+        first = "\n"
+        while first.isspace():
+            first = file.readline(most + 1)
         rest = file.read(1)
-    if rest and _is_object(first):
+    if rest and len(first) <= most and _is_object(first):
         yield from json_line_rows(path, reading)
         return
     with open_text(path, Reading(encoding=reading.encoding)) as file:
+        text = all_of(file, path, most)
         try:
-            content = json.load(file)
+            content = json.loads(text)
         except (ValueError, RecursionError):
             raise UserError(f"{path} is no JSON: neither one list nor a row a line") from None
     if isinstance(content, dict):  # {"version": 1, "data": [...]}
@@ -139,7 +145,7 @@ def csv_rows(path: Path, reading: Reading) -> Iterator[Row]:
     Raises:
         UserError: what `reading.on_error` raises.
     """
-    csv.field_size_limit(2**31 - 1)  # an article may be longer than the module's usual 128 kB
+    csv.field_size_limit(LONGEST_LINE)  # an article may be longer than the module's usual 128 kB
     with open_text(path, reading) as file:
         sample = file.read(CSV_SAMPLE)
         form = csv_form(sample, whole=not file.read(1))
@@ -147,10 +153,13 @@ def csv_rows(path: Path, reading: Reading) -> Iterator[Row]:
         shown = f"{form.names[0]} to {form.names[-1]}" if len(form.names) > 1 else form.names[0]
         reading.say("column", f"{path} names no columns in its first line: call them {shown}")
     with open_text(path, Reading(encoding=reading.encoding)) as file:
+        since_row = [0]
+        lines = rows_lines(file, path, since_row)
         rows = csv.DictReader(
-            file, form.names, restkey="", delimiter=form.delimiter, quoting=form.quoting
+            lines, form.names, restkey="", delimiter=form.delimiter, quoting=form.quoting
         )
         for row in rows:
+            since_row[0] = 0
             yield f"{path.name}:{rows.line_num}", _named(row)
 
 
@@ -214,64 +223,11 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-# --- Parquet --------------------------------------------------------------------------------------
-
-
-def read_parquet(path: Path, reading: Reading) -> Iterator[Document]:
-    """A document a row, of the columns that may hold text; no other one is read.
-
-    Raises:
-        UserError: the file is damaged, no column could be the text, or what `reading.on_error`
-            raises.
-    """
-    with _open_parquet(path) as file:
-        schema = file.schema_arrow
-        columns: list[Any] = [f.name for f in schema if _may_hold_text(str(f.type))]
-        if reading.column in schema.names:
-            columns = [reading.column]
-        placed = _parquet_rows(file, path, columns)
-        yield from to_documents(placed, str(path), reading, schema.names)
-
-
-def parquet_rows(path: Path, reading: Reading) -> Iterator[Row]:
-    """The rows of a Parquet file, all columns.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    with _open_parquet(path) as file:
-        yield from _parquet_rows(file, path, None)
-
-
-def _parquet_rows(file: Any, path: Path, columns: list[str] | None) -> Iterator[Row]:
-    batches = file.iter_batches(batch_size=256, columns=columns)
-    rows = (row for batch in batches for row in batch.to_pylist())
-    for number, row in enumerate(rows, start=1):
-        yield f"{path.name}:{number}", row
-
-
-@contextlib.contextmanager
-def _open_parquet(path: Path) -> Generator[Any]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield file
-    except pyarrow.ArrowInvalid as error:
-        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
-
-
-def _may_hold_text(kind: str) -> bool:
-    """Whether a column's type is text, or turns of a chat."""
-    return kind in ("string", "large_string", "string_view") or (
-        kind.startswith(("list<", "large_list<")) and "struct<" in kind
-    )
-
-
 # --- any of them ----------------------------------------------------------------------------------
 
-ROWS: dict[str, Callable[[Path, Reading], Iterator[Row]]] = {
+RowReader = Callable[[Path, Reading], Iterator[Row]]
+
+ROWS: dict[str, RowReader] = {
     ".jsonl": json_line_rows,
     ".ndjson": json_line_rows,
     ".json": json_rows,
@@ -293,4 +249,9 @@ def read_rows(path: Path, reading: Reading) -> Iterator[Row]:
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix not in ROWS:
         raise UserError(f"{path} is no table: its name should end with one of {', '.join(ROWS)}")
-    return ROWS[suffix](path, reading)
+    return _read_rows(ROWS[suffix], path, reading)
+
+
+def _read_rows(read: RowReader, path: Path, reading: Reading) -> Iterator[Row]:
+    with naming_damage(path, reading):
+        yield from read(path, reading)

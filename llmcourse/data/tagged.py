@@ -16,12 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmcourse.data.encoding import open_text
+from llmcourse.data.encoding import naming_damage, open_text
+from llmcourse.data.limits import lines_of
 from llmcourse.data.reading import Reading
-from llmcourse.errors import UserError, nearest
+from llmcourse.errors import UserError, listed, nearest
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The columns of CoNLL-U, in order (Nivre et al., 2020)."""
+
+MOST_WORDS = 1 << 20
+"""Words of a text in columns: more stand there where no blank line ends a text."""
 
 WORD_NAMES = ("tokens", "words", "form")
 TAG_NAMES = ("tags", "ner_tags", "pos_tags", "labels", "upos")
@@ -63,8 +67,8 @@ def read_tagged(
     reading = reading or Reading()
     kind = next((s for s in reversed(path.suffixes) if s != ".gz"), "")
     reader = {".jsonl": _json_lines, ".json": _json_lines, ".conllu": _conllu}.get(kind, _conll)
-    with open_text(path, reading) as file:
-        yield from reader(file, path.name, tags, reading)
+    with naming_damage(path, reading), open_text(path, reading) as file:
+        yield from reader(lines_of(file, path), path.name, tags, reading)
 
 
 def _json_lines(
@@ -96,7 +100,7 @@ def _list_of(row: dict[str, Any], column: str | None, names: tuple[str, ...], wh
     if not known or known[0] not in row:
         asked = repr(column) if column else " or ".join(names)
         lists = sorted(key for key, value in row.items() if isinstance(value, list))
-        there = ", ".join(lists) or "none"
+        there = listed(lists) or "none"
         raise UserError(f"{what} should be a list called {asked}; lists that are there: {there}")
     return row[known[0]]
 
@@ -167,6 +171,9 @@ def _blocks(
                 broken = True
             elif is_word(fields):
                 block.append(take(fields))
+                if len(block) > MOST_WORDS:
+                    what = f"a text of more than {MOST_WORDS:,} words: is a blank line missing?"
+                    raise UserError(f"{name}, line {start}: {what}")
 
 
 def _checked(words: Any, tags: Any, where: str, reading: Reading) -> Iterator[TaggedText]:

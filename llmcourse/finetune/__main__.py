@@ -8,7 +8,6 @@ $ python -m llmcourse.finetune predict runs/adapted "A film to remember."       
 $ python -m llmcourse.finetune predict runs/adapted < texts.txt                 a text a line
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from llmcourse import command_line
 from llmcourse.errors import UserError, complain, exit_on_user_error, listen_to_interrupts
 from llmcourse.finetune.settings import Settings
+from llmcourse.plain import json_line
 
 if TYPE_CHECKING:
     from llmcourse.finetune.fit import Result
@@ -80,7 +80,7 @@ def _predict(arguments: list[str]) -> int:
     if not lines:
         raise UserError("there is no text: give some after the folder")
     for said in use(Path(arguments[0]), lines):
-        print(json.dumps(said, ensure_ascii=False), flush=True)
+        print(json_line(said), flush=True)
     return 0
 
 

@@ -15,7 +15,7 @@ from llmcourse.data.reading import Reading
 from llmcourse.data.rows import CHAT_NAMES, SPEAKER, SPOKEN, is_chat
 from llmcourse.data.sources import read as read_documents
 from llmcourse.data.tables import read_rows
-from llmcourse.errors import UserError, require
+from llmcourse.errors import UserError, listed, require
 from llmcourse.finetune.examples import text_in
 from llmcourse.finetune.settings import DataSettings
 from llmcourse.tokenizers.chat import Message, check_chat
@@ -122,7 +122,7 @@ def read_pairs(path: Path, settings: DataSettings) -> Iterator[Pair]:
     """
     for where, row in read_rows(path, Reading(encoding=settings.encoding)):
         for name in ("chosen", "rejected"):
-            require(name in row, f"{where} has no column {name!r} but {', '.join(row)}")
+            require(name in row, f"{where} has no column {name!r} but {listed(row)}")
         chats = [_as_turns(row[name], where) for name in ("chosen", "rejected")]
         if all(chats):
             better, worse = ([*turns] for turns in chats)
@@ -196,7 +196,7 @@ def _request(row: dict[str, Any], where: str) -> list[Message]:
     if column is None:
         raise UserError(
             f"{where} holds neither turns (messages) nor a request (instruction, prompt, "
-            f"question), but {', '.join(row)}"
+            f"question), but {listed(row)}"
         )
     request = row[column]
     for name in GIVEN:
@@ -211,7 +211,7 @@ def _cell(row: dict[str, Any], names: tuple[str, ...], where: str, what: str) ->
     for name in names:
         if name in row:
             return text_in(row, name, where)
-    raise UserError(f"{where} has no column of {what}s ({', '.join(names[:4])}): {', '.join(row)}")
+    raise UserError(f"{where} has no column of {what}s ({', '.join(names[:4])}): {listed(row)}")
 
 
 def _not_too_long(turns: list[Message], where: str) -> tuple[Message, ...]:

@@ -18,7 +18,7 @@ from llmcourse.data.documents import Document, is_held_out
 from llmcourse.data.reading import Reading
 from llmcourse.data.tables import read_rows
 from llmcourse.data.tagged import read_tagged
-from llmcourse.errors import UserError, require
+from llmcourse.errors import UserError, listed, require
 from llmcourse.finetune.settings import DataSettings
 from llmcourse.randomness import numpy_rng
 
@@ -111,7 +111,7 @@ def read_labelled(path: Path, settings: DataSettings) -> Iterator[Example]:
         text = text or _column(row, TEXT_NAMES, path, "text")
         label = label or _column(row, LABEL_NAMES, path, "label")
         for name in (text, label):
-            require(name in row, f"{where} has no column {name!r} but {', '.join(row)}")
+            require(name in row, f"{where} has no column {name!r} but {listed(row)}")
         yield checked(Example((text_in(row, text, where),), (_label(row, label, where),), where))
 
 
@@ -147,7 +147,7 @@ def _column(row: dict[str, object], names: tuple[str, ...], path: Path, what: st
     for name in names:
         if name in known:
             return known[name]
-    raise UserError(f"{path} has no column '{what}' but {', '.join(row)}: name it (--data.{what})")
+    raise UserError(f"{path} has no column '{what}' but {listed(row)}: name it (--data.{what})")
 
 
 def text_in(row: dict[str, Any], column: str, where: str) -> str:

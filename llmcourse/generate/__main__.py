@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from llmcourse import command_line
-from llmcourse.errors import UserError, exit_on_user_error, listen_to_interrupts
+from llmcourse.errors import UserError, exit_on_user_error, for_output, listen_to_interrupts
 from llmcourse.files import read_file
 from llmcourse.plain import parse_json
 
@@ -370,7 +370,7 @@ def _typed() -> Iterator[str]:
 
 def _put(text: str) -> None:
     """Write bytes, so that neither the terminal's encoding nor half a character can stop us."""
-    sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+    sys.stdout.buffer.write(for_output(text).encode("utf-8", "replace"))
     sys.stdout.buffer.flush()
 
 

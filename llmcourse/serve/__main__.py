@@ -58,6 +58,7 @@ def serve(options: Options) -> int:
             f"serving needs {error.name}: pip install -e '.[serve]' -c constraints.txt"
         ) from None
     from llmcourse.serve.app import create_app
+    from llmcourse.serve.connections import files_for_connections, protocol
 
     listen_to_interrupts()
     key = options.api_key or os.environ.get("LLMCOURSE_API_KEY", "")
@@ -66,6 +67,7 @@ def serve(options: Options) -> int:
         app = create_app(service, key=key, hosts=options.hosts)
         config = uvicorn.Config(
             app,
+            http=protocol(options.limits.head_seconds, files_for_connections()),
             log_level="info" if options.access_log else "warning",
             access_log=options.access_log,
             timeout_graceful_shutdown=FLUSH_SECONDS,

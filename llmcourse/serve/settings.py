@@ -33,6 +33,8 @@ class Limits:
     """The longest body of a request."""
     request_seconds: float = 300.0
     """How long a request may take, waiting included."""
+    head_seconds: float = 10.0
+    """How long a connection may be there, or stay, without a request's head."""
     body_seconds: float = 20.0
     """How long the body of a request may take to arrive."""
     shutdown_seconds: float = 30.0

@@ -8,6 +8,7 @@ is `Ġ`). Ids are kept as they are, wherever special tokens stand. Not here: wha
 """
 
 import gzip
+import io
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from llmcourse.errors import UserError, nearest
+from llmcourse.files import read_file
 from llmcourse.tokenizers.base import END_OF_TEXT, N_BYTES
 from llmcourse.tokenizers.bpe import GPT2_BYTE_ORDER, BPETokenizer, Numbering
 
@@ -26,6 +28,9 @@ MERGES = ("merges.txt", "merges.txt.gz")
 """What the file of merges is called in a folder."""
 ENDS = (END_OF_TEXT, "</s>", "<|end_of_text|>", "<|im_end|>", "<eos>", "[EOS]", "[SEP]")
 """What ends a document, the first of these that a vocabulary has, unless its reader says."""
+
+MOST_BYTES = 1 << 27
+"""Bytes of a vocabulary's file, unpacked: four times the largest that anybody has published."""
 
 N_PRINTED = 188
 """How many bytes Latin-1 prints: they come first in `GPT2_BYTE_ORDER`, and spell themselves."""
@@ -262,9 +267,12 @@ def _pair(line: str, ids: dict[str, int], path: str | os.PathLike[str]) -> tuple
 def _read(path: str | os.PathLike[str]) -> str:
     """The text of a file, unpacked where it begins as gzip's files do."""
     try:
-        data = Path(path).read_bytes()
+        data = read_file(path)
         if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
+                data = packed.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise UserError(f"{path} holds more than {MOST_BYTES:,} bytes: it is no vocabulary")
         return data.decode("utf-8")
     except FileNotFoundError:
         raise UserError(f"there is no file {path}: GPT-2's tokenizer has two") from None

@@ -11,11 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-import sentencepiece
-
 from llmcourse.errors import UserError, nearest
-from llmcourse.tokenizers.base import END_OF_TEXT, to_bytes
-from llmcourse.tokenizers.sentencepiece import BLANK, special_pieces
+from llmcourse.tokenizers.base import END_OF_TEXT
+from llmcourse.tokenizers.sentencepiece import open_model, piece_bytes, special_pieces
 from llmcourse.tokenizers.special import AllowedSpecial, encode_special
 
 
@@ -40,12 +38,7 @@ class ReadOnlySentencePiece:
         Raises:
             UserError: the bytes are no model, or it has no such special token.
         """
-        try:
-            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        except RuntimeError:
-            raise UserError("this is no SentencePiece model, or a damaged one") from None
-        if len(self._processor) == 0:  # the library takes an empty file for a model
-            raise UserError("this is an empty SentencePiece model")
+        self._processor = open_model(model)
         self.special_ids = special_pieces(self._processor)
         if end is None:
             own = self._processor.eos_id()
@@ -70,8 +63,12 @@ class ReadOnlySentencePiece:
             UserError: an allowed token is none of this vocabulary.
         """
         if not allowed_special:
-            return self._processor.encode(text)
-        return encode_special(self._processor.encode, text, self.special_ids, allowed_special)
+            return self._encode_text(text)
+        return encode_special(self._encode_text, text, self.special_ids, allowed_special)
+
+    def _encode_text(self, text: str) -> list[int]:
+        # The library takes UTF-8 proper alone: half a character becomes a question mark.
+        return self._processor.encode(text.encode("utf-8", "replace").decode("utf-8"))
 
     def decode(self, ids: Iterable[int]) -> str:
         """The library's text of ids. Special ids are silent, the unknown token's among them.
@@ -88,10 +85,7 @@ class ReadOnlySentencePiece:
         Raises:
             UserError: the id is not in the vocabulary.
         """
-        piece = self._processor.id_to_piece(self._checked(token_id))
-        if self._processor.is_byte(token_id):
-            return bytes([int(piece[3:5], 16)])  # "<0x41>"
-        return b"" if piece in self.special_ids else to_bytes(piece.replace(BLANK, " "))
+        return piece_bytes(self._processor, self._checked(token_id))
 
     def with_special_tokens(self, names: Iterable[str]) -> NoReturn:
         """Refused: the model is somebody else's.

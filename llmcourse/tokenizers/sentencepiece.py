@@ -73,13 +73,8 @@ class SentencePieceTokenizer:
             UserError: the bytes are no model, or one whose round trip is not exact.
         """
         self._model = model
-        try:
-            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        except RuntimeError:
-            raise UserError("this is no SentencePiece model, or a damaged one") from None
-        if len(self._processor) == 0:  # the library takes an empty file for a model
-            raise UserError("this is an empty SentencePiece model")
-        self._pieces = [self._piece(index) for index in range(len(self._processor))]
+        self._processor = open_model(model)
+        self._pieces = [piece_bytes(self._processor, id_) for id_ in range(len(self._processor))]
         self.special_ids = special_pieces(self._processor)
         self.eot_id = self._processor.piece_to_id(END_OF_TEXT)
         self._byte_ids = [self._processor.piece_to_id(f"<0x{n:02X}>") for n in range(N_BYTES)]
@@ -192,18 +187,37 @@ class SentencePieceTokenizer:
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 
-    def _piece(self, token_id: int) -> bytes:
-        processor, piece = self._processor, self._processor.id_to_piece(token_id)
-        if processor.is_byte(token_id):
-            return bytes([int(piece[3:5], 16)])  # "<0x41>"
-        if processor.is_control(token_id) or processor.is_unknown(token_id):
-            return b""
-        return to_bytes(piece.replace(BLANK, " "))
-
     def _is_exact(self) -> bool:
         """Whether this is a model as `train` makes them: a probe of what the settings are for."""
         probe = " \t a  \0\n Ω 嗨 "
         return self._processor.is_control(self.eot_id) and self.decode(self.encode(probe)) == probe
+
+
+def open_model(model: bytes) -> Any:
+    """The library's processor of a serialized model, all of whose pieces are texts.
+
+    Raises:
+        UserError: the bytes are no model, or a damaged one.
+    """
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        for token_id in range(len(processor)):
+            piece_bytes(processor, token_id)
+    except (RuntimeError, ValueError):  # a name that is no UTF-8, a byte that is no number
+        raise UserError("this is no SentencePiece model, or a damaged one") from None
+    if len(processor) == 0:  # the library takes an empty file for a model
+        raise UserError("this is an empty SentencePiece model")
+    return processor
+
+
+def piece_bytes(processor: Any, token_id: int) -> bytes:
+    """The UTF-8 bytes that one id stands for within a text; none for a special id."""
+    piece = processor.id_to_piece(token_id)
+    if processor.is_byte(token_id):
+        return bytes([int(piece[3:5], 16)])  # "<0x41>"
+    if processor.is_control(token_id) or processor.is_unknown(token_id):
+        return b""
+    return to_bytes(piece.replace(BLANK, " "))
 
 
 def special_pieces(processor: Any) -> dict[str, int]:

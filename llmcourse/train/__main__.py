@@ -23,8 +23,10 @@ from llmcourse.errors import (
     UserError,
     complain,
     exit_on_user_error,
+    for_output,
     listen_to_interrupts,
     nearest,
+    visible_lines,
 )
 from llmcourse.files import read_file
 from llmcourse.plain import parse_json
@@ -107,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
             from llmcourse.train.plan_text import told
 
             listen_to_interrupts()
-            print(told(make_plan(settings)))
+            print(visible_lines(told(make_plan(settings))))
             return 0
         from llmcourse.train.distributed import PeerLost  # brings torch, which --help need not
         from llmcourse.train.loop import train
@@ -128,7 +130,8 @@ def main(arguments: list[str] | None = None) -> int:
                 from llmcourse.device import choose_device
                 from llmcourse.train.smoke import lines_to_paste
 
-                print(lines_to_paste(result.run, choose_device(settings.device)))
+                pasted = lines_to_paste(result.run, choose_device(settings.device))
+                print(visible_lines(pasted))
     return 0 if result.stopped_by is None else 128 + result.stopped_by
 
 
@@ -154,7 +157,7 @@ def _conclude(result: "Result") -> None:
     if result.sample:
         heading = "what it writes now:" if result.writes else "what it makes of a held-out text:"
         print(f"\n{heading}", file=sys.stderr)
-        print(f"\n{result.sample}\n", flush=True)
+        print(f"\n{for_output(result.sample)}\n", flush=True)
     score = result.score
     if score is None or score.bytes:
         rows = {"uniform guess": result.uniform, "unigram": result.unigram}
