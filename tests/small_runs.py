@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from llmcourse.runs.history import RunHistory
 from llmcourse.runs.log import Baseline, Evaluation, Training
@@ -65,6 +65,13 @@ def flags(settings: Settings) -> list[str]:
         elif value is not None and name != "preset":
             found += [option, str(value)]
     return found
+
+
+def as_a_strangers(folder: Path) -> Path:
+    """Turn a model's folder into one whose weights have no checksum, as other programs write it."""
+    path = Path(folder) / "model.safetensors"
+    save_file(load_file(path), path, metadata={"format": "pt"})
+    return Path(folder)
 
 
 def log_of(out: Path) -> list[dict]:

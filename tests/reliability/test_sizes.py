@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from small_runs import flags, small
+from small_runs import as_a_strangers, flags, small
 
 from llmcourse.errors import UserError
 from llmcourse.models.files import load_model
@@ -78,7 +78,7 @@ SIZES = ["n_layers", "d_model", "vocab_size", "context_length", "d_ff", "n_heads
 @pytest.mark.parametrize("name", SIZES)
 def test_a_strangers_config(name, value, writer, tmp_path):
     shutil.copytree(writer / "model", tmp_path / "model")
-    config = tmp_path / "model" / "config.json"
+    config = as_a_strangers(tmp_path / "model") / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), name: value}))
     with pytest.raises(UserError):
         load_model(tmp_path / "model")
@@ -97,7 +97,7 @@ def test_a_tokenizer_whose_merges_double(count, tmp_path):
 def test_the_commands_say_so_in_a_line(command, writer, tmp_path, refused):
     run = tmp_path / "run"
     shutil.copytree(writer, run)
-    config = run / "model" / "config.json"
+    config = as_a_strangers(run / "model") / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "n_layers": 10**12}))
     (tmp_path / "rows.csv").write_text(
         "text,label\n" + "".join(f"a {n},x\nb {n},y\n" for n in range(60))
