@@ -14,7 +14,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest import mock
 
 import safetensors.torch
@@ -30,7 +30,7 @@ KINDS = ("broken", "full", "read-only", "short", "killed")
 It fails, this once (EIO); from then on there is no room (ENOSPC) or no permission (EROFS) to write;
 it writes half of what it is given, and says so; or the process dies, and nothing happens any more.
 """
-ERRORS = {"broken": errno.EIO, "full": errno.ENOSPC, "read-only": errno.EROFS}
+ERRORS = {"short": errno.EIO, "broken": errno.EIO, "full": errno.ENOSPC, "read-only": errno.EROFS}
 OPENERS = (llmcourse.models.files, llmcourse.train.checkpoint, llmcourse.export.peft,
            safetensors.torch)  # fmt: skip
 
@@ -78,16 +78,15 @@ class Disk:
         if name is None:
             return False
         if self.dead:
-            raise Killed
+            self.die()
         self.done.append(f"{what} {name}")
         now = len(self.done) == self.at
         if not self.at or len(self.done) < self.at:
             return False
         if self.kind == "killed":
-            self.dead = True
-            if what == "write":
-                return True
-            raise Killed
+            if what != "write":
+                self.die()
+            return True
         if self.kind == "short":
             return now and what == "write"
         if now if self.kind == "broken" else writes:
@@ -95,6 +94,26 @@ class Disk:
                 return True
             raise self.error(path)
         return False
+
+    def die(self) -> NoReturn:
+        """End the process, as far as the disk is concerned.
+
+        Raises:
+            Killed: always.
+        """
+        self.dead = True
+        raise Killed
+
+    def fail(self, path: Any) -> NoReturn:
+        """What becomes of an operation that was done by half.
+
+        Raises:
+            OSError: it fails.
+            Killed: the process has died.
+        """
+        if self.kind == "killed":
+            self.die()
+        raise self.error(path)
 
     def error(self, path: Any) -> OSError:
         """The error of this kind, as the system words it."""
@@ -148,7 +167,7 @@ class Disk:
     def _sendfile(self, real: Callable) -> Callable:
         def call(target: int, source: int, *args: Any) -> Any:
             if self.count("write", target, writes=True):
-                raise Killed if self.dead else self.error(target)
+                self.fail(target)
             return real(target, source, *args)
 
         return call
@@ -193,11 +212,9 @@ class _Raw(io.FileIO):
             return super().write(view)
         half = len(view) // 2
         super().write(view[:half])
-        if self.disk.dead:
-            raise Killed
-        if self.disk.kind == "short" and half:
-            return half
-        raise self.disk.error(self.name)
+        if self.disk.kind != "short" or not half:
+            self.disk.fail(self.name)
+        return half
 
     def readinto(self, buffer: Any) -> int | None:
         self.disk.count("read", self.name, writes=False)

@@ -11,7 +11,6 @@ import dataclasses
 import errno
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from llmcourse.files import (
     atomic_write_text,
     read_file,
     refuse_no_file,
+    remove_directory,
 )
 from llmcourse.models.base import Model
 from llmcourse.models.files import (
@@ -171,7 +171,7 @@ def save_checkpoint(
             write_checksums(unfinished)
     # Only now: until the new one is whole, the old ones are all there is.
     for old in list_checkpoints(folder)[:-keep] if ranks.is_main else ():
-        shutil.rmtree(old, ignore_errors=True)
+        remove_directory(old)
     return path
 
 
@@ -192,7 +192,7 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
             continue
         for one, error in damaged.items():
             aside = one.with_name(f"damaged-{one.name}")
-            shutil.rmtree(aside, ignore_errors=True)
+            remove_directory(aside)
             os.replace(one, aside)
             say(f"{error}: it is now {aside.name}, and {path.name} is gone on from")
         return path
