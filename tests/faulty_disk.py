@@ -12,6 +12,7 @@ import contextlib
 import errno
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -60,9 +61,9 @@ class Disk:
     def concerns(self, path: Any, dir_fd: int | None = None) -> str | None:
         """The path that is meant, below the folder and relative to it; None for another place."""
         if isinstance(path, int):
-            path = os.readlink(f"/proc/self/fd/{path}")
+            path = _path_of(path)
         elif dir_fd is not None:
-            path = os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), os.fspath(path))
+            path = os.path.join(_path_of(dir_fd), os.fspath(path))
         whole = os.path.abspath(os.fsdecode(path))
         inside = whole == self.folder or whole.startswith(self.folder + os.sep)
         return os.path.relpath(whole, self.folder) if inside else None
@@ -195,6 +196,15 @@ class Disk:
             return buffered if "b" in mode else io.TextIOWrapper(buffered, *args, **options)
 
         return call
+
+
+def _path_of(descriptor: int) -> str:
+    """Where what was opened is."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        return fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0").decode()
+    return os.readlink(f"/proc/self/fd/{descriptor}")
 
 
 class _Raw(io.FileIO):

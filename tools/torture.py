@@ -168,6 +168,11 @@ class Trial:
         (self.out.parent / "mine.md").write_text(MINE)
         self.hits: list[str] = []
 
+    @property
+    def is_there(self) -> bool:
+        """Whether what cannot be resumed is there, and so must be whole: it is not made anew."""
+        return not self.job.resumes and self.out.exists()
+
     def start(self, hit: Hit | None = None) -> tuple[int, str, list[str], float]:
         """Start or resume; returns status, what was said, the operations on files, and seconds."""
         said, operations = self.folder / "said", self.folder / "operations"
@@ -194,8 +199,8 @@ class Trial:
 
     def finish(self) -> str | None:
         """Let it come to its end in peace; says what is not as it should be."""
-        if not self.job.resumes and self.out.exists():
-            return self.differs()  # what is there must be whole
+        if self.is_there:
+            return self.differs()
         status, said, _, _ = self.start()
         if status:
             return f"going on ended with status {status}: {said.splitlines()[-1:]}"
@@ -261,7 +266,7 @@ def try_once(job: Job, reference: Reference, folder: Path, chance: random.Random
             counts.faults[hit.kind] += 1
         else:
             counts.harmless += 1
-        if wrong or status == 0 or chance.random() < LET_BE:
+        if wrong or status == 0 or trial.is_there or chance.random() < LET_BE:
             break
     wrong = wrong or trial.finish()
     counts.runs += 1
@@ -302,13 +307,15 @@ def warm_up() -> None:
 
 
 def all_jobs(folder: Path, only: str) -> list[Job]:
-    """The jobs that are asked for; one of them, run once, is the base of those that need one."""
+    """The jobs that are asked for; where one needs a base, that is run, once."""
     trial = Trial(base_job(), None, folder / "base")
-    status, said, _, _ = trial.start()
-    if status:
-        raise RuntimeError(f"the base ended with status {status}:\n{said}")
-    jobs = [*training_jobs(), *tuning_jobs(trial.out, folder), *other_jobs(trial.out, folder)]
-    return [job for job in jobs if only in job.name]
+    every = [*training_jobs(), *tuning_jobs(trial.out, folder), *other_jobs(trial.out, folder)]
+    jobs = [job for job in every if only in job.name]
+    if any(str(trial.out) in job.arguments for job in jobs):
+        status, said, _, _ = trial.start()
+        if status:
+            raise RuntimeError(f"the base ended with status {status}:\n{said}")
+    return jobs
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """The checksums of a checkpoint: whether every file in it is still what was written.
 
 They stand in `SHA256SUMS`, as `sha256sum --check SHA256SUMS` reads them. Not here: which checkpoint
-a run goes on from (`checkpoint.py`). Chapter 08 teaches this.
+a run goes on from (`checkpoint.py`). Chapter 08 is about checkpoints.
 """
 
 import hashlib
