@@ -194,7 +194,7 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
             aside = one.with_name(f"damaged-{one.name}")
             remove_directory(aside)
             os.replace(one, aside)
-            say(f"{error}: it is now {aside.name}, and {path.name} is gone on from")
+            say(f"{error}; renamed to {aside.name}, going on from {path.name}")
         return path
     for error in damaged.values():
         raise UserError(f"{error}, and no other is whole: start a new run")

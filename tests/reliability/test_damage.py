@@ -112,7 +112,7 @@ def test_a_run_goes_on_from_the_one_before(name, n_damaged, whole, tmp_path, cap
     said = capsys.readouterr().err
     for folder in checkpoints[-n_damaged:]:
         assert f"checkpoint {folder} is damaged ({name}" in said or name == SUMS
-        assert f"it is now damaged-{folder.name}" in said
+        assert f"renamed to damaged-{folder.name}, going on from" in said
         assert (folder.parent / f"damaged-{folder.name}").is_dir(), "nothing is thrown away"
     assert f"resumed         at step {6 - 2 * n_damaged} of 6" in said
     assert weights_of(out) == weights_of(whole)
@@ -170,7 +170,7 @@ def test_fine_tuning_goes_on_from_the_one_before(whole, tmp_path, capsys):
     assert finetune(["--out", str(out), "--resume"]) == 0
     said = capsys.readouterr().err
     assert "optimizer.safetensors does not give its checksum" in said
-    assert f"{before.name} is gone on from" in said
+    assert f"going on from {before.name}" in said
 
 
 # --- models ---------------------------------------------------------------------------------------
