@@ -14,7 +14,7 @@ CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help lab progress train test lint check chapters exercises site clean
+.PHONY: help lab progress train test torture lint check chapters exercises site clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\): .*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ train: $(VENV)/.core  ## train a small GPT on Python's documentation (some five 
 test: $(VENV)/.test  ## every test: the package, the chapters, the exercises
 	$(BIN)/python -m pytest -n 2 --dist loadscope tests/
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval chapters/
+
+torture: $(VENV)/.test  ## kill small runs 200 times and compare (half an hour; OPTIONS="--seed 7")
+	$(BIN)/python tools/torture.py $(OPTIONS)
 
 lint: $(VENV)/.dev  ## format, lint, types
 	$(BIN)/ruff format --check .

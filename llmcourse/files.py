@@ -245,6 +245,18 @@ def remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
+def remove_directory(path: str | os.PathLike) -> None:
+    """Remove a folder, as far as the system lets us; who dies meanwhile leaves no half of it.
+
+    It is renamed first, to what `clean_up` knows.
+    """
+    path = Path(path)
+    with contextlib.suppress(OSError):
+        temporary = _temporary(path)
+        os.replace(path, temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def clean_up(folder: str | os.PathLike) -> None:
     """Finish or remove what killed writers left in `folder`; only for whoever is its one writer."""
     for finished in Path(folder).glob(".*.new"):

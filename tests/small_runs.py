@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from llmcourse.runs.history import RunHistory
 from llmcourse.runs.log import Baseline, Evaluation, Training
@@ -12,7 +12,7 @@ from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.checkpoint import list_checkpoints
 from llmcourse.train.corpus import Corpus, open_corpus
 from llmcourse.train.loop import Result, train
-from llmcourse.train.presets import tiny
+from llmcourse.train.presets import PRESETS, tiny
 from llmcourse.train.saved_settings import leaves
 from llmcourse.train.settings import Settings
 
@@ -54,6 +54,31 @@ def opened(settings: Settings, out: Path) -> Corpus:
     return open_corpus(load_tokenizer(out), out / "data", length=length, overlap=1)
 
 
+def twin(name: str, out) -> Settings:
+    """The preset's recipe, for two steps of a small model on tinytown."""
+    preset = PRESETS[name]()
+    sizes = {"context_length": 16, "d_model": 32, "n_layers": 2, "n_heads": 2}
+    grouped = None if preset.model.n_kv_heads is None else 1
+    return dataclasses.replace(
+        preset,
+        out=str(out),
+        steps=2,
+        budget=None,
+        batch_size=8,
+        micro_batch_size=None if preset.micro_batch_size is None else 2,
+        device="cpu",
+        precision="fp32",
+        compile="no",
+        evaluate_windows=4,
+        sample_tokens=0,
+        tensorboard=False,
+        model=dataclasses.replace(preset.model, **sizes, n_kv_heads=grouped),
+        data=dataclasses.replace(
+            preset.data, source="tinytown", max_megabytes=0.05, vocab_size=300, held_out=0.2
+        ),
+    )
+
+
 def flags(settings: Settings) -> list[str]:
     """The command line that asks for these settings."""
     found = ["--preset", settings.preset]
@@ -65,6 +90,13 @@ def flags(settings: Settings) -> list[str]:
         elif value is not None and name != "preset":
             found += [option, str(value)]
     return found
+
+
+def as_a_strangers(folder: Path) -> Path:
+    """Turn a model's folder into one whose weights have no checksum, as other programs write it."""
+    path = Path(folder) / "model.safetensors"
+    save_file(load_file(path), path, metadata={"format": "pt"})
+    return Path(folder)
 
 
 def log_of(out: Path) -> list[dict]:

@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from llmcourse.data.loader import Sampler
-from llmcourse.errors import UserError
+from llmcourse.errors import UserError, complain
 from llmcourse.files import atomic_directory, atomic_write_text
 from llmcourse.finetune.base import Base, copy_tokenizer
 from llmcourse.finetune.examples import Splits
@@ -50,8 +50,8 @@ from llmcourse.runs.directory import RunDirectory
 from llmcourse.runs.log import Diverged
 from llmcourse.train.checkpoint import (
     TrainState,
-    list_checkpoints,
     load_checkpoint,
+    newest_whole,
     save_checkpoint,
 )
 from llmcourse.train.parts import Passes
@@ -239,10 +239,10 @@ def save(parts: Parts, state: TrainState) -> None:
 
 def restore(parts: Parts) -> TrainState:
     """The state of the newest checkpoint, put back into all parts; or a fresh one."""
-    saved = list_checkpoints(parts.run.checkpoints)
-    if not saved:
+    path = newest_whole(parts.run.checkpoints, complain)
+    if path is None:
         return TrainState()
-    state = load_checkpoint(saved[-1], parts.model, [parts.optimizer])
+    state = load_checkpoint(path, parts.model, [parts.optimizer], checked=True)
     parts.sampler.restore(state.sampler)
     restore_global_state(state.rng[0])
     return state

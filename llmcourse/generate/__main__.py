@@ -193,6 +193,11 @@ def check(options: Options) -> None:
         raise UserError(f"max_new_tokens={options.max_new_tokens} must be at least 1")
     if options.beams < 0 or options.n_draft < 1 or options.no_repeat_ngram < 0:
         raise UserError("beams and no_repeat_ngram must not be negative, n_draft at least 1")
+    if options.n_draft > 1000:
+        raise UserError(
+            f"n_draft={options.n_draft} must be at most 1000: what follows the first token that is "
+            "refused is thrown away"
+        )
     if options.beams > 1000:
         raise UserError(f"beams={options.beams} must be at most 1000: each is a text of its own")
     if not math.isfinite(options.length_penalty):

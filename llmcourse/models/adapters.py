@@ -286,9 +286,9 @@ def save_adapter(adapter: Adapter, folder: str | os.PathLike[str]) -> None:
     """
     directory = Path(folder, FOLDER)
     directory.mkdir(exist_ok=True)
-    values = json.dumps(dataclasses.asdict(adapter.config), indent=2)
-    atomic_write_text(directory / CONFIG_FILE, values + "\n")
-    write_weights(directory, adapter.state())
+    config = json.dumps(dataclasses.asdict(adapter.config), indent=2) + "\n"
+    atomic_write_text(directory / CONFIG_FILE, config)
+    write_weights(directory, adapter.state(), config)
 
 
 def load_adapter(adapter: Adapter, folder: str | os.PathLike[str]) -> None:
@@ -297,7 +297,8 @@ def load_adapter(adapter: Adapter, folder: str | os.PathLike[str]) -> None:
     Raises:
         UserError: they are missing, damaged, or another adapter's.
     """
-    adapter.load(read_tensors(Path(folder, FOLDER, WEIGHTS_FILE)))
+    path = Path(folder, FOLDER, WEIGHTS_FILE)
+    adapter.load(read_tensors(path, path.with_name(CONFIG_FILE)))
 
 
 def load_adapted_model(folder: str | os.PathLike[str]) -> Model:
@@ -307,9 +308,14 @@ def load_adapted_model(folder: str | os.PathLike[str]) -> Model:
         UserError: the folder holds no model, or one that is damaged.
     """
     model = load_model(folder)
-    path = Path(folder, FOLDER, CONFIG_FILE)
-    if not path.is_file():
+    if not os.path.lexists(Path(folder, FOLDER)):
         return model
-    adapter = attach(model, from_plain(AdapterConfig, read_json(path), "setting"))
-    load_adapter(adapter, folder)
+    path, weights = Path(folder, FOLDER, CONFIG_FILE), Path(folder, FOLDER, WEIGHTS_FILE)
+    values, tensors = read_json(path), read_tensors(weights, path)
+    try:
+        config = from_plain(AdapterConfig, values, "setting")
+    except UserError as error:
+        raise UserError(f"{path}: {error}; save or copy the model again") from None
+    adapter = attach(model, config)
+    adapter.load(tensors)
     return adapter.finished().eval()

@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from llmcourse.errors import UserError
-from llmcourse.files import atomic_write_bytes, atomic_write_text, read_file, refuse_no_file
+from llmcourse.files import atomic_write_text, naming, read_file, refuse_no_file
 from llmcourse.models.base import Model
 from llmcourse.models.registry import FAMILIES, family_of
+from llmcourse.models.sealed import check_sealed, write_sealed
 from llmcourse.nn.int8 import is_quantized, quantize_model
 from llmcourse.plain import from_plain, parse_json
 
@@ -34,15 +34,23 @@ Config = TypeVar("Config")
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
-def save_model(model: Model, directory: str | os.PathLike) -> None:
+def save_model(
+    model: Model, directory: str | os.PathLike, tensors: dict[str, Tensor] | None = None
+) -> None:
     """Write a model's config and weights into `directory`, each file whole or not at all.
+
+    Args:
+        model: what is written.
+        directory: where to; it is made if need be.
+        tensors: its weights by name, where it does not hold them itself.
 
     Raises:
         UserError: the model is of no family that can be saved.
         OSError: no room or no permission; what was there is untouched.
     """
-    write_weights(directory, unique_state(model))
-    write_config(model, directory)
+    config = _config_text(model)
+    write_weights(directory, unique_state(model) if tensors is None else tensors, config)
+    atomic_write_text(Path(directory) / CONFIG_FILE, config)
 
 
 def write_config(model: Model, directory: str | os.PathLike) -> None:
@@ -52,10 +60,14 @@ def write_config(model: Model, directory: str | os.PathLike) -> None:
         UserError: the model is of no family that can be saved.
         OSError: no room or no permission; what was there is untouched.
     """
+    atomic_write_text(Path(directory) / CONFIG_FILE, _config_text(model))
+
+
+def _config_text(model: Model) -> str:
     config = {"family": family_of(model), **dataclasses.asdict(model.config)}
     if is_quantized(model):
         config["quantization"] = INT8
-    atomic_write_text(Path(directory) / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
+    return json.dumps(config, indent=2) + "\n"
 
 
 def save_weights(model: nn.Module, directory: str | os.PathLike) -> None:
@@ -90,7 +102,7 @@ def load_model(directory: str | os.PathLike, device: torch.device | str = "cpu")
     if quantization not in (None, INT8):
         raise UserError(f"{path}: unknown quantization {quantization!r}; {INT8!r} is known")
     build = _in_int8(kind.model) if quantization else kind.model
-    return model_of(build, config, read_tensors(weights), weights).to(device)
+    return model_of(build, config, read_tensors(weights, path), weights).to(device)
 
 
 def _in_int8(build: Callable[[Any], Model]) -> Callable[[Any], Model]:
@@ -210,27 +222,35 @@ def write_model(
     atomic_write_text(Path(directory) / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
 
 
-def write_weights(directory: str | os.PathLike, tensors: dict[str, Tensor]) -> None:
+def write_weights(
+    directory: str | os.PathLike, tensors: dict[str, Tensor], config: str | None = None
+) -> None:
     """Write tensors under the name that `save_model` and Hugging Face share.
+
+    With the text of a config, that one alone will be taken for theirs.
 
     Raises:
         OSError: no room or no permission; what was there is untouched.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    with naming(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    # Hugging Face's loader refuses a file that does not say where it is from.
-    atomic_write_bytes(directory / WEIGHTS_FILE, save(whole, metadata={"format": "pt"}))
+    write_sealed(directory / WEIGHTS_FILE, whole, config)
 
 
-def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
+def read_tensors(
+    path: str | os.PathLike, config: str | os.PathLike | None = None
+) -> dict[str, Tensor]:
     """Every tensor of a safetensors file, on the CPU.
 
     Raises:
-        UserError: there is no such file, or it is damaged.
+        UserError: there is no such file, or it is damaged, or the config is not the one that it
+            was saved with.
     """
     try:
         refuse_no_file(path)
+        check_sealed(path, config)
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
     except FileNotFoundError:

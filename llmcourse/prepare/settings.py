@@ -16,6 +16,9 @@ from llmcourse.data.sources import KNOWN_SOURCES
 from llmcourse.errors import UserError
 from llmcourse.tokenizers.registry import KNOWN_TOKENIZERS
 
+MOST_WORKERS = 1024
+"""Processes that clean and tokenise: each takes a hundred megabytes."""
+
 Language = Literal["en", "zh", "other"]
 
 
@@ -71,8 +74,11 @@ class Settings:
                 f"tokenizer_megabytes={self.tokenizer_megabytes} is more than any disk holds: "
                 f"at most {MOST_MEGABYTES:.0e}"
             )
-        if self.workers < 1:
-            raise UserError(f"workers={self.workers} must be at least 1")
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise UserError(
+                f"workers={self.workers} must lie between 1 and {MOST_WORKERS}: "
+                "more than there are processors make nothing faster"
+            )
 
     def plain(self) -> dict[str, Any]:
         """All settings in the terms of JSON; paths are text."""

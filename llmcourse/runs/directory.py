@@ -214,8 +214,12 @@ class RunDirectory:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; an empty one where there is none that can be read."""
-    with contextlib.suppress(OSError, ValueError):
+    """The JSON object in a file; an empty one where there is no such file, or one that is damaged.
+
+    Raises:
+        OSError: it is there, but cannot be read now: who would write it anew must not.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):
         value = parse_json(read_file(path))
         if isinstance(value, dict):
             return value

@@ -15,6 +15,15 @@ from llmcourse.errors import UserError
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
+MOST = {
+    "max_batch": 10_000,
+    "max_queue": 1_000_000,
+    "max_texts": 10_000,
+    "max_body_bytes": 1_000_000_000,
+}
+"""The largest limits: above, a single client could ask for more memory than any machine has."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """How much the server takes upon itself.
@@ -44,6 +53,10 @@ class Limits:
         for name, value in vars(self).items():
             if not value > 0:
                 raise UserError(f"{name}={value} must be above 0")
+            if value > MOST.get(name, value):
+                raise UserError(
+                    f"{name}={value} must be at most {MOST[name]:,}: all of it is held in memory"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from llmcourse.suites.table import Results
 
 
+MOST_MADE = 1_000_000
+"""Stories that the suite tinytown may make: some gigabytes, and days of reading."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """What is examined, and how."""
@@ -62,7 +66,10 @@ def measure(options: Options) -> "tuple[Results, Results | None]":
     Raises:
         UserError: a run or a file that cannot be read, or an option out of its range.
     """
-    require(options.n >= 1, f"n={options.n} must be at least 1")
+    require(
+        1 <= options.n <= MOST_MADE,
+        f"n={options.n} must lie between 1 and {MOST_MADE:,}: each is a text that is made and kept",
+    )
     require(options.limit is None or options.limit >= 1, f"limit={options.limit} must be above 0")
     require(
         options.stride is None or options.stride >= 1, f"stride={options.stride} must be above 0"

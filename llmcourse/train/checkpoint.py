@@ -1,20 +1,23 @@
 """Everything that a restart needs, and how it is put on disk and found again.
 
 A checkpoint is a folder: `model.safetensors` and `config.json` (by `models/files.py`),
-`optimizer.safetensors`, and `state.json`; of a model that lies in slices over several processes
-the two are a folder of slices (`sharding.py`). Nothing in it is unpickled, so a checkpoint from a
-stranger cannot run code. The folder appears whole or not at all. Chapter 08 teaches this.
+`optimizer.safetensors`, `state.json`, and the checksums of all these; of a model that lies in
+slices over several processes the two are a folder of slices (`sharding.py`). Nothing in it is
+unpickled, so a checkpoint from a stranger cannot run code. The folder appears whole or not at all,
+and one that has changed since is not gone on from. Chapter 08 teaches this.
 """
 
 import dataclasses
+import errno
 import json
-import shutil
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from jaxtyping import Float
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -26,6 +29,7 @@ from llmcourse.files import (
     atomic_write_text,
     read_file,
     refuse_no_file,
+    remove_directory,
 )
 from llmcourse.models.base import Model
 from llmcourse.models.files import (
@@ -37,9 +41,13 @@ from llmcourse.models.files import (
 )
 from llmcourse.models.registry import known_family_of
 from llmcourse.plain import parse_json
+from llmcourse.train.checksums import SUMS, Damaged, check_checksums, write_checksums
 from llmcourse.train.distributed import SINGLE, Ranks, is_sharded
 
-FORMAT = "llmcourse-checkpoint-1"
+FORMAT = "llmcourse-checkpoint-2"
+FORMER = "llmcourse-checkpoint-1"
+"""The same, but for the checksums, which it lacks."""
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.EISDIR)
 SHARDS = "shards"
 """The folder in a checkpoint that holds the slices of a model that lies in slices."""
 
@@ -147,6 +155,7 @@ def save_checkpoint(
                 write_config(cast(Model, model), unfinished)
                 values["shards"] = shard_files(unfinished)
                 atomic_write_text(unfinished / "state.json", json.dumps(values))
+                write_checksums(unfinished)
     elif ranks.is_main:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_directory(path) as unfinished:
@@ -159,31 +168,95 @@ def save_checkpoint(
             saved = save(optimizer_tensors(optimizers))  # not save_file: it hides a full disk
             atomic_write_bytes(unfinished / "optimizer.safetensors", saved)
             atomic_write_text(unfinished / "state.json", json.dumps(values))
+            write_checksums(unfinished)
     # Only now: until the new one is whole, the old ones are all there is.
     for old in list_checkpoints(folder)[:-keep] if ranks.is_main else ():
-        shutil.rmtree(old, ignore_errors=True)
+        remove_directory(old)
     return path
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizers: list[Optimizer]) -> TrainState:
+def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
+    """The newest checkpoint of a folder that is still as it was written; None if there is none.
+
+    Damaged ones after it are renamed, so that they do not count any more, and `say` hears of each.
+
+    Raises:
+        UserError: none of those that there are is whole, or one cannot be read.
+    """
+    damaged: dict[Path, Damaged] = {}
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            check_checkpoint(path)
+        except Damaged as error:
+            damaged[path] = error
+            continue
+        for one, error in damaged.items():
+            aside = one.with_name(f"damaged-{one.name}")
+            remove_directory(aside)
+            os.replace(one, aside)
+            say(f"{error}; renamed to {aside.name}, going on from {path.name}")
+        return path
+    for error in damaged.values():
+        raise UserError(f"{error}, and no other is whole: start a new run")
+    return None
+
+
+def check_checkpoint(path: Path) -> None:
+    """Refuse a checkpoint that is not what was written.
+
+    Raises:
+        Damaged: a file is missing or has changed; it is named.
+        UserError: it is of another version, or a file cannot be read.
+    """
+    try:
+        summed = check_checksums(path)
+        values = parse_json(read_file(path / "state.json"))
+        if values.get("format") not in (FORMAT, FORMER):
+            raise UserError(f"{path} is no checkpoint of this version; start a new run")
+        if not summed and values["format"] == FORMAT:
+            raise Damaged(f"{SUMS} is missing")
+        if not summed and "shards" not in values:  # what can be found out without
+            for name in ("model.safetensors", "optimizer.safetensors"):
+                refuse_no_file(path / name)
+                with safe_open(path / name, framework="pt"):
+                    pass
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise UserError(
+                f"checkpoint {path} cannot be read ({_first_line(error)}): mend that, or remove "
+                "the folder to go on from the one before it"
+            ) from None
+        raise Damaged(f"checkpoint {path} is damaged ({_first_line(error)})") from None
+    except (ValueError, TypeError, AttributeError, SafetensorError) as error:
+        if isinstance(error, UserError) and not isinstance(error, Damaged):
+            raise
+        raise Damaged(f"checkpoint {path} is damaged ({_first_line(error)})") from None
+
+
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizers: list[Optimizer], *, checked: bool = False
+) -> TrainState:
     """Put a checkpoint's weights and state into a model and its optimizers.
+
+    All of it is read before anything is changed. Who has called `check_checkpoint` says so.
 
     Raises:
         UserError: the checkpoint is damaged, or is of another model or optimizer.
     """
     try:
-        for name in ("model.safetensors", "optimizer.safetensors"):
-            refuse_no_file(path / name)
+        if not checked:
+            check_checkpoint(path)
         values = parse_json(read_file(path / "state.json"))
+        del values["format"]
         shards = values.pop("shards", [])
         for name in shards:
             (path / SHARDS / name).stat()  # a missing slice would leave a hole
         in_slices = bool(shards) or is_sharded(model)
         tensors = {} if in_slices else load_file(path / "optimizer.safetensors")
-        if values.pop("format", None) != FORMAT:
-            raise UserError(f"{path} is no checkpoint of this version; start a new run")
         state = TrainState(**values)
-    except (OSError, ValueError, TypeError, AttributeError, SafetensorError) as error:
+    except Damaged as error:
+        raise Damaged(f"{error}; remove that folder to go on from the one before it") from None
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, SafetensorError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(

@@ -24,8 +24,9 @@ from torch.optim import Optimizer
 
 from llmcourse.data.loader import batch_tokens
 from llmcourse.device import autocast, held_here, whole
+from llmcourse.errors import complain
 from llmcourse.evaluate.perplexity import Score
-from llmcourse.models.files import unique_state, write_config, write_weights
+from llmcourse.models.files import save_model, unique_state
 from llmcourse.objectives.base import Batch, ScoresBatches
 from llmcourse.randomness import global_state, numpy_rng, restore_global_state
 from llmcourse.runs.directory import RunDirectory
@@ -35,6 +36,7 @@ from llmcourse.train.checkpoint import (
     TrainState,
     list_checkpoints,
     load_checkpoint,
+    newest_whole,
     save_checkpoint,
 )
 from llmcourse.train.distributed import PeerLost, Ranks, is_loss_of_peer, is_sharded
@@ -278,8 +280,7 @@ def save_best(parts: Parts) -> None:
         if parts.ranks.is_main:  # the others let go of it at once
             tensors[name] = one.cpu() if is_sharded(parts.model) else one
     if parts.ranks.is_main:
-        write_weights(parts.run.model, tensors)
-        write_config(parts.model, parts.run.model)
+        save_model(parts.model, parts.run.model, tensors)
 
 
 def save(parts: Parts, state: TrainState, norm: Tensor, resumed_at: int | None) -> None:
@@ -300,10 +301,11 @@ def save(parts: Parts, state: TrainState, norm: Tensor, resumed_at: int | None) 
 
 def restore(parts: Parts) -> tuple[TrainState, int | None]:
     """The state of the newest checkpoint, put back into all parts, and its step; or a fresh one."""
-    checkpoints = list_checkpoints(parts.run.checkpoints)
-    if not checkpoints:
+    found = newest_whole(parts.run.checkpoints, complain) if parts.ranks.is_main else None
+    path = parts.ranks.broadcast(found)  # one choice for all processes
+    if path is None:
         return TrainState(), None
-    state = load_checkpoint(checkpoints[-1], parts.model, parts.optimizers)
+    state = load_checkpoint(path, parts.model, parts.optimizers, checked=True)
     parts.sampler.restore(state.sampler)
     parts.scaler.load_state_dict(state.scaler)
     restore_global_state(state.rng[min(parts.ranks.rank, len(state.rng) - 1)])

@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from small_runs import as_a_strangers
 
 from llmcourse.errors import UserError
 from llmcourse.models.bert import BERT, bert_recipe, modern_bert_recipe
@@ -39,7 +40,7 @@ def saved(model, tmp_path):
 
 
 def edit_config(directory, **changes):
-    path = directory / "config.json"
+    path = as_a_strangers(directory) / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
@@ -161,6 +162,7 @@ class TestFamilies:
         """It says `gpt`, and knows nothing of the fields that came later."""
         model = GPT(modern_recipe(**SIZES)).eval()
         save_model(model, tmp_path)
+        as_a_strangers(tmp_path)
         path = tmp_path / "config.json"
         values = json.loads(path.read_text())
         old = "family vocab_size context_length d_model n_layers n_heads n_kv_heads head_dim d_ff"

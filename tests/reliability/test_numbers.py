@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_runs import flags, small
+from small_runs import as_a_strangers, flags, small
 
 from llmcourse.command_line import check_numbers
 from llmcourse.errors import UserError
@@ -156,7 +156,7 @@ CONFIGS = [
 def test_a_strangers_config(changes, writer, tmp_path):
     """It is refused, or the model computes numbers."""
     shutil.copytree(writer / "model", tmp_path / "model")
-    path = tmp_path / "model" / "config.json"
+    path = as_a_strangers(tmp_path / "model") / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     model, said = None, ""
     try:

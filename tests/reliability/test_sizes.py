@@ -1,17 +1,38 @@
 """Sizes that cannot be are refused by arithmetic: nothing is allocated, and nothing takes long."""
 
+import dataclasses
 import json
 import resource
 import shutil
+import typing
 
 import pytest
 import torch
-from small_runs import flags, small
+from small_runs import as_a_strangers, flags, small
 
 from llmcourse.errors import UserError
+from llmcourse.evaluate.__main__ import main as evaluate
+from llmcourse.finetune.__main__ import main as finetune
+from llmcourse.finetune.settings import Settings as TuneSettings
+from llmcourse.generate.__main__ import Options as WriteOptions
+from llmcourse.generate.__main__ import main as generate
 from llmcourse.models.files import load_model
 from llmcourse.planning.memory import largest_micro_batch
+from llmcourse.prepare.__main__ import main as prepare
+from llmcourse.prepare.settings import Settings as PrepareSettings
+from llmcourse.serve.settings import Options as ServeOptions
+from llmcourse.suites.command import Options as EvaluateOptions
 from llmcourse.tokenizers.registry import load_tokenizer
+from llmcourse.train.__main__ import main as train
+from llmcourse.train.settings import Settings as TrainSettings
+
+COMMANDS = {
+    "train": train,
+    "prepare": prepare,
+    "finetune": finetune,
+    "evaluate": evaluate,
+    "generate": generate,
+}
 
 HUGE = ["1000000000000", "1000000000000000000", "1" + 30 * "0"]
 
@@ -78,7 +99,7 @@ SIZES = ["n_layers", "d_model", "vocab_size", "context_length", "d_ff", "n_heads
 @pytest.mark.parametrize("name", SIZES)
 def test_a_strangers_config(name, value, writer, tmp_path):
     shutil.copytree(writer / "model", tmp_path / "model")
-    config = tmp_path / "model" / "config.json"
+    config = as_a_strangers(tmp_path / "model") / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), name: value}))
     with pytest.raises(UserError):
         load_model(tmp_path / "model")
@@ -97,7 +118,7 @@ def test_a_tokenizer_whose_merges_double(count, tmp_path):
 def test_the_commands_say_so_in_a_line(command, writer, tmp_path, refused):
     run = tmp_path / "run"
     shutil.copytree(writer, run)
-    config = run / "model" / "config.json"
+    config = as_a_strangers(run / "model") / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "n_layers": 10**12}))
     (tmp_path / "rows.csv").write_text(
         "text,label\n" + "".join(f"a {n},x\nb {n},y\n" for n in range(60))
@@ -139,3 +160,82 @@ def test_other_commands(command, option, value, writer, refused):
     given = {"generate": [writer], "finetune": ["--base", writer, "--method", "lora"]}[command]
     said = refused(command, *given, option, value)
     assert option.strip("-").replace("-", "_") in said
+
+
+# --- every whole number of every command ----------------------------------------------------------
+
+
+def whole_numbers(kind, prefix="") -> list[str]:
+    """The options of a command that take a whole number."""
+    found = []
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            flat = "" if kind is ServeOptions else f"{prefix}{field.name}."
+            found += whole_numbers(hint, flat)
+        elif hint is int or int in typing.get_args(hint):
+            found.append("--" + (prefix + field.name).replace("_", "-"))
+    return found
+
+
+AS_LONG_AS_IT_TAKES = {"--steps", "--max-new-tokens"}
+"""Documented: they may be as large as you like."""
+TRIED = {("train", option) for option in OPTIONS}
+EVERY = [
+    (command, option)
+    for command, kind in [
+        ("train", TrainSettings),
+        ("prepare", PrepareSettings),
+        ("finetune", TuneSettings),
+        ("evaluate", EvaluateOptions),
+        ("generate", WriteOptions),
+    ]
+    for option in whole_numbers(kind)
+    if option not in AS_LONG_AS_IT_TAKES and (command, option) not in TRIED
+]
+
+
+@pytest.fixture
+def given(writer, trained, text, tmp_path):
+    """The shortest command line for each command."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("text,label\n" + "".join(f"a {n},x\nb {n},y\n" for n in range(20)))
+    out = ["--out", tmp_path / "out"]
+    run = small(tmp_path / "run", steps=1, data__max_megabytes=0.02, sample_tokens=0)
+    return {
+        "train": flags(run),
+        "prepare": [text, "--no-filter", "--tokenizer", "byte", *out],
+        "finetune": ["--base", trained, "--data", rows, "--epochs", "1", *out],
+        "evaluate": [trained, "--suite", "text", "--limit", "2"],
+        "generate": [writer, "--max-new-tokens", "2"],
+    }
+
+
+METHODS = {"--rank": "lora", "--virtual-tokens": "prompt"}
+
+
+@pytest.mark.parametrize("value", HUGE[1:2])  # more digits are refused in one place
+@pytest.mark.parametrize(("command", "option"), EVERY)
+def test_a_whole_number_is_refused_by_name_or_does_no_harm(command, option, value, given, capsys):
+    given = [str(one) for one in given[command]]
+    if option in given:
+        at = given.index(option)
+        del given[at : at + 2]
+    given += ["--method", METHODS[option]] if option in METHODS else []
+    try:
+        status = COMMANDS[command]([*given, option, value])
+    except SystemExit as ended:
+        status = ended.code
+    said = capsys.readouterr().err.splitlines()
+    errors = [line for line in said if line.startswith("error: ")]
+    assert (status, errors) == (0, []) or (status == 2 and errors == said[-1:]), said
+    name = option.strip("-").split(".")[-1].replace("-", "_")
+    assert not errors or name in errors[0], errors
+
+
+@pytest.mark.parametrize("value", HUGE)
+@pytest.mark.parametrize("option", whole_numbers(ServeOptions))
+def test_the_servers_limits(option, value, writer, refused):
+    said = refused("serve", writer, option, value)
+    assert option.split(".")[-1].strip("-").replace("-", "_") in said

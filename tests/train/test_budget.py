@@ -11,6 +11,7 @@ from llmcourse.errors import UserError
 from llmcourse.runs.history import RunHistory
 from llmcourse.train.budget import REPORT_SECONDS, Budget
 from llmcourse.train.checkpoint import TrainState
+from llmcourse.train.checksums import write_checksums
 from llmcourse.train.loop import is_over, progress, seconds_for_steps, train
 
 
@@ -117,6 +118,21 @@ def test_a_run_ends_within_its_time(step, evaluation, checkpoint, tmp_path):
     assert history.evaluations[-1].step == result.steps
 
 
+def test_a_clock_that_jumps_uses_no_budget(tmp_path):
+    """A day forwards in the tenth lap, and back in the twentieth: all steps are taken."""
+    looks = itertools.count()
+
+    def clock() -> float:
+        look = next(looks)
+        return 0.01 * look + 86_400 * (10 <= look < 20)
+
+    settings = small(tmp_path / "run", budget="60s", save_every=100, evaluate_every=100)
+    result = train(settings, clock)
+    assert next(looks) > 20
+    assert result.steps == settings.steps
+    assert result.seconds < 1
+
+
 @pytest.mark.slow
 def test_time_before_an_interruption_counts(tmp_path):
     clock: list[float] = []
@@ -126,6 +142,7 @@ def test_time_before_an_interruption_counts(tmp_path):
     values = json.loads(state_file.read_text())
     values["seconds"] = 30.0
     state_file.write_text(json.dumps(values))
+    write_checksums(state_file.parent)
     settings = small(tmp_path / "run", **changes, steps=10**6, resume=True)
     result = train(settings, seconds_by(1.0, 1.0, 1.0, clock))
     assert 38 <= result.seconds + REPORT_SECONDS <= 42

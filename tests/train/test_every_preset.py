@@ -1,9 +1,8 @@
 """Every preset and every family takes a step: a small twin here, the real shapes on `meta`."""
 
-import dataclasses
-
 import pytest
 import torch
+from small_runs import twin
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -69,31 +68,6 @@ def test_a_familys_step_stays_on_its_device(family, objective):
 def test_mixed_devices_are_caught():
     with OneDevice(), pytest.raises(AssertionError, match=r"mixes \['cpu', 'meta'\]"):
         torch.ones(2, 2, device="meta") @ torch.ones(2, 2)
-
-
-def twin(name: str, out) -> Settings:
-    """The preset's recipe, for two steps of a small model on tinytown."""
-    preset = PRESETS[name]()
-    sizes = {"context_length": 16, "d_model": 32, "n_layers": 2, "n_heads": 2}
-    grouped = None if preset.model.n_kv_heads is None else 1
-    return dataclasses.replace(
-        preset,
-        out=str(out),
-        steps=2,
-        budget=None,
-        batch_size=8,
-        micro_batch_size=None if preset.micro_batch_size is None else 2,
-        device="cpu",
-        precision="fp32",
-        compile="no",
-        evaluate_windows=4,
-        sample_tokens=0,
-        tensorboard=False,
-        model=dataclasses.replace(preset.model, **sizes, n_kv_heads=grouped),
-        data=dataclasses.replace(
-            preset.data, source="tinytown", max_megabytes=0.05, vocab_size=300, held_out=0.2
-        ),
-    )
 
 
 @pytest.mark.slow
