@@ -151,7 +151,8 @@ class OnnxModel:
     ) -> Output:
         """Score the tokens that follow those in the cache, and add them to it.
 
-        The graph scores all positions; `n_scored` takes so many at the end. The hidden states do not leave the graph: they come back with a width of 0.
+        The graph scores all positions, of which `n_scored` takes so many at the end. The hidden
+        states do not leave the graph: they come back with a width of 0.
         """
         past = self._nothing(len(ids)) if cache is None or not cache.length else cache.layers
         names = _names("past", self.config.n_layers)
