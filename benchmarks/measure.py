@@ -18,6 +18,13 @@ from llmcourse.runs.environment import describe_environment
 
 RESULTS = Path(__file__).parent / "results"
 
+STARTED = {
+    name: value
+    for name, value in describe_environment().items()
+    if name in ("started", "commit", "dirty")
+}
+"""When a benchmark began and by which code: what is in the tree when it ends may be another."""
+
 
 def take_turns(
     contenders: Mapping[str, Callable[[], Any]],
@@ -84,7 +91,7 @@ def keep(name: str, settings: Mapping[str, Any], results: Mapping[str, Any], out
     One file a benchmark and day: a second run of a day replaces the first. `load` is how many
     processes wanted a processor in the last minute: one more than the threads, and others did too.
     """
-    environment = describe_environment()
+    environment = {**describe_environment(), **STARTED}
     load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
     path = out / f"{name}-{environment['started'][:10]}.json"
     record = {"settings": settings, "environment": environment, "load": load, "results": results}
