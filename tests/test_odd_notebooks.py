@@ -31,7 +31,7 @@ def test_what_breaks_is_told(condition, cell, said, tmp_path):
     assert said in result["said"]
 
 
-@pytest.mark.parametrize("condition", ["twice", "restarted", "locale", "no-fonts"])
+@pytest.mark.parametrize("condition", ["twice", "restarted", "locale"])
 def test_what_does_not_break_is_good(condition, tmp_path):
     path = notebook(
         tmp_path, "from llmcourse import notebook", "print('猫', notebook.wrapped('a'))"
