@@ -31,7 +31,6 @@ OFFLINE = ("unshare", "--net")
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 BARE_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 FAR_AWAY = {"TZ": "Asia/Kathmandu"}
-NO_FONTS = {"FONTCONFIG_FILE": os.devnull, "FONTCONFIG_PATH": os.devnull}
 
 KEPT = ("PATH", "PYTHONPATH", "LLMCOURSE_DATA")
 KEPT_BY_OTHERS = ("PATH", "LLMCOURSE_DATA")
@@ -88,11 +87,10 @@ CONDITIONS = {
     "restarted": Condition(share=0.5),
     "offline": Condition(prefix=OFFLINE),
     "locale": Condition(environment=BARE_LOCALE | FAR_AWAY),
-    "no-fonts": Condition(environment=NO_FONTS),
     "read-only": Condition(prefix=NOBODY, read_only=True),
     "all-at-once": Condition(
         prefix=(*OFFLINE, *NOBODY), read_only=True,
-        environment=BARE_LOCALE | FAR_AWAY | NO_FONTS,
+        environment=BARE_LOCALE | FAR_AWAY,
     ),
 }  # fmt: skip
 

@@ -80,7 +80,10 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="llmcourse-versions-") as folder:
             python = make(Path(folder) / "venv", which)
             print(which, json.dumps(versions(python)), flush=True)
-            line = [python, "-m", "pytest", "-q", "-m", "not slow", *options.tests]
+            # What is old warns of what is new beside it, and warnings are errors elsewhere; and the
+            # oldest jaxtyping cannot check shapes once `conftest.py` has imported the course.
+            quiet = ["-W", "ignore::DeprecationWarning", "-o", "addopts=--import-mode=importlib"]
+            line = [python, "-m", "pytest", "-q", "-m", "not slow", *quiet, *options.tests]
             status |= subprocess.run(line, cwd=ROOT).returncode
     return status
 
