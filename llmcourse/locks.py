@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import sys
+import weakref
 from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
@@ -37,7 +38,21 @@ def try_lock(path: str | os.PathLike) -> BinaryIO | None:
     file.truncate(0)
     file.write(str(os.getpid()).encode())
     file.flush()
+    _held.add(file)
     return file
+
+
+_held: weakref.WeakSet[BinaryIO] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """In a process that was forked: let go of its share in each lock, which would outlive ours."""
+    for file in list(_held):
+        file.close()
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def lock_holder(path: str | os.PathLike) -> str:

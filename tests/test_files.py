@@ -248,3 +248,31 @@ def test_a_folder_that_knows_no_locks_is_used_without(tmp_path: Path, monkeypatc
     lock = try_lock(tmp_path / "lock")
     assert lock is not None
     lock.close()
+
+
+FORKS = """
+import os, sys
+from llmcourse.locks import try_lock
+lock = try_lock(sys.argv[1])
+ready, begun = os.pipe()
+waits, ends = os.pipe()
+child = os.fork()
+if not child:
+    os.close(ends)
+    os.write(begun, b"x")
+    os.read(waits, 1)  # until the parent has seen enough
+    os._exit(0)
+os.read(ready, 1)
+assert try_lock(sys.argv[1]) is None  # it is still its parent's
+lock.close()  # as if the parent had died
+again = try_lock(sys.argv[1])
+os.close(ends)
+os.waitpid(child, 0)
+sys.exit(again is None)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_does_not_keep_its_parents_lock(tmp_path):
+    command = [sys.executable, "-c", FORKS, str(tmp_path / "lock")]
+    assert subprocess.run(command, timeout=100).returncode == 0
