@@ -77,7 +77,10 @@ def test_alt_texts_solutions_and_navigation_become_the_sites(tmp_path):
         {
             "cell_type": "code",
             "id": "b",
-            "metadata": {"alt": "A line.", "jupyter": {"source_hidden": True}},
+            "metadata": {
+                "alt": "A line.",
+                "jupyter": {"source_hidden": True, "outputs_hidden": True},
+            },
             "source": ["draw()"],
         },
         {
@@ -93,7 +96,8 @@ def test_alt_texts_solutions_and_navigation_become_the_sites(tmp_path):
     title, picture, solved = website.notebook_page(path, tmp_path)["cells"]
     assert title["source"] == "# 00: solutions"
     assert picture["metadata"]["mystnb"] == {"image": {"alt": "A line."}}
-    assert picture["metadata"]["tags"] == ["hide-input"]
+    # A prediction's answer stays folded on the site, too.
+    assert picture["metadata"]["tags"] == ["hide-input", "hide-output"]
     assert (solved["source"], solved["metadata"]["tags"]) == ("def f():\n    1", ["hide-input"])
     assert exercises.is_solved(cells[3])
     assert not exercises.is_solved(cells[2])

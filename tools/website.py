@@ -79,8 +79,9 @@ def notebook_page(path: Path, root: Path) -> dict[str, Any]:
             continue
         metadata = cell["metadata"]
         tags = metadata.setdefault("tags", [])
-        if metadata.get("jupyter", {}).get("source_hidden") and "hide-input" not in tags:
-            tags.append("hide-input")
+        for folded, tag in (("source_hidden", "hide-input"), ("outputs_hidden", "hide-output")):
+            if metadata.get("jupyter", {}).get(folded) and tag not in tags:
+                tags.append(tag)
         if alt := metadata.get("alt"):
             metadata["mystnb"] = {"image": {"alt": alt}}
         if path.parent.name == "solutions" and exercises.is_solved(cell):
