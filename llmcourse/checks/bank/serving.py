@@ -431,6 +431,25 @@ def _(running, waiting, room):
 
 
 @next_batch.mistake(
+    "who came last joins first", hint="Who came first joins first: take from the queue's front."
+)
+def _(running, waiting, room):
+    still = [(name, left - 1) for name, left in running if left > 1]
+    left = len(waiting) - min(max(room - len(still), 0), len(waiting))
+    return still + waiting[left:], waiting[:left]
+
+
+@next_batch.mistake(
+    "the shortest first, the others in their order",
+    hint="How long a request is does not matter: who came first joins first.",
+)
+def _(running, waiting, room):
+    still = [(name, left - 1) for name, left in running if left > 1]
+    joins = sorted(waiting, key=lambda pair: pair[1])[: max(room - len(still), 0)]
+    return still + joins, [pair for pair in waiting if pair not in joins]
+
+
+@next_batch.mistake(
     "who has finished stays", hint="Whoever had 1 token left has 0 now, and leaves the batch."
 )
 def _(running, waiting, room):
