@@ -1,4 +1,4 @@
-"""Two things exchanged on the way, and a limit that belongs to the other side wherever it stands.
+"""Two things exchanged on the way; a limit, or what is written twice, that is wrong throughout.
 
 A learner who mixes two things up does so in a step, or from one step on, and not at a single place.
 Not here: slips at one place (`slips.py`), parameters exchanged at the door (`mutations.py`). No
@@ -9,6 +9,7 @@ import ast
 import itertools
 from collections.abc import Callable, Iterator
 
+from llmcourse.checks.taken_for import AROUND
 from llmcourse.checks.words import Words
 
 Whole = Callable[[ast.Module], ast.Module]
@@ -25,6 +26,7 @@ def exchanges(tree: ast.Module, span: tuple[int, int]) -> Iterator[tuple[str, Wh
     """
     words = Words(tree)
     yield from _limits(tree, span, words)
+    yield from _repeated(tree, span, words)
     steps = [n for n in ast.walk(tree) if isinstance(n, ast.stmt)
              and not isinstance(n, ast.FunctionDef | ast.ClassDef)
              and span[0] <= n.lineno <= span[1]]  # fmt: skip
@@ -66,6 +68,38 @@ def _swapped(one: str, other: str, first: int, last: int) -> Whole:
             read = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
             if read and first <= node.lineno <= last:
                 node.id = others.get(node.id, node.id)
+        return tree
+
+    return make
+
+
+def _repeated(tree: ast.Module, span: tuple[int, int], words: Words) -> Iterator[tuple[str, Whole]]:
+    """What is written more than once, and each time wrong in the same way."""
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.BinOp | ast.Call | ast.Subscript)
+             and isinstance(getattr(n, "ctx", ast.Load()), ast.Load)
+             and span[0] <= n.lineno <= span[1] and words.made_from(n)]  # fmt: skip
+    texts = [ast.unparse(node) for node in found]
+    for text in dict.fromkeys(t for t in texts if texts.count(t) > 1):
+        said = words.of(found[texts.index(text)])
+        for clause, made in AROUND:
+            yield (
+                f"{clause.format(said)}, throughout",
+                _instead(text, made.replace("{}", f"({text})")),
+            )
+        for name, kind in words.parameters.items():
+            if kind in ("int", "float") and name not in words.places:
+                yield f"`{name}` stood where {said} is meant, throughout", _instead(text, name)
+
+
+def _instead(text: str, made: str) -> Whole:
+    class Replaced(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> ast.AST:
+            if isinstance(node, ast.expr) and ast.unparse(node) == text:
+                return ast.parse(f"({made})", mode="eval").body
+            return self.generic_visit(node)
+
+    def make(tree: ast.Module) -> ast.Module:
+        Replaced().visit(tree)
         return tree
 
     return make

@@ -222,6 +222,8 @@ def _of_the_right_form(evidence: Evidence, shown: int) -> bool:
     truth, given = evidence.truths[shown].value, evidence.outcomes[shown].value
     if type(truth) is type(given) is Tensor:
         return truth.ndim == given.ndim
+    if isinstance(truth, Tensor) and isinstance(given, int | float):
+        return truth.numel() == 1  # a single number, however it is handed over
     return type(truth) is type(given) or (isinstance(truth, int | float) and given is not None)
 
 

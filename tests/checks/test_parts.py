@@ -129,6 +129,20 @@ def test_a_rarer_slip_does_what_its_cause_says(line, cause, result):
     assert any(value == result for value in results), results
 
 
+def test_what_is_written_twice_is_wrong_throughout():
+    source = "def f(a: int, b: int):\n    return a * b + (a * b) ** 2\n"
+    found = dict(exchanges.exchanges(ast.parse(source), (2, 2)))
+    for said, result in (
+        ("1 were added to {}", 7 + 49),
+        ("the square of {} were taken", 36 + 36**2),
+    ):
+        names = {}
+        cause = said.format("what comes from `a` and `b`") + ", throughout"
+        changed = ast.fix_missing_locations(found[cause](ast.parse(source)))
+        exec(compile(changed, "<changed>", "exec"), names)
+        assert names["f"](2, 3) == result
+
+
 def test_what_says_where_to_look_is_no_amount():
     tree = ast.parse("def f(p: Tensor, place: int, u: int):\n    return p[place] * u\n")
     assert Words(tree).places == {"place"}
