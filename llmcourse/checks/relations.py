@@ -26,7 +26,7 @@ LOOSE = (
     "All is right but the", "Nothing is missing", "All of it belongs there", "It begins as",
     "It ends as", "You stop too early", "The beginning is missing", "The last is missing",
     "The first is missing", "The right ones are there, in another order",
-    "Your result is the same whatever comes in", "Wherever yours is wrong",
+    "Wherever yours is wrong",
     "You keep one",
 )  # fmt: skip
 """How sentences begin that say where to look, and not what was done: a slip is said first."""

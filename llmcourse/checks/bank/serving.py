@@ -55,6 +55,8 @@ def _() -> Iterator[Case]:
     yield case("the answer says data: [DONE]", _event("data: [DONE]") + _event("!") + DONE)
     yield case("a comment says [DONE]", ": [DONE]\n\n" + _event("a") + ": data: [DONE]\n\n" + DONE)
     yield case("a comment holds an event", _event("a") + ": " + _event("b") + _event("c") + DONE)
+    choices = [{"delta": {"content": piece}} for piece in ("first", "second")]
+    yield case("two choices", f"data: {json.dumps({'choices': choices})}\n\n" + DONE)
     yield case("two ends", _event("a") + DONE + _event("b") + DONE)
     yield case("an empty piece", _event("a") + _event("") + _event("b") + DONE)
     yield case("braces in the text", _event('}, {"content": "x') + _event("{}") + DONE)
