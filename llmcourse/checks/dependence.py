@@ -53,7 +53,34 @@ def on_arguments(cases: list[Case]) -> str | None:
         for how, function in _FUNCTIONS:
             if _is(values, [_computed(function, number) for number in numbers]):
                 return f"Your result is {how}{what}, and nothing else goes into it."
-    return _product(cases, values)
+    return _product(cases, values) or _of_two(cases, values)
+
+
+def _of_two(cases: list[Case], values: np.ndarray) -> str | None:
+    """What two rows of one length have to do with each other: a mean square of differences, ..."""
+    names = list(cases[0][0])
+    for one, other in itertools.combinations(names, 2):
+        rows = [(_row(inputs.get(one)), _row(inputs.get(other))) for inputs, _, _ in cases]
+        kept = [(a, b) for a, b in rows if a is not None and b is not None and len(a) == len(b)]
+        if len(kept) < len(rows):
+            continue
+        for what, function in _OF_TWO:
+            if _is(values, [float(function(a, b)) for a, b in kept]):
+                return f"Your result is {what} of `{one}` and `{other}`."
+    return None
+
+
+_OF_TWO: tuple[tuple[str, Callable[[np.ndarray, np.ndarray], Any]], ...] = (
+    ("the mean squared difference", lambda a, b: ((a - b) ** 2).mean()),
+    ("the mean absolute difference", lambda a, b: np.abs(a - b).mean()),
+    ("the difference of the means", lambda a, b: abs(a.mean() - b.mean())),
+    ("the root of the mean squared difference", lambda a, b: np.sqrt(((a - b) ** 2).mean())),
+    ("the sum of the squared differences", lambda a, b: ((a - b) ** 2).sum()),
+    ("the sum of the products", lambda a, b: (a * b).sum()),
+    ("the mean of the products", lambda a, b: (a * b).mean()),
+    ("the largest difference", lambda a, b: np.abs(a - b).max()),
+    ("the share of equal ones", lambda a, b: (a == b).mean()),
+)
 
 
 def _product(cases: list[Case], values: np.ndarray) -> str | None:

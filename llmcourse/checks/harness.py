@@ -27,6 +27,7 @@ import dataclasses
 import functools
 import inspect
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -46,7 +47,7 @@ from llmcourse.notebook import Card, show
 Cases = Callable[[], Iterator[Case]]
 
 SEARCH_SECONDS = 0.5
-"""How long a mutant may compute in a case in which the answer came back."""
+"""How long a mutant may compute in a case where the answer came back; less, if truths are quick."""
 
 MISTAKE_SECONDS = 2.0
 """How long a catalogued mistake may: they are few, they end, and a slow machine must know them."""
@@ -125,9 +126,10 @@ class FunctionCheck(Check):
         self._call = settings.call or cases.plainly
         self._signature, self._skip = (settings.call, 1) if settings.call else (oracle, 0)
         self._generate: Cases | None = None
-        self._mutants: list[Mutant] | None = None  # made when they are first asked for
+        self._mutants: list[Mutant] | None = None
         self._guesses: Kept | None = None
         self._truths: list[Outcome] | None = None
+        self._pace = 0.0  # seconds that all truths took together
         self._asked: dict[tuple[int, int], Outcome] = {}
 
     def cases(self, generate: Cases) -> Cases:
@@ -202,9 +204,11 @@ class FunctionCheck(Check):
             return self._judge(truths, outcomes)
 
     def _right(self) -> list[Outcome]:
-        """The truths, from before the first answer is called; no answer can reach them."""
+        """The truths, from before the first answer is called."""
         if self._truths is None:
+            began = time.process_time()
             self._truths = self._outcomes(self.right, self._settings.seconds)
+            self._pace = time.process_time() - began
         return self._truths
 
     def _plain(self) -> list[Case]:
@@ -214,15 +218,14 @@ class FunctionCheck(Check):
 
     def _tried(self, answer: Any) -> list[Outcome]:
         """What an unknown answer does: in a copy of the process first, then here, if it ends."""
-        trials = self.trials()
         seconds = self._settings.seconds
-        calls = (functools.partial(self._outcome, trial, answer, seconds) for trial in trials)
+        calls = (functools.partial(self._outcome, t, answer, seconds) for t in self.trials())
         stop = probe.rehearse(calls, seconds)
         if stop is None:
             return self._outcomes(answer, seconds)
-        before = self._outcomes(answer, seconds, stop.number)
         crashed = "" if stop.endless else stop.why
-        return [*before, Outcome(timed_out=stop.endless, line=stop.line, crashed=crashed)]
+        last = Outcome(timed_out=stop.endless, line=stop.line, crashed=crashed)
+        return [*self._outcomes(answer, seconds, stop.number), last]
 
     def _judge(self, truths: list[Outcome], outcomes: list[Outcome]) -> Verdict:
         if outcomes[0].open:
@@ -242,8 +245,8 @@ class FunctionCheck(Check):
         return self._explain(evidence, shown, finding)
 
     def _explain(self, evidence: Evidence, shown: int, finding: Finding | None) -> Verdict:
-        name, problem = evidence.trials[shown].name, evidence.problems[shown]
-        what = f"in the case {name!r} {problem}"
+        name = evidence.trials[shown].name
+        what = f"in the case {name!r} {evidence.problems[shown]}"
         score = f"Right in {evidence.problems.count(None)} of {len(evidence.truths)} cases."
         look = f"{score} To look at this one: {self._called()}.inputs({name!r})"
         what = what[0].upper() + what[1:]
@@ -273,7 +276,7 @@ class FunctionCheck(Check):
             except Exception:  # some arguments cannot be copied, but they can be made again
                 trial = self.trials()[number]
             ours = any(answer is mistake.answer for mistake in self.mistakes)
-            seconds = MISTAKE_SECONDS if ours else SEARCH_SECONDS
+            seconds = MISTAKE_SECONDS if ours else min(SEARCH_SECONDS, 0.03 + 5 * self._pace)
             self._asked[key] = self._outcome(trial, answer, seconds)
         return self._asked[key]
 

@@ -52,7 +52,7 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[tuple[type[ast.cmpop], str], ...]] = {
 }  # fmt: skip
 
 # What a function is taken for, by its name, as a function or as a method.
-_CALLS: dict[str, tuple[tuple[str, str], ...]] = {
+CALLS: dict[str, tuple[tuple[str, str], ...]] = {
     "sum": (("mean", "a mean stood where the sum is meant"),),
     "mean": (("sum", "a sum stood where the mean is meant"),),
     "max": (("min", "the smallest stood where the largest is meant"),),
@@ -114,10 +114,12 @@ class Known:
 
     Args:
         parameters: those names.
+        origins: of what is made on the way, the parameters that go into it.
     """
 
-    def __init__(self, parameters: set[str]) -> None:
+    def __init__(self, parameters: set[str], origins: Mapping[str, set[str]] | None = None) -> None:
         self._parameters = parameters
+        self._origins = origins or {}
 
     def describe(self, node: ast.AST) -> str:
         """The node in words that a learner who has not seen the reference understands."""
@@ -126,8 +128,11 @@ class Known:
         if isinstance(node, ast.Name) and node.id in self._parameters:
             return f"`{node.id}`"
         inside = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
-        named = sorted({name for name in inside if name in self._parameters})
-        return f"what comes from `{named[0]}`" if len(named) == 1 else "a term"
+        origins = [self._origins.get(name, {name} & self._parameters) for name in inside]
+        named = sorted(set().union(*origins))
+        if not 0 < len(named) < 3:
+            return "a term"
+        return "what comes from " + " and ".join(f"`{name}`" for name in named)
 
 
 def changes(node: ast.AST, parent: ast.AST, known: Known) -> Iterator[Change]:
@@ -264,7 +269,7 @@ def _of_branch(node: ast.If | ast.IfExp | ast.While) -> Iterator[Change]:
 def _of_call(node: ast.Call, known: Known) -> Iterator[Change]:
     method = isinstance(node.func, ast.Attribute)
     name = node.func.attr if method else getattr(node.func, "id", "")
-    for other, cause in _CALLS.get(name, ()):
+    for other, cause in CALLS.get(name, ()):
         if method:
             yield cause, lambda n, o=other: _with(func=_with(attr=o)(n.func))(n)
         elif hasattr(builtins, other):

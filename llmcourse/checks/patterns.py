@@ -117,14 +117,19 @@ def _proportional(truth: np.ndarray, got: np.ndarray) -> bool | None:
 
 def _holes(cases: list[Case]) -> str | None:
     """What is wrong is 0, or NaN, or ought to be 0."""
-    found, names = [], set(cases[0][0])
+    found, names, everywhere = [], set(cases[0][0]), False
     for inputs, truth, got in cases:
         with np.errstate(all="ignore"):
             wrong = ~np.isclose(got, truth, CLOSE, 1e-6, equal_nan=True)
-        if not wrong.any() or (wrong.all() and wrong.size > 1):
+        if not wrong.any():
             return None
+        everywhere |= bool(wrong.all() and wrong.size > 1)
         found.append((truth[wrong], got[wrong]))
         names &= {n for n, a in inputs.items() if _there(a, wrong, got)}
+    if everywhere:
+        return (
+            f"Where yours is wrong, `{min(names)}` has come through as it was." if names else None
+        )
     if all((got == 0).all() for _, got in found):
         return "Where yours is wrong, it is 0: something is hidden or left out that belongs there."
     if names:
@@ -137,7 +142,13 @@ def _holes(cases: list[Case]) -> str | None:
 
 
 def _there(argument: Any, wrong: np.ndarray, got: np.ndarray) -> bool:
-    """Whether an argument has these numbers at these places."""
-    if not isinstance(argument, Tensor) or tuple(argument.shape) != got.shape:
+    """Whether an argument has these numbers at these places, or is these numbers."""
+    if not isinstance(argument, Tensor) or argument.is_complex():
         return False
-    return _near(argument.detach().double().cpu().numpy()[wrong], got[wrong])
+    array = argument.detach().double().cpu().numpy()
+    if array.shape == got.shape:
+        return _near(array[wrong], got[wrong])
+    if not got.ndim or not array.ndim:
+        return False
+    numbers = got[wrong.any(-1)].ravel()  # whole rows: a number of one may be right by chance
+    return array.size == numbers.size and _near(array.ravel(), numbers)

@@ -20,7 +20,7 @@ from llmcourse.checks.cases import Case, Gradients
 from llmcourse.checks.compare import difference
 from llmcourse.checks.mutants import Mutant
 from llmcourse.checks.patterns import pattern
-from llmcourse.checks.relations import Pair, relation
+from llmcourse.checks.relations import LOOSE, Pair, relation, wrong_part
 from llmcourse.checks.sandbox import Outcome
 from llmcourse.checks.verdict import Mistake
 
@@ -31,11 +31,12 @@ ALIKE = 1e-4
 """How near an answer must be to a mistake's, where the check itself asks for no more."""
 
 VAGUE = ("one step were", "a term were", "a number were", "a place were", "a piece were",
-         "two things were", "a yes stood", "you looked", "a loop", "what comes from")  # fmt: skip
+         "two things were", "a yes stood", "you looked", "a loop", "what comes from",
+         "a special case", "a condition")  # fmt: skip
 """How clauses begin that say little: anything better is said first."""
 
-LOOSE = ("Your rows sum to 1", "A row should sum to 1", "The right numbers are there, in another")
-"""How relations begin that say where to look, and not what was done: a slip is said first."""
+MADE = "what comes from"
+"""How clauses begin that say more than a guess does, and less than a relation."""
 
 Run = Callable[[int, Any], Outcome]
 """Asks an answer in the trial of this number."""
@@ -109,7 +110,6 @@ def recognise(
         run: asks a mistake or a mutant in a trial.
         guesses: makes right answers to other questions.
     """
-    until = time.thread_time() + SECONDS
     near = [(m, _fit(evidence, shown, m.answer, run)) for m in mistakes]
     sure = [(fit.rank, m) for m, fit in near if fit and fit.everywhere]
     if sure:
@@ -118,21 +118,27 @@ def recognise(
     if changed := {evidence.outcomes[n].changed for n in evidence.wrong} - {()}:
         names = " and ".join(f"`{name}`" for name in sorted({n for some in changed for n in some}))
         return Finding(f"You change {names} in place", "Work on a copy: it belongs to the caller.")
+    causes: list[str] = []
+    made = mutants()  # what the reference imports is not counted
+    until = time.thread_time() + SECONDS
     if not any(evidence.outcomes[n].timed_out for n in evidence.wrong):
-        causes = list(_causes(evidence, shown, mutants(), run, until))
-        if telling := [cause for cause in causes if not cause.startswith(VAGUE)]:
-            return _as_if(telling[0])
-    said = relation(_pairs(evidence, evidence.wrong), _right_pairs(evidence))
-    if said and not said.startswith(LOOSE) and not said.endswith("alone is wrong."):
+        causes = list(_causes(evidence, shown, made, run, until))
+    if telling := [cause for cause in causes if not cause.startswith(VAGUE)]:
+        return _as_if(telling[0])
+    pairs = _pairs(evidence, evidence.wrong)
+    said = relation(pairs, _right_pairs(evidence))
+    if said and not _is_loose(said):
         return _related(evidence, said)
+    if better := [cause for cause in causes if cause.startswith(MADE)]:
+        return _as_if(better[0])
     guessed = _causes(evidence, shown, guesses(), run, until)
     if _of_the_right_form(evidence, shown) and (cause := next(guessed, None)):
         return _as_if(cause)
+    if pairs and (found := _pattern(pairs)) and (not said or said.endswith("alone is wrong.")):
+        return Finding(found)
     if said:
         return _related(evidence, said)
-    if said := pattern([(p.inputs, p.truth, p.got) for p in _pairs(evidence, evidence.wrong)]):
-        return Finding(said)
-    if not any(evidence.outcomes[n].timed_out for n in evidence.wrong) and causes:
+    if causes:
         return _as_if(causes[0])
     close = [(fit.rank, m) for m, fit in near if fit and fit.all_wrongs]
     if close:
@@ -140,6 +146,20 @@ def recognise(
         title = f"It looks like “{best.name}”, at least in the case {_name(evidence, shown)}"
         return Finding(title, best.hint, best, shown)
     return None
+
+
+def _is_loose(said: str) -> bool:
+    """Whether a relation says less than a slip would; of one of several results, what it says."""
+    _, alone, rest = said.partition("alone is wrong.")
+    return (rest.strip() if alone else said).startswith(LOOSE) or (bool(alone) and not rest)
+
+
+def _pattern(pairs: list[Pair]) -> str | None:
+    """Where results are right all the same; of several results, the one that is wrong."""
+    part = wrong_part(pairs)
+    found = pattern([(p.inputs, p.truth, p.got) for p in (part[1] if part else pairs)])
+    where = f"Of your results, [{part[0]}] alone is wrong. " if part else ""
+    return where + found if found else None
 
 
 def _related(evidence: Evidence, said: str) -> Finding:
@@ -202,6 +222,8 @@ def _of_the_right_form(evidence: Evidence, shown: int) -> bool:
     truth, given = evidence.truths[shown].value, evidence.outcomes[shown].value
     if type(truth) is type(given) is Tensor:
         return truth.ndim == given.ndim
+    if isinstance(truth, Tensor) and isinstance(given, int | float):
+        return truth.numel() == 1  # a single number, however it is handed over
     return type(truth) is type(given) or (isinstance(truth, int | float) and given is not None)
 
 

@@ -18,6 +18,18 @@ from torch import Tensor
 from llmcourse.checks import dependence
 from llmcourse.checks.compare import a_kind, difference
 from llmcourse.checks.number_relations import FACTORS, Numbers, near, number_relation
+from llmcourse.checks.sequences import in_sequences
+from llmcourse.checks.sized import sized_relation
+
+LOOSE = (
+    "Your rows sum to 1", "A row should sum to 1", "The right numbers are there, in another",
+    "All is right but the", "Nothing is missing", "All of it belongs there", "It begins as",
+    "It ends as", "You stop too early", "The beginning is missing", "The last is missing",
+    "The first is missing", "The right ones are there, in another order",
+    "Wherever yours is wrong",
+    "You keep one",
+)  # fmt: skip
+"""How sentences begin that say where to look, and not what was done: a slip is said first."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,7 @@ def relation(pairs: list[Pair], right: list[Pair] | None = None) -> str | None:
     """
     if not pairs:
         return None
-    for look in (_unchanged, _exchanged, _container, _one_of_several, _listed):
+    for look in (_unchanged, _exchanged, _container, _one_of_several, _in_sequences, _listed):
         if said := look(pairs):
             return said
     if said := _numeric(pairs, right or []):
@@ -70,6 +82,30 @@ def value_relation(truth: float, got: Any) -> str | None:
     if isinstance(truth, int) and abs(got - truth) == 1:
         return f"Your number is too {'large' if got > truth else 'small'} by exactly 1."
     return None
+
+
+def wrong_part(pairs: list[Pair]) -> tuple[int, list[Pair]] | None:
+    """Of several results the one that is wrong, if it is always the same one, with its pairs."""
+    several = [pair for pair in pairs if isinstance(pair.truth, tuple)]
+    count = len(pairs[0].truth) if several else 0
+    if count < 2 or not all(isinstance(p.got, tuple) and len(p.got) == count for p in pairs):
+        return None
+    parts = _parts(pairs, count)
+    wrong = _wrong(parts)
+    return (wrong[0], parts[wrong[0]]) if len(wrong) == 1 else None
+
+
+def _parts(pairs: list[Pair], count: int) -> list[list[Pair]]:
+    return [[Pair(p.inputs, p.truth[n], p.got[n]) for p in pairs] for n in range(count)]
+
+
+def _wrong(parts: list[list[Pair]]) -> list[int]:
+    """The results that are not right everywhere."""
+    return [n for n, some in enumerate(parts) if not all(_equal(p.truth, p.got) for p in some)]
+
+
+def _in_sequences(pairs: list[Pair]) -> str | None:
+    return in_sequences([(pair.inputs, pair.truth, pair.got) for pair in pairs])
 
 
 def _unchanged(pairs: list[Pair]) -> str | None:
@@ -127,7 +163,10 @@ def _numeric(pairs: list[Pair], right: list[Pair]) -> str | None:
     if all(near(case.got, case.truth) for case in cases):
         return None  # the same numbers, in another nest or shape
     others = [case for case in map(_numbers, right) if case is not None]
-    return number_relation(cases, others)
+    said = number_relation(cases, others)
+    if others or (said and not said.startswith(LOOSE)):
+        return said
+    return sized_relation([(case.inputs, case.truth, case.got) for case in cases]) or said
 
 
 def _numbers(pair: Pair) -> Numbers | None:
@@ -169,22 +208,30 @@ def _same_numbers(pair: Pair) -> bool:
 
 
 def _one_of_several(pairs: list[Pair]) -> str | None:
-    """Of several results, one alone is wrong, and always the same one."""
+    """Of several results, some alone are wrong, and always the same ones."""
     several = [pair for pair in pairs if isinstance(pair.truth, tuple)]
     count = len(pairs[0].truth) if several else 0
     if count < 2 or not all(isinstance(p.got, tuple) and len(p.got) == count for p in pairs):
         return None
-    parts = [[Pair(p.inputs, p.truth[n], p.got[n]) for p in pairs] for n in range(count)]
-    wrong = {n for n, some in enumerate(parts) if not all(_equal(p.truth, p.got) for p in some)}
+    parts = _parts(pairs, count)
+    wrong = _wrong(parts)
     if len(wrong) != 1:
-        found = {relation(part) for part in parts} if len(wrong) == count else {None}
+        found = {relation([p for p in parts[n] if not _equal(p.truth, p.got)]) for n in wrong}
         said = found.pop()
+        which = "each" if len(wrong) == count else " and ".join(f"[{n}]" for n in wrong)
         return (
-            f"Of each of your results: {said[0].lower()}{said[1:]}" if said and not found else None
+            f"Of {which} of your results: {said[0].lower()}{said[1:]}"
+            if said and not found
+            else None
         )
     (number,) = wrong
-    said = relation(parts[number])
     where = f"Of your results, [{number}] alone is wrong."
+    for other, some in enumerate(parts):
+        if other != number and all(
+            _equal(p.got, q.truth) for p, q in zip(parts[number], some, strict=True)
+        ):
+            return f"{where} What [{other}] should be stands there as well."
+    said = relation(parts[number])
     return f"{where} {said}" if said else where
 
 

@@ -2,18 +2,22 @@
 
 A clause follows "as if". Unlike `mutations.py`'s, many of these change nothing, such as the
 absolute value of what is positive: no check is tested by them, they only help to say what a wrong
-answer does. Not here: what is changed wherever it stands (`throughout.py`); making the answers
-(`guesses.py`). No chapter teaches this.
+answer does. Not here: what is changed wherever it stands (`throughout.py`); rarer slips
+(`wider_slips.py`); making the answers (`guesses.py`). No chapter teaches this.
 """
 
 import ast
 import copy
 import itertools
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from llmcourse.checks import wider_slips
+from llmcourse.checks.exchanges import exchanges
 from llmcourse.checks.taken_for import AROUND, STEPS, TAKEN
 from llmcourse.checks.throughout import everywhere, is_number, near, nodes
+from llmcourse.checks.words import Words
 
 Slip = tuple[str, Callable[[Any], ast.AST]]
 """A clause, and what makes another node of (a copy of) one; it may change the node itself."""
@@ -26,19 +30,21 @@ def slips(tree: ast.Module, span: tuple[int, int]) -> Iterator[tuple[str, ast.Mo
         tree: a right answer.
         span: the first and the last line of what a learner writes.
     """
-    words = _Words(tree)
-    looks = (_brackets, _order, _calls, _numbers, _places_read, _loops, _mixed_up, _around)
-    for said, make in everywhere(tree, span):
-        yield said, make(copy.deepcopy(tree))
+    words = Words(tree)
+    looks = (_brackets, _order, _calls, _numbers, _places_read, _loops)
+    looks = (*looks, *wider_slips.looks(), _mixed_up, wider_slips.once_more, _around)
+    kept = pickle.dumps(tree)  # read again, it is a copy in a tenth of the time of a deep one
+    for said, make in itertools.chain(everywhere(tree, span), exchanges(tree, span)):
+        yield said, make(pickle.loads(kept))
     for look in looks:
         for number, (node, parent) in enumerate(nodes(tree)):
             if span[0] <= getattr(node, "lineno", 0) <= span[1]:
                 for said, make in look(node, parent, words):
-                    yield said, _with_one(tree, number, make)
+                    yield said, _with_one(pickle.loads(kept), number, make)
 
 
-def _with_one(tree: ast.Module, number: int, make: Callable[[Any], ast.AST]) -> ast.Module:
-    changed = copy.deepcopy(tree)
+def _with_one(changed: ast.Module, number: int, make: Callable[[Any], ast.AST]) -> ast.Module:
+    """The tree with another node in the place of the one of this number."""
     node, parent = next(itertools.islice(nodes(changed), number, None))
     new = make(node)
     for field, value in ast.iter_fields(parent):
@@ -49,69 +55,6 @@ def _with_one(tree: ast.Module, number: int, make: Callable[[Any], ast.AST]) -> 
     return changed
 
 
-class _Words:
-    """What a learner can be told of a node: which of the parameters it is made from.
-
-    Attributes:
-        parameters: their names, with how they are annotated.
-        origins: of each variable, the parameters that go into it.
-    """
-
-    def __init__(self, tree: ast.Module) -> None:
-        function = next((f for f in tree.body if isinstance(f, ast.FunctionDef)), None)
-        arguments = [*function.args.args, *function.args.kwonlyargs] if function else []
-        self.parameters = {
-            a.arg: ast.unparse(a.annotation) if a.annotation else "" for a in arguments
-        }
-        self.origins = {name: {name} for name in self.parameters}
-        for _ in range(3):  # what is made from what is made from a parameter
-            for node in ast.walk(tree):
-                self._follow(node)
-
-    def _follow(self, node: ast.AST) -> None:
-        match node:
-            case ast.Assign(targets=targets, value=value):
-                pass
-            case ast.AugAssign(target=target, value=value) | ast.NamedExpr(target, value):
-                targets = [target]
-            case ast.For(target=target, iter=value) | ast.comprehension(target, value):
-                targets = [target]
-            case _:
-                return
-        made_from = self.made_from(value)
-        for name in (name for target in targets for name in _assigned(target)):
-            if name not in self.parameters:
-                self.origins.setdefault(name, set()).update(made_from)
-
-    def made_from(self, node: ast.AST) -> set[str]:
-        """The parameters that go into a node."""
-        names = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
-        return set().union(*(self.origins.get(name, ()) for name in names))
-
-    def of(self, node: ast.AST) -> str:
-        """The node in words."""
-        if isinstance(node, ast.Constant):
-            return repr(node.value)
-        if isinstance(node, ast.Name) and node.id in self.parameters:
-            return f"`{node.id}`"
-        made_from = sorted(self.made_from(node))
-        if 0 < len(made_from) < 3:
-            return "what comes from " + " and ".join(f"`{name}`" for name in made_from)
-        return "a term"
-
-
-def _assigned(target: ast.AST) -> list[str]:
-    """The variables that get something: of `x[i, j]`, it is `x` alone."""
-    match target:
-        case ast.Name(name):
-            return [name]
-        case ast.Tuple(elts=parts) | ast.List(elts=parts):
-            return [name for part in parts for name in _assigned(part)]
-        case ast.Subscript(value=inside) | ast.Attribute(value=inside) | ast.Starred(value=inside):
-            return _assigned(inside)
-    return []
-
-
 def _is_product(node: ast.AST) -> bool:
     return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div)
 
@@ -120,7 +63,7 @@ def _is_sum(node: ast.AST) -> bool:
     return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)
 
 
-def _brackets(node: ast.AST, _parent: ast.AST, words: _Words) -> Iterator[Slip]:
+def _brackets(node: ast.AST, _parent: ast.AST, words: Words) -> Iterator[Slip]:
     """`(a + b) / c` read as `a + b / c`, `a / (b * c)` as `a / b * c`, `f(a + b)` as `f(a) + b`."""
     match node:
         case ast.BinOp(op=ast.Pow(), right=ast.Constant(0.5)):
@@ -170,7 +113,7 @@ def _late(node: Any) -> ast.AST:
     return ast.BinOp(node, inside.op, inside.right)
 
 
-def _order(node: ast.AST, _parent: ast.AST, _words: _Words) -> Iterator[Slip]:
+def _order(node: ast.AST, _parent: ast.AST, _words: Words) -> Iterator[Slip]:
     """`x.log().mean()` read as `x.mean().log()`."""
     match node:
         case ast.Call(func=ast.Attribute(ast.Call(func=ast.Attribute(attr=first)), second)):
@@ -185,7 +128,7 @@ def _exchanged(outer: Any) -> ast.AST:
     return inner
 
 
-def _calls(node: ast.AST, _parent: ast.AST, _words: _Words) -> Iterator[Slip]:
+def _calls(node: ast.AST, _parent: ast.AST, _words: Words) -> Iterator[Slip]:
     """Another function, another comparison, over everything at once, the second of a ranking."""
     match node:
         case ast.Compare(left, [ast.Eq()], [right]):
@@ -233,7 +176,7 @@ def _renamed(call: Any, name: str, keywords: list[ast.keyword] | None = None) ->
     return call
 
 
-def _numbers(node: Any, parent: ast.AST, _words: _Words) -> Iterator[Slip]:
+def _numbers(node: Any, parent: ast.AST, _words: Words) -> Iterator[Slip]:
     """A whole number twice or half as large, or ten times; another beginning."""
     match node, parent:
         case ast.Constant(int() | float() as value), ast.Assign() if not isinstance(value, bool):
@@ -250,7 +193,7 @@ def _is(value: float) -> Callable[[Any], ast.AST]:
     return lambda _node: ast.Constant(value)
 
 
-def _places_read(node: ast.AST, _parent: ast.AST, _words: _Words) -> Iterator[Slip]:
+def _places_read(node: ast.AST, _parent: ast.AST, _words: Words) -> Iterator[Slip]:
     """One place back; the size of something else."""
     match node:
         case ast.Subscript(slice=ast.Tuple() | ast.Constant() | ast.Slice()):
@@ -264,7 +207,7 @@ def _one_back(node: Any) -> ast.AST:
     return node
 
 
-def _loops(node: ast.AST, parent: ast.AST, words: _Words) -> Iterator[Slip]:
+def _loops(node: ast.AST, parent: ast.AST, words: Words) -> Iterator[Slip]:
     """A loop that runs backwards; parts that are taken apart in another order."""
     if isinstance(node, ast.For | ast.comprehension):
         yield f"a loop over {words.of(node.iter)} ran backwards", _backwards
@@ -290,12 +233,14 @@ def _backwards(node: Any) -> ast.AST:
 _UNMIXED = ("tuple", "str", "bool", "")
 
 
-def _mixed_up(node: ast.AST, parent: ast.AST, words: _Words) -> Iterator[Slip]:
+def _mixed_up(node: ast.AST, parent: ast.AST, words: Words) -> Iterator[Slip]:
     """A parameter, or its size, in the place of something."""
     if not _is_value(node, parent, words):
         return
     said = words.of(node)
     for name, kind in words.parameters.items():
+        if name in words.places and not isinstance(parent, ast.Subscript | ast.Slice):
+            continue
         if kind in _UNMIXED or (isinstance(node, ast.Name) and node.id == name):
             continue
         if "Tensor" not in kind or isinstance(node, ast.Name | ast.BinOp):
@@ -312,7 +257,7 @@ def _is_size(node: ast.AST) -> bool:
     return ast.unparse(node).split("(")[0].split("[")[0].endswith(("size", "shape", "len"))
 
 
-def _is_value(node: ast.AST, parent: ast.AST, words: _Words) -> bool:
+def _is_value(node: ast.AST, parent: ast.AST, words: Words) -> bool:
     """Whether a node is something computed from the arguments, and not what computes it."""
     if not isinstance(node, ast.BinOp | ast.Call | ast.Name | ast.Subscript):
         return False
@@ -321,7 +266,7 @@ def _is_value(node: ast.AST, parent: ast.AST, words: _Words) -> bool:
     return not (isinstance(parent, ast.Call) and parent.func is node)
 
 
-def _around(node: ast.AST, parent: ast.AST, words: _Words) -> Iterator[Slip]:
+def _around(node: ast.AST, parent: ast.AST, words: Words) -> Iterator[Slip]:
     """A function too many, around anything computed."""
     if _is_value(node, parent, words):
         said = words.of(node)

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from llmcourse.checks.mutations import CALLS
 from llmcourse.checks.taken_for import STEPS, TAKEN
 
 Whole = Callable[[ast.Module], ast.Module]
@@ -33,7 +34,8 @@ def is_number(node: ast.AST, parent: ast.AST) -> bool:
 
 def near(value: float) -> list[float]:
     """Numbers that a number is taken for."""
-    others = [2 * value, value / 2, value * 10, value / 10, 0, 1, 2, 3, 4, 6, 8]
+    others = [2 * value, value / 2, value + 1, value - 1, value * 10, value / 10, value**2]
+    others += [0, 1, 2, 3, 4, 6, 8, 10, 100]
     if isinstance(value, int):
         others = [int(v) if v == int(v) else v for v in others]
     return [v for v in dict.fromkeys(others) if v != value]
@@ -59,7 +61,7 @@ def everywhere(tree: ast.Module, span: tuple[int, int]) -> Iterator[tuple[str, W
         )
     for name in dict.fromkeys(m for m in methods if methods.count(m) > 1):
         yield f"{STEPS.get(name, f'`{name}`')} were left out throughout", _all_methods({name: ""})
-        for other, said in TAKEN.get(name, ()):
+        for other, said in (*TAKEN.get(name, ()), *CALLS.get(name, ())):
             yield f"{said}, throughout", _all_methods({name: other})
     for body in (getattr(n, "body", ()) for n in ast.walk(tree)):
         steps = [s for s in body if isinstance(s, ast.Assign | ast.AugAssign | ast.Expr)

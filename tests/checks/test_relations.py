@@ -85,7 +85,8 @@ def test_arguments_and_constants():
         (lambda t: t[:1], "stop too early"),
         (lambda t: t + t[:2], "goes on too long"),
         (lambda t: t[:2] + t, "stands before it"),
-        (lambda t: t[1:] + t[:1], "another order"),
+        (lambda t: t[1:] + t[:1], "1 place too early"),
+        (lambda t: t[1:2] + t[:1] + t[2:], "another order"),
         (lambda t: t[:1] + t[2:], "something is missing"),
     ],
 )

@@ -387,6 +387,15 @@ def _attend(
 
 
 @scaled_dot_product_attention.mistake(
+    "always causal",
+    hint="Only the mask says who may look where; without one, every query looks at every key.",
+)
+def _(q, k, v, mask=None):
+    past = torch.ones(q.size(-2), k.size(-2), dtype=torch.bool).tril(k.size(-2) - q.size(-2))
+    return scaled_dot_product_attention.right(q, k, v, past if mask is None else past & mask)
+
+
+@scaled_dot_product_attention.mistake(
     "causal, whatever the mask says",
     hint="You hide the future in every case. What may be seen is told by the mask alone, and "
     "without one everything may.",

@@ -304,6 +304,15 @@ def _() -> Iterator[Case]:
 
 
 @minhash_similarity.mistake(
+    "the second set is hashed by the first function alone",
+    hint="Each function hashes *both* sets: compare what one and the same function gives.",
+)
+def _(a, b, hashes):
+    first = min(map(hashes[0], b))
+    return sum(min(map(function, a)) == first for function in hashes) / len(hashes)
+
+
+@minhash_similarity.mistake(
     "the exact similarity",
     hint="That is Jaccard's formula, exact and slow. The point is to look at nothing but the "
     "smallest hash of each set, once for each hash function.",

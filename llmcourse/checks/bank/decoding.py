@@ -396,6 +396,55 @@ def _(steps, ends, state, pieces):
     return found
 
 
+@allowed.mistake(
+    "what leads nowhere is skipped",
+    hint="A character that leads nowhere forbids its token: it is not passed over.",
+)
+def _(steps, ends, state, pieces):
+    alive, found = _alive(steps, ends), []
+    for piece in pieces:
+        at = state
+        for character in piece:
+            at = steps.get((at, character), at)
+        found.append(bool(piece) and at in alive)
+    return found
+
+
+@allowed.mistake(
+    "each character from the same state, and the last one decides",
+    hint="The second character starts where the first has led, not in `state` again.",
+)
+def _(steps, ends, state, pieces):
+    alive = _alive(steps, ends)
+    led = [[steps.get((state, character)) for character in piece] for piece in pieces]
+    return [bool(some) and None not in some and some[-1] in alive for some in led]
+
+
+@allowed.mistake(
+    "a token read up to the first end",
+    hint="All characters of a token count: those behind an end must lead on as well.",
+)
+def _(steps, ends, state, pieces):
+    alive, found = _alive(steps, ends), []
+    for piece in pieces:
+        at = state
+        for character in piece:
+            at = steps.get((at, character))
+            if at is None or at in ends:
+                break
+        found.append(bool(piece) and at in alive)
+    return found
+
+
+@allowed.mistake(
+    "some way on is enough",
+    hint="That a character leads on from there is not enough: the way must come to one of `ends`.",
+)
+def _(steps, ends, state, pieces):
+    leads = {begin for begin, _ in steps} | ends
+    return [bool(piece) and _walk(steps, state, piece) in leads for piece in pieces]
+
+
 @allowed.mistake("always from the beginning", hint="The text is in `state` now, not in state 0.")
 def _(steps, ends, state, pieces):
     alive = _alive(steps, ends)

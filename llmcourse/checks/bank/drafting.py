@@ -77,6 +77,22 @@ def _(p, q, token, u, v):
 
 
 @accept_or_replace.mistake(
+    "accepted if it is the likeliest",
+    hint="Whether it is p's favourite does not matter: `u` decides, against p / q at the token.",
+)
+def _(p, q, token, u, v):
+    return token if token == int(p.argmax()) else _replaced(p - q, v)
+
+
+@accept_or_replace.mistake(
+    "accepted below the difference",
+    hint="The chance to accept is a ratio, p / q, not a difference.",
+)
+def _(p, q, token, u, v):
+    return token if u < p[token] - q[token] else _replaced(p - q, v)
+
+
+@accept_or_replace.mistake(
     "accepted with probability p", hint="It was drawn from q already: compare `u` with p / q."
 )
 def _(p, q, token, u, v):

@@ -306,6 +306,7 @@ def _() -> Iterator[Case]:
     yield case("the best is the last", [3.0, 3.5, 2.0], 2)
     yield case("negative losses", [-1.0, -2.0, -1.5, -1.5, -3.0], 2)
     yield case("long patience", [2.0, 3.0, 3.0, 3.0, 3.0], 10)
+    yield case("a little better is better", [1.0, 0.999, 0.998, 0.997, 2.0], 2)
     yield case("large losses", [5e9, 4e9, 6e9, 7e9, 1.0], 2)
 
 

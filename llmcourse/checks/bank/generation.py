@@ -575,6 +575,47 @@ def _(scores, ids, n_beams, n, end, alpha):
     return _beams(scores, ids, n_beams, n, end, alpha, keep=keep)
 
 
+@beam_search.mistake(
+    "finished texts take no place",
+    hint="Keep the `n_beams` largest of *all* continuations. Those of them that end are put "
+    "aside, and nobody moves up into their places.",
+)
+def _(scores, ids, n_beams, n, end, alpha):
+    def keep(new, done):
+        ranked = sorted(new, key=_sum, reverse=True)
+        ended = [one for one in ranked[:n_beams] if one[1][-1] == end]
+        return ended + [one for one in ranked if one[1][-1] != end][:n_beams]
+
+    return _beams(scores, ids, n_beams, n, end, alpha, keep=keep)
+
+
+@beam_search.mistake(
+    "the end is no token",
+    hint="`end` is one of the new tokens: it counts in the number m that the sum is divided by.",
+)
+def _(scores, ids, n_beams, n, end, alpha):
+    def best(done, key):
+        def worth(one):
+            m = len(one[1]) - len(ids)
+            return one[0] / max(m - (m > 0 and one[1][-1] == end), 1) ** alpha
+
+        return max(done, key=worth)
+
+    return _beams(scores, ids, n_beams, n, end, alpha, best=best)
+
+
+@beam_search.mistake(
+    "finished texts forgotten while others run",
+    hint="The best of *all* finished texts counts, those that were put aside long ago, too.",
+)
+def _(scores, ids, n_beams, n, end, alpha):
+    def best(done, key):
+        running = [one for one in done if one[1][-1] != end or len(one[1]) == len(ids)]
+        return max(running or done, key=key)
+
+    return _beams(scores, ids, n_beams, n, end, alpha, best=best)
+
+
 @beam_search.mistake("the prompt left out", hint="Return the whole text, `ids` at its beginning.")
 def _(scores, ids, n_beams, n, end, alpha):
     return _beams(scores, ids, n_beams, n, end, alpha)[len(ids) :]

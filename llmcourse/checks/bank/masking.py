@@ -89,6 +89,15 @@ def _(tokens, chosen, fate, noise, mask_id):
 
 
 @hide_tokens.mistake(
+    "the noise first, then the mask",
+    hint="The fates go in the order of the text: the mask up to 0.8, then the noise up to 0.9.",
+)
+def _(tokens, chosen, fate, noise, mask_id):
+    ids = tokens.masked_fill(chosen & (fate < 0.9), mask_id)
+    return torch.where(chosen & (fate < 0.1), noise, ids), tokens.masked_fill(~chosen, IGNORE)
+
+
+@hide_tokens.mistake(
     "20 % noise and none left as it is",
     hint="From 0.9 on a chosen token stays as it is. Yours becomes noise there, too.",
 )

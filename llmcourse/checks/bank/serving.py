@@ -55,6 +55,8 @@ def _() -> Iterator[Case]:
     yield case("the answer says data: [DONE]", _event("data: [DONE]") + _event("!") + DONE)
     yield case("a comment says [DONE]", ": [DONE]\n\n" + _event("a") + ": data: [DONE]\n\n" + DONE)
     yield case("a comment holds an event", _event("a") + ": " + _event("b") + _event("c") + DONE)
+    choices = [{"delta": {"content": piece}} for piece in ("first", "second")]
+    yield case("two choices", f"data: {json.dumps({'choices': choices})}\n\n" + DONE)
     yield case("two ends", _event("a") + DONE + _event("b") + DONE)
     yield case("an empty piece", _event("a") + _event("") + _event("b") + DONE)
     yield case("braces in the text", _event('}, {"content": "x') + _event("{}") + DONE)
@@ -428,6 +430,25 @@ def _(running, waiting, room):
 )
 def _(running, waiting, room):
     return _step(running, waiting, room, order=lambda queue: sorted(queue, key=lambda p: p[1]))
+
+
+@next_batch.mistake(
+    "who came last joins first", hint="Who came first joins first: take from the queue's front."
+)
+def _(running, waiting, room):
+    still = [(name, left - 1) for name, left in running if left > 1]
+    left = len(waiting) - min(max(room - len(still), 0), len(waiting))
+    return still + waiting[left:], waiting[:left]
+
+
+@next_batch.mistake(
+    "the shortest first, the others in their order",
+    hint="How long a request is does not matter: who came first joins first.",
+)
+def _(running, waiting, room):
+    still = [(name, left - 1) for name, left in running if left > 1]
+    joins = sorted(waiting, key=lambda pair: pair[1])[: max(room - len(still), 0)]
+    return still + joins, [pair for pair in waiting if pair not in joins]
 
 
 @next_batch.mistake(

@@ -53,6 +53,7 @@ def _() -> Iterator[Case]:
     yield case("a single number, and no number", _file({"step": [], "none": [0, 4], "w": [2]}))
     yield case("three axes", _file({"kernel": [4, 2, 3]}))
     yield case("a name that begins with _", _file({"_orig_mod.w": [2, 3]}))
+    yield case("a name that begins with __", _file({"__bias__": [2], "w": [1]}, metadata=True))
     yield case("more than 65,535 bytes of header", _file({"long." * 14000 + "w": [1]}))
 
 

@@ -407,6 +407,19 @@ def _(ids, merges):
 
 
 @bpe_encode.mistake(
+    "only merges that fit are counted",
+    hint="A merge that finds nothing keeps its number: merge r makes id 256 + r all the same.",
+)
+def _(ids, merges):
+    new = 256
+    for pair in merges:
+        merged = merge.right(ids, pair, new)
+        new += merged != ids
+        ids = merged
+    return list(ids)
+
+
+@bpe_encode.mistake(
     "ids that begin at 0",
     hint="Merge 0 makes id 256: the numbers below are taken by the bytes.",
 )
