@@ -432,7 +432,7 @@ def test_wrong_settings(refused, tmp_path):
     for option, value, message in [
         ("--similarity", "0", "similarity=0.0 must be above 0"),
         ("--held-out", "1", "held_out=1.0 must lie between"),
-        ("--workers", "0", "workers=0 must be at least 1"),
+        ("--workers", "0", "workers=0 must lie between 1 and 1024"),
         ("--tokenizer-megabytes", "0", "tokenizer_megabytes=0.0 must be above 0"),
         ("--languages", "xx", "xx"),
         ("--tokenizer", str(tmp_path / "gone"), "there is no tokenizer at"),
