@@ -70,6 +70,14 @@ def _(data):
 
 
 @shapes_in.mistake(
+    "names that look like notes are left out",
+    hint="`__metadata__` alone is no tensor: a tensor may have any other name, `__bias__` too.",
+)
+def _(data):
+    return {n: each["shape"] for n, each in _header(data).items() if not n.startswith("__")}
+
+
+@shapes_in.mistake(
     "one byte of length", hint="The length takes eight bytes. Its first alone ends at 255."
 )
 def _(data):
