@@ -53,7 +53,7 @@ def test_it_prints_a_table_and_writes_a_file(run, other, folder, capsys):
         ("--suite text --data text=text.txt text=text.txt", "text has one already"),
         ("--suite texts", "invalid choice"),
         ("--suite labels", "is no run of llmcourse.finetune"),
-        ("--n 0", "n=0 must be at least 1"),
+        ("--n 0", "n=0 must lie between 1 and 1,000,000"),
         ("--stride 0", "stride=0 must be above 0"),
         ("--suite text --stride 321", "a stride of 321 must be at least 1 and below the 321"),
         ("--limit 0", "limit=0 must be above 0"),
