@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 import torch
+from others_answers import catalogued_answers, right_answers
 
 from llmcourse.checks.bank import certainty, exams, leaks, overlaps
 
@@ -373,11 +374,7 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("check", "answer"), RIGHT, ids=[f"{c.name}-{a.__name__}" for c, a in RIGHT]
-)
-def test_a_right_answer_in_another_style_passes(check, answer):
-    assert check.verdict(answer).text.startswith("✓"), check.verdict(answer).text
+test_a_right_answer_in_another_style_passes = right_answers(RIGHT)
 
 
 def answer_with_a_blank(log_probs, answers, by):
@@ -434,13 +431,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("check", "answer", "name"), WRONG, ids=[f"{c.name}-{a.__name__}" for c, a, _ in WRONG]
-)
-def test_a_wrong_answer_in_words_of_its_own_is_named(check, answer, name):
-    verdict = check.verdict(answer)
-    assert verdict.mistake is not None, verdict.text
-    assert verdict.mistake.name == name
+test_a_wrong_answer_in_words_of_its_own_is_named = catalogued_answers(WRONG)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """Right and wrong answers to chapter 13's exercises on chats, in the styles people write them."""
 
 import numpy as np
-import pytest
 import torch
 from jinja2 import Environment
+from others_answers import right_answers, wrong_answers
 
 from llmcourse.checks.bank import instructions
 
@@ -167,12 +167,7 @@ STYLES = {
 RIGHT = [(check, answer) for check, answers in STYLES.items() for answer in answers]
 
 
-@pytest.mark.parametrize(
-    ("check", "answer"), RIGHT, ids=[f"{check.name}-{answer.__name__}" for check, answer in RIGHT]
-)
-def test_a_right_answer_in_another_style_passes(check, answer):
-    verdict = check.verdict(answer)
-    assert verdict.status == "passed", verdict.text
+test_a_right_answer_in_another_style_passes = right_answers(RIGHT)
 
 
 WRONG = [
@@ -187,11 +182,4 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("check", "answer", "named"), WRONG, ids=[f"{c.name}-{a.__name__}" for c, a, _ in WRONG]
-)
-def test_a_wrong_answer_hears_its_cause(check, answer, named):
-    verdict = check.verdict(answer)
-    assert verdict.status == "wrong"
-    if named:
-        assert verdict.title.startswith(named), verdict.text
+test_a_wrong_answer_hears_its_cause = wrong_answers(WRONG)

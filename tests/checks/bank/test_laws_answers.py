@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from others_answers import catalogued_answers, right_answers
 
 from llmcourse.checks.bank import budgets, laws
 
@@ -315,11 +316,7 @@ RIGHT = list(
 )
 
 
-@pytest.mark.parametrize(
-    ("check", "answer"), RIGHT, ids=[f"{c.name}-{a.__name__}" for c, a in RIGHT]
-)
-def test_a_right_answer_in_another_style_passes(check, answer):
-    assert check.verdict(answer).text.startswith("✓"), check.verdict(answer).text
+test_a_right_answer_in_another_style_passes = right_answers(RIGHT)
 
 
 def rows_halved(parameters, moments, row_bytes, rows, memory):
@@ -385,13 +382,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("check", "answer", "name"), WRONG, ids=[f"{c.name}-{a.__name__}" for c, a, _ in WRONG]
-)
-def test_a_wrong_answer_in_words_of_its_own_is_named(check, answer, name):
-    verdict = check.verdict(answer)
-    assert verdict.mistake is not None, verdict.text
-    assert verdict.mistake.name == name
+test_a_wrong_answer_in_words_of_its_own_is_named = catalogued_answers(WRONG)
 
 
 @pytest.mark.parametrize(
