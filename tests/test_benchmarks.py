@@ -124,6 +124,18 @@ def test_positions(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_attention_seeds(tmp_path: Path):
+    printed, kept = run(tmp_path, "attention_seeds", "--seeds", "2", "--steps", "4")
+    results = kept["results"]
+    assert list(results["seeds"]) == ["0", "1"]
+    for found in (*results["seeds"].values(), results["worst"]["2 steps more"]):
+        assert all(0 < value <= 1 for value in found.values())
+    assert results["seeds"]["0"] != results["seeds"]["1"]
+    assert results["averaging"]["20 steps"] > 1
+    assert "told to owner" in printed
+
+
+@pytest.mark.slow
 def test_optimizers(tmp_path: Path):
     sizes = "--d-model 8 --n-layers 1 --context-length 16 --steps 3 --batch-size 4 --documents 12"
     counts = "--rates 3 --seeds 2 --held-out 8 --vocab-sizes 256 300"

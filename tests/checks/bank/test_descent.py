@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from llmcourse.checks.bank import gradients, loss, optimizers
+from llmcourse.checks.bank import adamw, gradients, loss, optimizers
 from llmcourse.gradients.scalar import Value, ancestors
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
@@ -88,7 +88,7 @@ def test_ten_steps_of_adamw_are_the_librarys():
     weight, mean, square = parameter.data.clone(), *torch.zeros(2, 5, dtype=torch.float64)
     for t in range(1, 11):
         parameter.grad = torch.randn(5, dtype=torch.float64)
-        weight, mean, square = optimizers.adamw_step.right(
+        weight, mean, square = adamw.adamw_step.right(
             weight, parameter.grad, mean, square, t, 0.02, 0.8, 0.95, 1e-4, 0.3
         )
         optimizer.step()
@@ -161,4 +161,4 @@ def test_a_loop_over_numbers_passes():
             rows.append((moved, mean, square))
         return tuple(torch.tensor(column, dtype=w.dtype) for column in zip(*rows, strict=True))
 
-    assert optimizers.adamw_step.verdict(one_by_one).status == "passed"
+    assert adamw.adamw_step.verdict(one_by_one).status == "passed"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from others_answers import right_answers
 
-from llmcourse.checks.bank import few_labels, fine_tuning, pooling
+from llmcourse.checks.bank import few_labels, fine_tuning, pooling, tuning_step
 
 
 def row_by_row(hidden, lengths):
@@ -306,8 +306,8 @@ RIGHT = [
     (fine_tuning.thawed, by_living_through_it),
     (fine_tuning.l2_sp, from_a_first_sum_of_shape_one),
     (fine_tuning.l2_sp, as_parameter_vectors_in_float64),
-    (fine_tuning.fine_tuning_step, with_the_clipping_of_torch),
-    (fine_tuning.fine_tuning_step, in_numpy_with_float64),
+    (tuning_step.fine_tuning_step, with_the_clipping_of_torch),
+    (tuning_step.fine_tuning_step, in_numpy_with_float64),
     (few_labels.thin_out, one_word_and_the_rest),
     (few_labels.stop_early, one_evaluation_and_the_rest),
     (few_labels.stop_early, by_running_minima),
@@ -318,7 +318,7 @@ RIGHT = [
     *((fine_tuning.layer_rates, f) for f in (by_powers, by_logarithms, backwards, as_a_tensor)),
     *((fine_tuning.thawed, f) for f in (by_counting, by_the_step_of_each, as_a_mask, as_ones)),
     *((fine_tuning.l2_sp, f) for f in (two_lists, one_long_vector, by_norms)),
-    *((fine_tuning.fine_tuning_step, f) for f in (with_an_offset, by_autograd, rates_of_zero)),
+    *((tuning_step.fine_tuning_step, f) for f in (with_an_offset, by_autograd, rates_of_zero)),
     *((few_labels.thin_out, f) for f in (with_lookups, place_by_place, by_deleting)),
     *((few_labels.stop_early, f) for f in (with_infinity, by_distance, in_a_while, with_numpy)),
 ]

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from llmcourse.checks.bank import diagnosis as bedside
-from llmcourse.checks.bank import loop, precision
+from llmcourse.checks.bank import loop, precision, searching
 from llmcourse.data.loader import Sampler
 from llmcourse.data.packing import pack_rows
 from llmcourse.runs.diagnosis import diagnose
@@ -45,7 +45,10 @@ def test_the_next_windows_are_the_samplers():
 
 def test_each_round_of_halving_costs_the_same_when_all_divides():
     """27 candidates by thirds: 27, 9, 3 are alive, with 4, then 8, then 24 more steps."""
-    assert loop.halving.right(lambda c, steps: float(c), 27, 4, 3) == (0, 27 * 4 + 9 * 8 + 3 * 24)
+    assert searching.halving.right(lambda c, steps: float(c), 27, 4, 3) == (
+        0,
+        27 * 4 + 9 * 8 + 3 * 24,
+    )
 
 
 def test_the_three_patients_are_ill_in_the_way_that_is_right():

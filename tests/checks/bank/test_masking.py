@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmcourse.checks.bank import masking
+from llmcourse.checks.bank import denoising, masking
 
 
 def place_by_place(tokens, chosen, fate, noise, mask_id):
@@ -142,7 +142,7 @@ RIGHT = [
     *((masking.hide_tokens, f) for f in (place_by_place, by_where, noise_first, in_numpy)),
     *((masking.choose_words, f) for f in (token_by_token, gathered, hidden_words, as_numbers)),
     *((masking.order_masks, f) for f in (pair_by_pair, walked, a_triangle_moved, scattered)),
-    *((masking.cut_spans, f) for f in (grouped, two_pointers, counted)),
+    *((denoising.cut_spans, f) for f in (grouped, two_pointers, counted)),
 ]
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from llmcourse.checks.bank import optimizers
+from llmcourse.checks.bank import adamw, optimizers
 
 
 def number_by_number(gradients, max_norm):
@@ -112,10 +112,10 @@ RIGHT = [
     (optimizers.warmup_cosine, by_half_angles),
     (optimizers.warmup_cosine, as_a_tensor),
     (optimizers.warmup_cosine, interpolated),
-    (optimizers.adamw_step, by_lerp),
-    (optimizers.adamw_step, all_subtracted_at_once),
-    (optimizers.adamw_step, in_float64),
-    (optimizers.adamw_step, by_the_library_adamw),
+    (adamw.adamw_step, by_lerp),
+    (adamw.adamw_step, all_subtracted_at_once),
+    (adamw.adamw_step, in_float64),
+    (adamw.adamw_step, by_the_library_adamw),
 ]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmcourse.checks.bank import loop
+from llmcourse.checks.bank import loop, searching
 
 
 def masked_and_glued(parts):
@@ -132,7 +132,7 @@ RIGHT = [
     (loop.accumulated_loss, weighted_means),
     *((loop.keep_apart, f) for f in (token_by_token, by_beginnings, as_numbers)),
     *((loop.next_windows, f) for f in (chained, epoch_by_epoch, in_numpy)),
-    *((loop.halving, f) for f in (recursive, each_remembers, by_argsort)),
+    *((searching.halving, f) for f in (recursive, each_remembers, by_argsort)),
 ]
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from others_answers import catalogued_answers, right_answers
 
-from llmcourse.checks.bank import pipelines, rings, shards
+from llmcourse.checks.bank import pipelines, rings, shards, vocabulary
 
 
 def as_a_share(numbers, ranks, element):
@@ -291,8 +291,8 @@ STYLES = {
     shards.unshard: (by_split, from_the_front, by_offsets),
     shards.rank_output: (by_chunks, by_einsum, by_linear, masked_hidden_units),
     shards.rank_gradient: (back_by_chunks, back_by_autograd, back_by_einsum),
-    shards.local_part: (picked_by_one_hot, position_by_position, with_a_mask),
-    shards.merged_loss: (
+    vocabulary.local_part: (picked_by_one_hot, position_by_position, with_a_mask),
+    vocabulary.merged_loss: (
         by_logsumexp,
         one_rank_after_the_other,
         relative_to_the_target,
@@ -337,7 +337,7 @@ WRONG = [
     (shards.unshard, without_zeros, "zeros dropped wherever they are"),
     (shards.shard, filled_with_ones, "filled up with ones"),
     (shards.rank_output, bias_on_the_last, "the last rank adds the bias"),
-    (shards.merged_loss, one_top_for_all, "one largest for all positions"),
+    (vocabulary.merged_loss, one_top_for_all, "one largest for all positions"),
 ]
 
 
