@@ -19,8 +19,9 @@ from llmcourse.train.settings import (
 
 def laptop() -> Settings:
     """The default: a small modern GPT that learns Python's documentation in minutes."""
-    # Small, and twice as long at it: the text is small, too, and is read six or seven times.
-    return Settings(preset="laptop", steps=2000, model=ModelSettings(**_LAPTOP))
+    # A small text, read six or seven times, by a model that is small, too, in gentler steps.
+    model, optimizer = ModelSettings(**_LAPTOP), OptimizerSettings(matrix_lr=2e-2)
+    return Settings(preset="laptop", steps=2000, model=model, optimizer=optimizer)
 
 
 def laptop_gpt2() -> Settings:
