@@ -46,6 +46,15 @@ _OF_TENSORS = (
     ("`{}` were divided by its sum", "{} / {}.sum()"),
     ("`{}` stood for 1 minus it", "1 - {}"),
     ("the last axis of `{}` ran backwards", "{}.flip(-1)"),
+    ("the first of `{}` were left out", "{}[1:]"),
+    ("the last of `{}` were left out", "{}[:-1]"),
+    ("the mean of `{}` over the first axis stood for each", "{}.mean(0, keepdim=True).expand_as({})"),
+    ("the mean of `{}` over axis 1 stood for each", "{}.mean(1, keepdim=True).expand_as({})"),
+    ("the mean of `{}` over the last axis stood for each",
+     "{}.mean(-1, keepdim=True).expand_as({})"),
+    ("`{}` were kept between -1 and 1", "{}.clamp(-1, 1)"),
+    ("`{}` were never below 0", "{}.clamp(min=0)"),
+    ("only the sign of `{}` counted", "{}.sign()"),
 )  # fmt: skip
 _OF_NUMBERS = (
     ("`{}` were larger by 1", "{} + 1"),
@@ -179,6 +188,7 @@ def _lines(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
             value = made.replace("{}", name)
             line = f"{name} = {value} if {name} is not None else None"
             yield cause.format(name), line
+    yield from _lines_of_several([n for n, kind in kinds.items() if kind.startswith("Tensor")])
     for name in (n for n, kind in kinds.items() if kind == "" and n != "self"):
         for cause, made in _OF_FUNCTIONS:
             yield cause.format(name), f"{name} = {made.replace('{}', name)}"
@@ -193,6 +203,17 @@ def _lines(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
         value = f"{other} / {third}" if "float" in (kinds[one], kinds[other]) else ""
         value = value or f"__import__('fractions').Fraction({other}, {third})"
         yield f"`{other}` stood where `{one}` · `{third}` is meant", f"{one} = {value}"
+
+
+def _lines_of_several(names: list[str]) -> Iterator[tuple[str, str]]:
+    """The same change to two tensors, or to all of them."""
+    groups = [list(pair) for pair in itertools.combinations(names, 2)] if len(names) < 5 else []
+    groups += [names] if len(names) > 2 else []
+    for group in groups:
+        said = "` and `".join(group)
+        for cause, made in _OF_TENSORS:
+            values = ", ".join(made.replace("{}", name) for name in group)
+            yield cause.replace("its ", "their ").format(said), f"{', '.join(group)} = {values}"
 
 
 def _source(tree: ast.Module, line: int, new: str) -> str:
