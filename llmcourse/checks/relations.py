@@ -20,6 +20,7 @@ from llmcourse.checks.compare import a_kind, difference
 from llmcourse.checks.number_relations import FACTORS, Numbers, near, number_relation
 from llmcourse.checks.sequences import in_sequences
 from llmcourse.checks.sized import sized_relation
+from llmcourse.checks.which_ones import which_ones
 
 LOOSE = (
     "Your rows sum to 1", "A row should sum to 1", "The right numbers are there, in another",
@@ -50,9 +51,12 @@ def relation(pairs: list[Pair], right: list[Pair] | None = None) -> str | None:
     """
     if not pairs:
         return None
-    for look in (_unchanged, _exchanged, _container, _one_of_several, _in_sequences, _listed):
+    for look in (_unchanged, _exchanged, _container, _one_of_several, _in_sequences):
         if said := look(pairs):
             return said
+    triples = [[(p.inputs, p.truth, p.got) for p in some] for some in (pairs, right or [])]
+    if said := which_ones(*triples) or _listed(pairs):
+        return said
     if said := _numeric(pairs, right or []):
         return said
     if said := _constant(pairs):
@@ -137,6 +141,8 @@ def _container(pairs: list[Pair]) -> str | None:
         return "The right results are there, put together in one tensor: give them back as a tuple."
     if not alike and not all(_same_entries(pair.truth, pair.got) for pair in pairs):
         return None
+    if any(_shapes(p.got) and _shapes(p.got) != _shapes(p.truth) for p in pairs):
+        return "The right numbers are there, one after the other, and the shape is another one."
     if len(kinds) == 1 and len(set(*kinds)) == 2:
         ((wanted, came),) = kinds
         return f"The values are right, in {came} where {wanted} is expected."
@@ -244,6 +250,13 @@ def _is_stack(truth: tuple, got: Any) -> bool:
         all(_equal(one, part) for one, part in zip(truth, got.unbind(axis), strict=True))
         for axis in axes
     )
+
+
+def _shapes(value: Any) -> list[tuple[int, ...]]:
+    """The shapes of a tensor, or of those in a list."""
+    if isinstance(value, list | tuple):
+        return [shape for item in value for shape in _shapes(item)]
+    return [tuple(value.shape)] if isinstance(value, Tensor | np.ndarray) else []
 
 
 def _same_entries(truth: Any, got: Any) -> bool:

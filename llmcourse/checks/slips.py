@@ -32,8 +32,8 @@ def slips(tree: ast.Module, span: tuple[int, int]) -> Iterator[tuple[str, ast.Mo
     """
     words = Words(tree)
     looks = (_brackets, _order, _calls, _numbers, _places_read, _loops)
-    looks = (*looks, *further_slips.looks(), *wider_slips.looks(), _mixed_up)
-    looks = (*looks, wider_slips.once_more, _around, further_slips.added)
+    looks = (*looks, *further_slips.looks(), *wider_slips.looks(), further_slips.added)
+    looks = (*looks, _mixed_up, wider_slips.once_more, _around)
     kept = pickle.dumps(tree)  # read again, it is a copy in a tenth of the time of a deep one
     for said, make in itertools.chain(everywhere(tree, span), exchanges(tree, span)):
         yield said, make(pickle.loads(kept))
