@@ -98,9 +98,7 @@ def _in_body(reference: Reference) -> Iterator[tuple[str, ast.Module]]:
             yield cause, _changed(pickle.loads(kept), number, make)
 
 
-def _at_door(
-    reference: Reference, inputs: Mapping[str, Any]
-) -> Iterator[tuple[str, ast.Module]]:
+def _at_door(reference: Reference, inputs: Mapping[str, Any]) -> Iterator[tuple[str, ast.Module]]:
     tree = reference.tree()
     kept = pickle.dumps(tree)
     first, last = reference.span

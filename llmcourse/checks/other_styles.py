@@ -12,13 +12,16 @@ import ast
 import functools
 import importlib
 import inspect
+import itertools
+import pickle
 import pkgutil
 from collections.abc import Iterator
 
-from llmcourse.checks import references, slips, styles
-from llmcourse.checks.guesses import guesses_of
+from llmcourse.checks import references, styles
+from llmcourse.checks.guesses import guesses_of, slips_of
 from llmcourse.checks.mutants import Mutant, body_mutants
 from llmcourse.checks.references import Reference
+from llmcourse.checks.throughout import near
 
 
 @functools.cache
@@ -35,23 +38,35 @@ def in_another_style(chapter: str, name: str) -> Reference | None:
 
 
 def all_guesses(chapter: str, name: str) -> Iterator[Mutant]:
-    """What an exercise's solution gives for slightly other questions, then what other styles do."""
-    if reference := references.find(chapter, name):
+    """What an exercise's solution gives for other questions; then slips in it and in other styles.
+
+    They take turns: a learner's program may be near to the one or to the other.
+    """
+    reference, other = references.find(chapter, name), in_another_style(chapter, name)
+    if reference:
         yield from guesses_of(reference)
-    yield from guesses_in_other_styles(chapter, name)
+    rows = [slips_of(reference)] if reference else []
+    rows += (
+        [itertools.chain(_settings(other), body_mutants(other), slips_of(other))] if other else []
+    )
+    for turn in itertools.zip_longest(*rows):
+        yield from (guess for guess in turn if guess is not None)
 
 
-def guesses_in_other_styles(chapter: str, name: str) -> Iterator[Mutant]:
-    """Every slip in the body of the answer in another style, the telling ones first."""
-    reference = in_another_style(chapter, name)
-    if reference is None:
-        return
-    known = set()
-    for mutant in body_mutants(reference):
-        known.add(mutant.source)
-        yield mutant
-    for cause, tree in slips.slips(reference.tree(), reference.span):
-        source = ast.unparse(ast.fix_missing_locations(tree))
-        if source not in known:
-            known.add(source)
-            yield Mutant(reference, cause, source)
+def _settings(reference: Reference) -> Iterator[Mutant]:
+    """A number with a name of its own, which is another one: `weight_of_recall = 2`."""
+    kept = pickle.dumps(reference.tree())
+    for number, node in enumerate(ast.walk(pickle.loads(kept))):
+        match node:
+            case ast.Assign([ast.Name(name)], ast.Constant(int() | float() as value)):
+                pass
+            case _:
+                continue
+        if "_" not in name or isinstance(value, bool):
+            continue
+        for other in near(value):
+            tree = pickle.loads(kept)
+            step = next(itertools.islice(ast.walk(tree), number, None))
+            step.value = ast.Constant(other)
+            said = f"the {name.replace('_', ' ')} were {other}, not {value}"
+            yield Mutant(reference, said, ast.unparse(tree))

@@ -136,11 +136,9 @@ def recognise(
         return _related(evidence, said)
     if better := [cause for cause in causes if cause.startswith(MADE)]:
         return _as_if(better[0])
-    kept = guesses()
-    guessed = _causes(evidence, shown, kept, run, until)
-    if _of_the_right_form(evidence, shown) and (cause := next(guessed, None)):
-        return _as_if(cause)
-    if found := _in_part(evidence, shown, (made, kept), run, until):
+    if pairs and (found := _pattern(pairs)) and " the right one " in found:
+        return Finding(found)
+    if found := _guessed(evidence, shown, (made, guesses()), run, until):
         return found
     if pairs and (found := _pattern(pairs)) and (not said or said.endswith("alone is wrong.")):
         return Finding(found)
@@ -291,6 +289,33 @@ def _is_nothing(outcome: Outcome) -> bool:
     return bool(outcome.error) or value is None or (isinstance(value, float) and value != value)
 
 
+def _most_telling(causes: Iterable[str]) -> str | None:
+    """The first clause that says much; the first at all, if none does."""
+    vague = None
+    for cause in causes:
+        if not cause.startswith(VAGUE):
+            return cause
+        vague = vague or cause
+    return vague
+
+
+def _guessed(
+    evidence: Evidence,
+    shown: int,
+    made: tuple[Iterable[Mutant], Iterable[Mutant]],
+    run: Run,
+    until: float,
+) -> Finding | None:
+    """What a guess explains; where one result of several is wrong, what explains that one."""
+    pairs = _pairs(evidence, evidence.wrong)
+    if pairs and wrong_part(pairs):
+        return _in_part(evidence, shown, made, run, until)
+    if not _of_the_right_form(evidence, shown):
+        return None
+    cause = _most_telling(_causes(evidence, shown, made[1], run, until))
+    return _as_if(cause) if cause else None
+
+
 def _in_part(
     evidence: Evidence,
     shown: int,
@@ -316,7 +341,7 @@ def _in_part(
     asked: Run = lambda n, answer: run(kept[n], answer).part(number)  # noqa: E731
     shown = kept.index(shown)
     causes = _causes(own, shown, itertools.chain(*made), asked, until)
-    cause = next((cause for cause in causes if not cause.startswith(VAGUE)), None)
+    cause = _most_telling(causes)
     if cause is None:
         return None
     title = f"Of your results, [{number}] alone is wrong, as if {cause}"

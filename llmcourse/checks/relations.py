@@ -55,7 +55,10 @@ def relation(pairs: list[Pair], right: list[Pair] | None = None) -> str | None:
         if said := look(pairs):
             return said
     triples = [[(p.inputs, p.truth, p.got) for p in some] for some in (pairs, right or [])]
-    if said := which_ones(*triples) or _listed(pairs):
+    said = _listed(pairs)
+    if said and said.startswith(_CLEAR):
+        return said
+    if said := which_ones(*triples) or said:
         return said
     if said := _numeric(pairs, right or []):
         return said
@@ -63,6 +66,9 @@ def relation(pairs: list[Pair], right: list[Pair] | None = None) -> str | None:
         return said
     cases = [(pair.inputs, pair.truth, pair.got) for pair in pairs]
     return dependence.on_arguments(cases)
+
+
+_CLEAR = ("The right ones are there, backwards", "The first is", "The last is")
 
 
 def value_relation(truth: float, got: Any) -> str | None:

@@ -2,8 +2,9 @@
 
 A clause follows "as if". Unlike `mutations.py`'s, many of these change nothing, such as the
 absolute value of what is positive: no check is tested by them, they only help to say what a wrong
-answer does. Not here: what is changed wherever it stands (`throughout.py`); slips of
-place (`further_slips.py`) and rarer ones (`wider_slips.py`); making the answers (`guesses.py`). No chapter teaches this.
+answer does. Not here: what is changed wherever it stands (`throughout.py`); slips of place
+(`further_slips.py`) and rarer ones (`wider_slips.py`); making the answers (`guesses.py`). No
+chapter teaches this.
 """
 
 import ast

@@ -24,7 +24,8 @@ AROUND = (
     ("only the sign of {} counted", "(({} > 0) * 1 - ({} < 0) * 1)"),
     ("{} were rounded to the nearest", "({} + 0.5) // 1"),
     ("{} were added up along the last axis", "{}.sum(-1)"),
-    ("the mean of {} along the last axis stood for each", "{}.mean(-1, keepdim=True).expand_as({})"),
+    ("the mean of {} along the last axis stood for each",
+     "{}.mean(-1, keepdim=True).expand_as({})"),
     ("{} were added up along the way", "{}.cumsum(-1)"),
     ("{} had the length 1", "{} / {}.norm(dim=-1, keepdim=True)"),
 )  # fmt: skip

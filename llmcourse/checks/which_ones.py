@@ -17,6 +17,9 @@ Test = Callable[[int, Any, list[Any], Mapping[str, Any]], bool]
 """Whether an entry is meant: its place, itself, the whole list, and the arguments."""
 
 
+_Lists = tuple[Mapping[str, Any], list[Any], list[Any]]
+
+
 def which_ones(cases: list[Case], right: list[Case]) -> str | None:
     """A sentence on the entries that are missing, or too many; None if they have nothing in common.
 
@@ -86,7 +89,7 @@ _TESTS: tuple[tuple[str, Test], ...] = (
 )
 
 
-def _tests(rows: list[tuple[Mapping[str, Any], list[Any], list[Any]]]) -> Iterator[tuple[str, Test]]:
+def _tests(rows: list[_Lists]) -> Iterator[tuple[str, Test]]:
     yield from _TESTS
     for name in rows[0][0]:
         yield f"those that are in `{name}`", _is_in(name)

@@ -107,8 +107,9 @@ def hold_out(documents: list[str]) -> tuple[list[str], list[str]]:
 
 def continuation_counts(words: list[str]) -> dict[str, int]:
     before: dict[str, set[str]] = {}
+    number_of_words_before = 1
     for place in range(1, len(words)):
-        for other in words[max(0, place - 1) : place]:
+        for other in words[max(0, place - number_of_words_before) : place]:
             before.setdefault(words[place], set()).add(other)
     counts = {}
     for word, others in before.items():
@@ -185,5 +186,3 @@ def gradient_through_time(hidden: Tensor, U: Tensor, gradient: Tensor, steps: in
         rows[place] = slope * gradient
         gradient = rows[place] @ U
     return torch.stack(rows)
-
-

@@ -35,10 +35,11 @@ def thin_out(
 
 
 def stop_early(losses: list[float], patience: int) -> tuple[int, int]:
-    best, lowest, least, last = 0, losses[0], 0.0, 0
+    best, lowest, last = 0, losses[0], 0
+    least_gain = 0.0
     for place, loss in enumerate(losses):
         last = place
-        if loss < lowest - least:
+        if loss < lowest - least_gain:
             best, lowest = place, loss
         if place - best >= patience:
             break
@@ -82,7 +83,7 @@ def spans_from_tags(tags: list[str]) -> list[tuple[str, int, int]]:
 
 def span_f1(gold: list[list[tuple]], predicted: list[list[tuple]]) -> float:
     right = wanted = said = 0
-    weight = 1
+    weight_of_recall = 1
     for ours, theirs in zip(gold, predicted, strict=True):
         for span in theirs:
             right += span in ours
@@ -91,7 +92,9 @@ def span_f1(gold: list[list[tuple]], predicted: list[list[tuple]]) -> float:
     if right == 0:
         return 0.0
     precision, recall = right / said, right / wanted
-    return (1 + weight**2) * precision * recall / (weight**2 * precision + recall)
+    return (
+        (1 + weight_of_recall**2) * precision * recall / (weight_of_recall**2 * precision + recall)
+    )
 
 
 def log_partition(emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:

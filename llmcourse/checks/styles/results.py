@@ -1,4 +1,6 @@
-"""Right answers in another style: preferences, writing, exams, shipping. No chapter teaches this."""
+"""Right answers in another style: preferences, writing, exams, shipping. No chapter teaches
+this.
+"""
 
 import math
 from collections import Counter
@@ -62,9 +64,10 @@ def draw_token(logits: Tensor, temperature: float, u: float) -> int:
 def top_p(logits: Tensor, p: float) -> Tensor:
     order = logits.argsort(descending=True).tolist()
     shares = logits.softmax(dim=0)
-    kept, total, least = [], 0.0, 1
+    kept, total = [], 0.0
+    number_of_tokens_to_keep = 1
     for token in order:
-        if total >= p and len(kept) >= least:
+        if total >= p and len(kept) >= number_of_tokens_to_keep:
             break
         kept.append(token)
         total += float(shares[token])
@@ -153,6 +156,7 @@ def paired_interval(a: Tensor, b: Tensor, drawn: Tensor) -> tuple[float, float, 
 
 def seen_shares(exam: list[list[str]], training: list[list[str]], n: int) -> list[float]:
     shares = []
+    times_to_be_seen = 1
     for words in exam:
         size = min(n, len(words))
         counts: Counter = Counter()
@@ -160,7 +164,7 @@ def seen_shares(exam: list[list[str]], training: list[list[str]], n: int) -> lis
             for place in range(len(text) - size + 1):
                 counts[tuple(text[place : place + size])] += 1
         wanted = {tuple(words[place : place + size]) for place in range(len(words) - size + 1)}
-        seen = [gram for gram in wanted if counts[gram] > 0]
+        seen = [gram for gram in wanted if counts[gram] >= times_to_be_seen]
         shares.append(len(seen) / len(wanted) if words else 0.0)
     return shares
 
@@ -185,7 +189,8 @@ def bleu(texts: list[list[str]], references: list[list[str]], order: int) -> flo
 
 
 def rouge_l(text: list[str], reference: list[str]) -> float:
-    row, weight = [0] * (len(reference) + 1), 1
+    row = [0] * (len(reference) + 1)
+    weight_of_recall = 1
     for word in text:
         above, row = row, [0]
         for place, other in enumerate(reference):
@@ -194,7 +199,9 @@ def rouge_l(text: list[str], reference: list[str]) -> float:
     if row[-1] == 0:
         return 0.0
     precision, recall = row[-1] / len(text), row[-1] / len(reference)
-    return (1 + weight**2) * precision * recall / (weight**2 * precision + recall)
+    return (
+        (1 + weight_of_recall**2) * precision * recall / (weight_of_recall**2 * precision + recall)
+    )
 
 
 def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,11 +215,12 @@ def int8_bytes(shapes: list[list[int]]) -> int:
     total = 0
     for shape in shapes:
         numbers, scales, size = 1, 0, 4
+        bytes_of_a_scale = 4
         for side in shape:
             numbers *= side
         if len(shape) == 2:
             scales, size = shape[0], 1
-        total += numbers * size + scales * 4
+        total += numbers * size + scales * bytes_of_a_scale
     return total
 
 
