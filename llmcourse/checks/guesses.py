@@ -47,7 +47,8 @@ _OF_TENSORS = (
     ("the last axis of `{}` ran backwards", "{}.flip(-1)"),
     ("the first of `{}` were left out", "{}[1:]"),
     ("the last of `{}` were left out", "{}[:-1]"),
-    ("the mean of `{}` over the first axis stood for each", "{}.mean(0, keepdim=True).expand_as({})"),
+    ("the mean of `{}` over the first axis stood for each",
+     "{}.mean(0, keepdim=True).expand_as({})"),
     ("the mean of `{}` over axis 1 stood for each", "{}.mean(1, keepdim=True).expand_as({})"),
     ("the mean of `{}` over the last axis stood for each",
      "{}.mean(-1, keepdim=True).expand_as({})"),
@@ -57,8 +58,8 @@ _OF_TENSORS = (
 )  # fmt: skip
 _OF_SEVERAL = ("{}.abs()", "{} * {}", "{} - {}.mean(-1, keepdim=True)", "{}.exp()", "{}.log()",
                "{} / {}.norm(dim=-1, keepdim=True)", "{}.softmax(-1)", "{}.round()",
-               "{}.sort(-1).values", "{}[1:]", "{}[:-1]", "{}.clamp(-1, 1)", "{}.clamp(min=0)", "{}.sign()", "{} / 2",
-               "{} * 2")  # fmt: skip
+               "{}.sort(-1).values", "{}[1:]", "{}[:-1]", "{}.clamp(-1, 1)", "{}.clamp(min=0)",
+               "{}.sign()", "{} / 2", "{} * 2")  # fmt: skip
 _OF_NUMBERS = (
     ("`{}` were larger by 1", "{} + 1"),
     ("`{}` were smaller by 1", "{} - 1"),

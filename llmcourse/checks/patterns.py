@@ -33,7 +33,7 @@ def pattern(triples: list[tuple[Mapping[str, Any], Any, Any]]) -> str | None:
             return None
         cases.append((inputs, *(t.detach().double().cpu().numpy() for t in (truth, got))))
     yes_or_no = all(str(truth.dtype) == "torch.bool" for _, truth, _ in triples)
-    numbers = (_with_an_argument, _stretched, _shifted, _places, _holes)
+    numbers = (_with_an_argument, _stretched, _shifted, _holes, _places)
     looks = (_nearest, _masks, _places) if yes_or_no else numbers
     return next((said for look in looks if (said := look(cases))), None)
 
@@ -57,6 +57,8 @@ def _nearest(cases: list[Case]) -> str | None:
     if not all(truth.ndim and (got <= truth).all() for _, truth, got in cases):
         return None
     rows = [(_pieces(truth, -1), _pieces(got, -1)) for _, truth, got in cases]
+    if sum(int((t != g).any(1).sum()) for t, g in rows) < 2:
+        return None  # in one row alone it may be anything
     most = max(int(got.sum(1).max()) for _, got in rows)
     for where, turn in (("last", slice(None, None, -1)), ("first", slice(None))):
         kept = [((t[:, turn].cumsum(1) <= most) & (t[:, turn] > 0), g[:, turn]) for t, g in rows]

@@ -7,6 +7,7 @@ Not here: relations between numbers of one shape (`number_relations.py`), the ca
 (`harness.py`) and the ones made by program (`mutants.py`). No chapter teaches this.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +57,7 @@ def relation(pairs: list[Pair], right: list[Pair] | None = None) -> str | None:
             return said
     triples = [[(p.inputs, p.truth, p.got) for p in some] for some in (pairs, right or [])]
     said = _listed(pairs)
-    if said and said.startswith(_CLEAR):
+    if said and not said.startswith(_UNCLEAR):
         return said
     if said := which_ones(*triples) or said:
         return said
@@ -68,7 +69,8 @@ def relation(pairs: list[Pair], right: list[Pair] | None = None) -> str | None:
     return dependence.on_arguments(cases)
 
 
-_CLEAR = ("The right ones are there, backwards", "The first is", "The last is")
+_UNCLEAR = ("Nothing is missing", "All of it belongs there")
+"""How sentences on lists begin that do not say what is missing, or too much."""
 
 
 def value_relation(truth: float, got: Any) -> str | None:
@@ -243,6 +245,11 @@ def _one_of_several(pairs: list[Pair]) -> str | None:
             _equal(p.got, q.truth) for p, q in zip(parts[number], some, strict=True)
         ):
             return f"{where} What [{other}] should be stands there as well."
+    for one, other in itertools.combinations([n for n in range(count) if n != number], 2):
+        halves = [(_array(p.got[one]), _array(p.got[other]), _array(p.got[number])) for p in pairs]
+        if all(a is not None and b is not None and c is not None and a.shape == b.shape == c.shape
+               and near((a + b) / 2, c) for a, b, c in halves):  # fmt: skip
+            return f"{where} It is the middle between [{one}] and [{other}]."
     said = relation(parts[number])
     return f"{where} {said}" if said else where
 

@@ -81,6 +81,8 @@ _TESTS: tuple[tuple[str, Test], ...] = (
     ("those that are no letters", lambda i, x, *_: not x.isalnum()),
     ("the largest", lambda i, x, all_, _: x == max(all_)),
     ("the smallest", lambda i, x, all_, _: x == min(all_)),
+)
+_OF_PLACES: tuple[tuple[str, Test], ...] = (
     ("every second one, from the first on", lambda i, x, *_: i % 2 == 0),
     ("every second one, from the second on", lambda i, x, *_: i % 2 == 1),
     ("all but the first", lambda i, x, *_: i > 0),
@@ -105,6 +107,7 @@ def _tests(rows: list[_Lists]) -> Iterator[tuple[str, Test]]:
         for place in range(size):
             for value in dict.fromkeys(repr(entry[place]) for entry in entries[:40]):
                 yield f"those whose [{place}] is {value}", _has(place, value)
+    yield from _OF_PLACES
 
 
 def _is_in(name: str) -> Test:
