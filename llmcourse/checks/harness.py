@@ -37,8 +37,9 @@ from llmcourse import learner
 from llmcourse.checks import cases, feedback, patches, probe, references, sandbox
 from llmcourse.checks.cases import Call, Case, Gradients
 from llmcourse.checks.compare import Axes, a_kind, difference
-from llmcourse.checks.guesses import Kept, guesses_of
+from llmcourse.checks.guesses import Kept
 from llmcourse.checks.mutants import Mutant, mutants_of
+from llmcourse.checks.other_styles import all_guesses
 from llmcourse.checks.recognise import Evidence, Finding, recognise
 from llmcourse.checks.sandbox import Outcome
 from llmcourse.checks.verdict import Mistake, Verdict, section_link
@@ -164,8 +165,7 @@ class FunctionCheck(Check):
     def guesses(self) -> Kept:
         """The reference's answers to slightly other questions."""
         if self._guesses is None:
-            reference = references.find(self.chapter, self.name)
-            self._guesses = Kept(guesses_of(reference) if reference else iter(()))
+            self._guesses = Kept(all_guesses(self.chapter, self.name))
         return self._guesses
 
     def problems(self, answer: Any, *, until_wrong: bool = False) -> list[str | None]:

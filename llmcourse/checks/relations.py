@@ -7,6 +7,7 @@ Not here: relations between numbers of one shape (`number_relations.py`), the ca
 (`harness.py`) and the ones made by program (`mutants.py`). No chapter teaches this.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from llmcourse.checks.compare import a_kind, difference
 from llmcourse.checks.number_relations import FACTORS, Numbers, near, number_relation
 from llmcourse.checks.sequences import in_sequences
 from llmcourse.checks.sized import sized_relation
+from llmcourse.checks.which_ones import which_ones
 
 LOOSE = (
     "Your rows sum to 1", "A row should sum to 1", "The right numbers are there, in another",
@@ -50,15 +52,25 @@ def relation(pairs: list[Pair], right: list[Pair] | None = None) -> str | None:
     """
     if not pairs:
         return None
-    for look in (_unchanged, _exchanged, _container, _one_of_several, _in_sequences, _listed):
+    for look in (_unchanged, _exchanged, _container, _one_of_several, _in_sequences):
         if said := look(pairs):
             return said
+    triples = [[(p.inputs, p.truth, p.got) for p in some] for some in (pairs, right or [])]
+    said = _listed(pairs)
+    if said and not said.startswith(_UNCLEAR):
+        return said
+    if said := which_ones(*triples) or said:
+        return said
     if said := _numeric(pairs, right or []):
         return said
     if said := _constant(pairs):
         return said
     cases = [(pair.inputs, pair.truth, pair.got) for pair in pairs]
     return dependence.on_arguments(cases)
+
+
+_UNCLEAR = ("Nothing is missing", "All of it belongs there")
+"""How sentences on lists begin that do not say what is missing, or too much."""
 
 
 def value_relation(truth: float, got: Any) -> str | None:
@@ -137,6 +149,8 @@ def _container(pairs: list[Pair]) -> str | None:
         return "The right results are there, put together in one tensor: give them back as a tuple."
     if not alike and not all(_same_entries(pair.truth, pair.got) for pair in pairs):
         return None
+    if any(_shapes(p.got) and _shapes(p.got) != _shapes(p.truth) for p in pairs):
+        return "The right numbers are there, one after the other, and the shape is another one."
     if len(kinds) == 1 and len(set(*kinds)) == 2:
         ((wanted, came),) = kinds
         return f"The values are right, in {came} where {wanted} is expected."
@@ -231,6 +245,11 @@ def _one_of_several(pairs: list[Pair]) -> str | None:
             _equal(p.got, q.truth) for p, q in zip(parts[number], some, strict=True)
         ):
             return f"{where} What [{other}] should be stands there as well."
+    for one, other in itertools.combinations([n for n in range(count) if n != number], 2):
+        halves = [(_array(p.got[one]), _array(p.got[other]), _array(p.got[number])) for p in pairs]
+        if all(a is not None and b is not None and c is not None and a.shape == b.shape == c.shape
+               and near((a + b) / 2, c) for a, b, c in halves):  # fmt: skip
+            return f"{where} It is the middle between [{one}] and [{other}]."
     said = relation(parts[number])
     return f"{where} {said}" if said else where
 
@@ -244,6 +263,13 @@ def _is_stack(truth: tuple, got: Any) -> bool:
         all(_equal(one, part) for one, part in zip(truth, got.unbind(axis), strict=True))
         for axis in axes
     )
+
+
+def _shapes(value: Any) -> list[tuple[int, ...]]:
+    """The shapes of a tensor, or of those in a list."""
+    if isinstance(value, list | tuple):
+        return [shape for item in value for shape in _shapes(item)]
+    return [tuple(value.shape)] if isinstance(value, Tensor | np.ndarray) else []
 
 
 def _same_entries(truth: Any, got: Any) -> bool:

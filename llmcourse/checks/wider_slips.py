@@ -46,7 +46,7 @@ def _doubled(call: Any) -> ast.AST:
 
 
 def _is_method(call: ast.Call) -> bool:
-    modules = ("torch", "math", "F", "np", "functional")
+    modules = ("torch", "math", "F", "np", "functional", "nn.functional")
     own = isinstance(call.func, ast.Attribute)
     return own and ast.unparse(call.func.value) not in modules
 

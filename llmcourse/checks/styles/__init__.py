@@ -1,0 +1,1 @@
+"""Right answers in another style than the solutions', for the guesses to begin from."""
