@@ -67,6 +67,7 @@ def _settings(reference: Reference) -> Iterator[Mutant]:
         for other in near(value):
             tree = pickle.loads(kept)
             step = next(itertools.islice(ast.walk(tree), number, None))
+            assert isinstance(step, ast.Assign)
             step.value = ast.Constant(other)
             said = f"the {name.replace('_', ' ')} were {other}, not {value}"
             yield Mutant(reference, said, ast.unparse(tree))
