@@ -70,15 +70,15 @@ def check_files(*paths: Path, remedy: str = REMEDY) -> dict[str, str]:
     """Refuse files of one folder that are not what was written; without a list all is well.
 
     Returns:
-        Their checksums, by name; empty where there is no list.
+        Their checksums, by name; empty where there is no list, or nothing to compare.
 
     Raises:
         Damaged: one is missing or has changed, or the list does not know it; it is named.
         OSError: a file is there but cannot be read.
     """
-    folder = paths[0].parent
+    folder = paths[0].parent if paths else Path()
     try:
-        wanted = _read(folder)
+        wanted = _read(folder) if paths else None
         if wanted is None:
             return {}
         for path in paths:
