@@ -27,7 +27,7 @@ _TAKEN_OVER = {
 
 def looks() -> tuple[Look, ...]:
     """What to look for at every node, the most telling first."""
-    return (_columns, _ends, _rounds, _builtins, _moved, _again)
+    return (_columns, _ends, _rounds, _builtins, _namesakes, _moved, _again)
 
 
 def _parsed(text: str) -> Any:
@@ -95,6 +95,16 @@ def _builtins(node: ast.AST, _parent: ast.AST, _words: Words) -> Iterator[Slip]:
 def _called(node: Any, name: str) -> ast.AST:
     node.func.id = name
     return node
+
+
+def _namesakes(node: ast.AST, parent: ast.AST, words: Words) -> Iterator[Slip]:
+    """One parameter in the place of another of its kind, at one place."""
+    match node:
+        case ast.Name(name, ast.Load()) if words.parameters.get(name):
+            for other, kind in words.parameters.items():
+                if other != name and kind == words.parameters[name]:
+                    said = f"`{other}` stood where `{name}` is meant"
+                    yield said, lambda _n, o=other: ast.Name(o, ast.Load())
 
 
 def _moved(node: ast.AST, _parent: ast.AST, words: Words) -> Iterator[Slip]:

@@ -45,6 +45,7 @@ _OF_TENSORS = (
     ("`{}` were divided by its sum", "{} / {}.sum()"),
     ("`{}` stood for 1 minus it", "1 - {}"),
     ("the last axis of `{}` ran backwards", "{}.flip(-1)"),
+    ("`{}` were counted from its first", "{} - {}[:1]"),
     ("the first of `{}` were left out", "{}[1:]"),
     ("the last of `{}` were left out", "{}[:-1]"),
     ("the mean of `{}` over the first axis stood for each",
@@ -206,6 +207,8 @@ def _lines(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
         if {kinds[one], kinds[other]} <= {"int", "float"}:
             yield f"`{one}` were divided by `{other}`", f"{one} = type({one})({one} / {other})"
             yield f"`{one}` were multiplied by `{other}`", f"{one} = {one} * {other}"
+        if kinds[one] == kinds[other] == "int":
+            yield f"`{one}` were counted from the end of `{other}`", f"{one} = {other} - 1 - {one}"
         if kinds[one] == kinds[other] and kinds[one] not in ("", "float"):
             yield f"`{one}` stood where `{other}` is meant", f"{other} = {one}"
     numbers = [name for name, kind in kinds.items() if kind in ("int", "float")]

@@ -16,6 +16,7 @@ import itertools
 import pickle
 import pkgutil
 from collections.abc import Iterator
+from typing import Any
 
 from llmcourse.checks import references, styles
 from llmcourse.checks.guesses import guesses_of, slips_of
@@ -66,8 +67,7 @@ def _settings(reference: Reference) -> Iterator[Mutant]:
             continue
         for other in near(value):
             tree = pickle.loads(kept)
-            step = next(itertools.islice(ast.walk(tree), number, None))
-            assert isinstance(step, ast.Assign)
+            step: Any = next(itertools.islice(ast.walk(tree), number, None))
             step.value = ast.Constant(other)
             said = f"the {name.replace('_', ' ')} were {other}, not {value}"
             yield Mutant(reference, said, ast.unparse(tree))

@@ -20,6 +20,7 @@ from llmcourse.checks import dependence
 from llmcourse.checks.compare import a_kind, difference
 from llmcourse.checks.number_relations import FACTORS, Numbers, near, number_relation
 from llmcourse.checks.sequences import in_sequences
+from llmcourse.checks.shape_relations import of_another_shape
 from llmcourse.checks.sized import sized_relation
 from llmcourse.checks.which_ones import which_ones
 
@@ -176,7 +177,9 @@ def _numeric(pairs: list[Pair], right: list[Pair]) -> str | None:
     found = [_numbers(pair) for pair in pairs]
     cases = [case for case in found if case is not None]
     if len(cases) < len(found):
-        return _of_another_shape(pairs)
+        kinds = Tensor | np.ndarray | float
+        arrays = [(_array(p.truth), _array(p.got)) for p in pairs if isinstance(p.truth, kinds)]
+        return of_another_shape(arrays) if len(arrays) == len(pairs) else None
     if all(near(case.got, case.truth) for case in cases):
         return None  # the same numbers, in another nest or shape
     others = [case for case in map(_numbers, right) if case is not None]
@@ -280,59 +283,6 @@ def _same_entries(truth: Any, got: Any) -> bool:
     return isinstance(truth, kinds) and isinstance(got, kinds) and _equal(list(truth), list(got))
 
 
-def _is_cut(axis: int, kept: slice, swap: bool = False) -> Callable[[Any, Any], bool]:
-    """Whether one of two arrays is the other without some entries along an axis."""
-
-    def holds(truth: np.ndarray, got: np.ndarray) -> bool:
-        long, short = (got, truth) if swap else (truth, got)
-        if long.ndim != short.ndim or not long.ndim or long.size <= short.size:
-            return False
-        cut = np.moveaxis(np.moveaxis(long, axis, 0)[kept], 0, axis)
-        return cut.shape == short.shape and near(cut, short)
-
-    return holds
-
-
-_CUT = tuple(
-    (said.format(what), _is_cut(axis, kept, swap))
-    for axis, what in ((0, "along the first axis"), (-1, "along the last axis"))
-    for kept, swap, said in (
-        (slice(1, None), False, "All is right, and the first entry {} is missing."),
-        (slice(None, -1), False, "All is right, and the last entry {} is missing."),
-        (slice(1, None), True, "All is right, and an entry {} stands before it."),
-        (slice(None, -1), True, "All is right, and there is one entry {} too many at its end."),
-    )
-)
-
-
-def _of_another_shape(pairs: list[Pair]) -> str | None:
-    """Tensors of other shapes: one entry more or less, an axis kept, dropped or moved."""
-    arrays = [(_array(pair.truth), _array(pair.got)) for pair in pairs]
-    if any(truth is None or got is None for truth, got in arrays):
-        return None
-    if not all(isinstance(pair.truth, Tensor | np.ndarray | float) for pair in pairs):
-        return None
-    looks: tuple[tuple[str, Callable[[Any, Any], bool]], ...] = (
-        *_CUT,
-        ("The numbers are right; an axis of size 1 is there too much or too little.",
-         lambda t, g: t.size == g.size and near(t.squeeze(), g.squeeze())
-         if t.squeeze().shape == g.squeeze().shape else False),
-        ("The right numbers are there, with the last two axes exchanged.",
-         lambda t, g: t.ndim > 1 and t.swapaxes(-1, -2).shape == g.shape
-         and near(t.swapaxes(-1, -2), g)),
-        ("The right numbers are there, in one row after the other: their shape is missing.",
-         lambda t, g: t.size == g.size and near(t.ravel(), g.ravel())),
-        ("Your result is not yet averaged: its mean is the right one.",
-         lambda t, g: t.size == 1 < g.size and near(g.mean(), t.item())),
-        ("Your result is not yet added up: its sum is the right one.",
-         lambda t, g: t.size == 1 < g.size and near(g.sum(), t.item())),
-    )  # fmt: skip
-    for said, holds in looks:
-        if all(holds(truth, got) for truth, got in arrays):
-            return said
-    return None
-
-
 # Lists and texts
 
 
@@ -351,6 +301,10 @@ def _listed(pairs: list[Pair]) -> str | None:
          lambda t, g: len(g) > len(t) and g[: len(t)] == t),
         ("It ends as it should, and something stands before it.",
          lambda t, g: len(g) > len(t) and g[len(g) - len(t) :] == t),
+        ("Small letters and capitals are exchanged; all else is right.",
+         lambda t, g: isinstance(t, str) and t.lower() == g.lower()),
+        ("Blanks or line breaks alone are not right.",
+         lambda t, g: isinstance(t, str) and t.split() == g.split()),
         ("The right ones are there, in another order.", lambda t, g: sorted(t) == sorted(g)),
         ("Nothing is missing, and there is more than there should be.",
          lambda t, g: len(g) > len(t) and _contains(g, t)),

@@ -21,6 +21,7 @@ AROUND = (
     ("{} were rounded down", "{} // 1"),
     ("the mean of {} were taken away", "{} - {}.mean(-1, keepdim=True)"),
     ("{} were kept between -1 and 1", "{}.clamp(-1, 1)"),
+    ("{} were 1 and -1, where 1 and 0 are meant", "({} * 2 - 1)"),
     ("only the sign of {} counted", "(({} > 0) * 1 - ({} < 0) * 1)"),
     ("{} were rounded to the nearest", "({} + 0.5) // 1"),
     ("{} were added up along the last axis", "{}.sum(-1)"),
@@ -78,7 +79,8 @@ STEPS = {
 
 # What is written in a method's place: `{}` is what it is called on, `[]` its arguments.
 WRITTEN = {
-    "mean": (("the geometric mean stood where the mean of {} is meant", "{}.log().mean([]).exp()"),
+    "mean": (("the median stood where the mean of {} is meant", "{}.quantile(0.5)"),
+             ("the geometric mean stood where the mean of {} is meant", "{}.log().mean([]).exp()"),
              ("the root of the mean square stood where the mean of {} is meant",
               "{}.square().mean([]).sqrt()"),
              ("the mean of 1 divided by {} were taken, and turned round",

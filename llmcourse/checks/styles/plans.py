@@ -30,6 +30,17 @@ def steps_for(
     return steps, steps * tokens_per_step
 
 
+def clock_rate(seconds: float, budget: float, peak: float, peak_at: float) -> float:
+    if seconds >= budget:
+        return 0.0
+    share = seconds / budget
+    if share >= peak_at:
+        height = (1 - share) / (1 - peak_at)
+        return peak * height
+    height = share / peak_at
+    return peak * height
+
+
 def micro_batches(progress: float, most: int, ramp: float) -> int:
     if ramp == 0 or progress > ramp:
         return most
