@@ -31,13 +31,20 @@ def try_lock(path: str | os.PathLike) -> BinaryIO | None:
     if not _lock(file.fileno()):
         file.close()
         return None
-    file.seek(0)
-    if not re.fullmatch(rb"\d{0,20}", file.read(21)):
-        file.close()
-        raise UserError(f"{path} is no lock of ours: it is in the way")
-    file.truncate(0)
-    file.write(str(os.getpid()).encode())
-    file.flush()
+    said: bytes | None = None
+    try:
+        file.seek(0)
+        said = file.read(21)
+        if not re.fullmatch(rb"\d{0,20}", said):
+            raise UserError(f"{path} is no lock of ours: it is in the way")
+        file.truncate(0)
+        file.write(str(os.getpid()).encode())
+        file.flush()
+    except BaseException:
+        with contextlib.suppress(OSError), contextlib.closing(file):
+            if said == b"":  # it is new: a start that fails leaves nothing
+                os.unlink(path)
+        raise
     _held.add(file)
     return file
 
@@ -76,12 +83,12 @@ def writing_alone(path: str | os.PathLike, option: str = "--out") -> Generator[N
             f"{path} is in use by {lock_holder(place)}: wait until it has ended, stop it, "
             f"or choose another {option}"
         )
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            place.unlink()  # while it is still locked: who waits for it looks again
-        lock.close()
+    with contextlib.closing(lock):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                place.unlink()  # while it is still locked: who waits for it looks again
 
 
 def _lock_in_place(place: Path) -> BinaryIO | None:
