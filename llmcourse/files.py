@@ -147,6 +147,16 @@ def atomic_file(path: str | os.PathLike) -> Generator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
+def atomic_copy(source: str | os.PathLike, target: str | os.PathLike) -> None:
+    """Copy a file's bytes so that `target` is never half-written.
+
+    Raises:
+        OSError: it cannot be read, or there is no room; what was at `target` is untouched.
+    """
+    with open(source, "rb") as file, atomic_file(target) as copy:
+        shutil.copyfileobj(file, copy)
+
+
 def nothing_foreign(folder: Path) -> None:
     """Of a folder within a run, which is this program's alone."""
 

@@ -17,9 +17,9 @@ import torch
 from small_runs import flags, log_of, run, small
 
 import llmcourse.train.loop as loop
+from llmcourse.checksums import write_checksums
 from llmcourse.train.__main__ import main
 from llmcourse.train.checkpoint import list_checkpoints
-from llmcourse.train.checksums import write_checksums
 
 
 @pytest.fixture

@@ -136,6 +136,20 @@ def test_attention_seeds(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_plans(tmp_path: Path):
+    printed, kept = run(tmp_path, "plans", "--budgets", "20s")
+    found = kept["results"]["20s"]
+    foretold, low_high = found["foretold"], found["foretold"]["interval"]
+    assert low_high[0] < foretold["bits_per_byte"] < low_high[1]
+    assert found["loss within"] == (low_high[0] <= found["found"]["bits_per_byte"] <= low_high[1])
+    ratio = found["found"]["tokens"] / foretold["tokens"]
+    assert found["tokens within"] == (1 / 1.25 <= ratio <= 1.25)
+    assert found["found"]["tokens"] > 0
+    assert "--budget 20s" in found["command"]
+    assert found["command"] in printed
+
+
+@pytest.mark.slow
 def test_optimizers(tmp_path: Path):
     sizes = "--d-model 8 --n-layers 1 --context-length 16 --steps 3 --batch-size 4 --documents 12"
     counts = "--rates 3 --seeds 2 --held-out 8 --vocab-sizes 256 300"

@@ -1,11 +1,12 @@
 """The campaign that runs chapters under odd conditions notices what breaks there."""
 
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 
-from tools.odd_notebooks import CONDITIONS, run
+from tools.odd_notebooks import CONDITIONS, possible, run
 
 
 def notebook(folder, *sources):
@@ -29,6 +30,19 @@ def test_what_breaks_is_told(condition, cell, said, tmp_path):
     result = run(path, CONDITIONS[condition], sys.executable)
     assert not result["good"]
     assert said in result["said"]
+
+
+FONTS = Path("/usr/share/fonts")
+
+
+@pytest.mark.skipif(not possible(CONDITIONS["no-fonts"]), reason="needs Linux and root")
+@pytest.mark.skipif(not FONTS.is_dir() or not any(FONTS.iterdir()), reason="has no fonts")
+def test_fonts_of_the_system_are_hidden_and_the_courses_own_is_there(tmp_path):
+    hidden = "import os\nassert not os.listdir('/usr/share/fonts')"
+    drawn = "from matplotlib import font_manager as f\nassert f.findfont('DejaVu Sans')"
+    good = run(notebook(tmp_path, hidden, drawn), CONDITIONS["no-fonts"], sys.executable)
+    assert good["good"], good
+    assert not run(notebook(tmp_path, hidden), CONDITIONS["twice"], sys.executable)["good"]
 
 
 @pytest.mark.parametrize("condition", ["twice", "restarted", "locale"])

@@ -30,6 +30,9 @@ TIMEOUT = 1800
 OFFLINE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 """No network but the machine's own loopback, over which processes of one machine talk."""
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+HIDE = '[ ! -d /usr/share/fonts ] || mount -t tmpfs none /usr/share/fonts && exec "$@"'
+FONTLESS = ("unshare", "--mount", "sh", "-c", HIDE, "sh")
+"""No font but those that come with Python packages: a container's image has no others."""
 BARE_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 FAR_AWAY = {"TZ": "Asia/Kathmandu"}
 
@@ -87,6 +90,7 @@ CONDITIONS = {
     "twice": Condition(times=2),
     "restarted": Condition(share=0.5),
     "offline": Condition(prefix=OFFLINE),
+    "no-fonts": Condition(prefix=FONTLESS, environment={"FONTCONFIG_FILE": os.devnull}),
     "locale": Condition(environment=BARE_LOCALE | FAR_AWAY),
     "read-only": Condition(prefix=NOBODY, read_only=True),
     "all-at-once": Condition(

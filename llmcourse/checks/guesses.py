@@ -81,8 +81,9 @@ _OF_NUMBERS = (
     ("`{}` were an eighth as large", "type({})({} / 8)"),
     ("`{}` were its natural logarithm", "__import__('math').log({})"),
     ("`{}` were its logarithm to base 2", "__import__('math').log2({})"),
-    ("`{}` were divided by ln 2", "{} / 0.6931471805599453"),
-    ("`{}` were multiplied by ln 2", "{} * 0.6931471805599453"),
+    # Of a measure, and never of a count, which would fit by chance.
+    ("`{}` were divided by ln 2", "float.__truediv__({}, 0.6931471805599453)"),
+    ("`{}` were multiplied by ln 2", "float.__mul__({}, 0.6931471805599453)"),
     ("`{}` were without its sign", "abs({})"),
     ("`{}` were rounded to the nearest", "round({})"),
     ("`{}` were rounded up", "int(-(-{} // 1))"),

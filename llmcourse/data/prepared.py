@@ -8,15 +8,18 @@
 | `train.jsonl.gz`, `valid.jsonl.gz` | the cleaned documents, as `local` reads them |
 | `dropped.jsonl.gz` | name, reason and beginning of everything that was left out |
 | `report.md`, `report.json` | what was done, for people and for programs |
+| `SHA256SUMS` | the checksums of what a run reads; `gzip` has its own for the rest |
 
 Not here: making it (`prepare/`), training on it (`train/corpus.py`). Chapter 01 teaches this.
 """
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from llmcourse.checksums import SUMS, check_files, write_checksums
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_write_text, kind_of, read_file
 from llmcourse.plain import from_plain, parse_json
@@ -27,12 +30,18 @@ SPLITS = ("train", "valid")
 DESCRIPTION = "prepared.json"
 DROPPED = "dropped.jsonl.gz"
 
-OWN_FILES = {
-    *(DESCRIPTION, DROPPED, "report.md", "report.json", "tokenizer.json", "tokenizer.model"),
-    *(f"{split}{ending}" for split in SPLITS for ending in (".bin", ".bin.json", ".jsonl.gz")),
+READ_FILES = {
+    *(DESCRIPTION, "tokenizer.json", "tokenizer.model"),
+    *(f"{split}.bin{ending}" for split in SPLITS for ending in ("", ".json")),
+}
+"""What a run reads of it."""
+OWN_FILES = READ_FILES | {
+    *(DROPPED, SUMS, "report.md", "report.json", *(f"{split}.jsonl.gz" for split in SPLITS))
 }
 """All that `prepare` leaves in its folder."""
 
+AGAIN = "prepare the text again"
+"""What to do about a prepared folder that is damaged."""
 _FORMAT = 1
 """Counts up when a change makes older folders unreadable."""
 
@@ -88,14 +97,22 @@ def foreign_to_prepared(folder: Path) -> Path | None:
     return None
 
 
-def write_description(folder: str | os.PathLike[str], prepared: Prepared) -> None:
-    """Write what `read_description` reads; the last file of a folder, and the mark that it is one.
+def write_description(
+    folder: str | os.PathLike[str], prepared: Prepared, sums: Mapping[str, str] | None = None
+) -> None:
+    """Write what `read_description` reads, the mark of such a folder; last of all the checksums.
+
+    Args:
+        folder: where all else is by now.
+        prepared: what it says of itself.
+        sums: the checksums that are known, by the files' names.
 
     Raises:
         OSError: no room or no permission.
     """
     content = json.dumps({"format": _FORMAT, **asdict(prepared)}, indent=1)
     atomic_write_text(Path(folder) / DESCRIPTION, content + "\n")
+    write_checksums(Path(folder), map(Path(folder).joinpath, READ_FILES), sums)
 
 
 def read_description(folder: str | os.PathLike[str]) -> Prepared:
@@ -106,6 +123,7 @@ def read_description(folder: str | os.PathLike[str]) -> Prepared:
     """
     path = Path(os.path.expanduser(folder), DESCRIPTION)
     try:
+        check_files(path, remedy=AGAIN)
         content = parse_json(read_file(path))
         if content.pop("format") != _FORMAT:
             raise UserError(f"{path} is of another version of llmcourse: prepare the data again")

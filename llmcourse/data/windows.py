@@ -5,15 +5,16 @@ windows it needs, so a corpus may be larger than the machine's memory. A JSON fi
 how to read it. Not here: which window comes when (`loader`). Chapter 08 teaches this.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Int64, Integer
 
+from llmcourse.checksums import REMEDY, check_files
 from llmcourse.errors import UserError
 from llmcourse.files import atomic_file, read_file, refuse_no_file
 from llmcourse.plain import parse_json
@@ -23,8 +24,11 @@ def write_tokens(
     path: str | os.PathLike[str],
     chunks: Iterable[Integer[np.ndarray, " _"]],
     vocab_size: int,
+    sums: dict[str, str] | None = None,
 ) -> int:
     """Write a stream of ids, however long it turns out to be, and say how many there were.
+
+    The file's checksum is computed on the way, and put into `sums` by the file's name.
 
     Ids take two bytes each where the vocabulary allows, else four. The file appears under its name
     only when it is complete, and its description last of all. Whatever goes wrong before that (a
@@ -36,18 +40,41 @@ def write_tokens(
     """
     path = Path(path)
     dtype = np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
+    digest, count = hashlib.sha256(), 0
     with atomic_file(sidecar(path)) as description, atomic_file(path) as file:
-        count = sum(_append(file, chunk, dtype, vocab_size) for chunk in chunks)
+        for chunk in chunks:
+            data = _to_bytes(chunk, dtype, vocab_size)
+            file.write(data)
+            digest.update(data)
+            count += len(chunk)
         fields = {"dtype": dtype.str, "count": count, "vocab_size": vocab_size}
         description.write(json.dumps(fields).encode())
         file.flush()  # what the disk has no room for shows here at the latest
         sidecar(path).unlink(missing_ok=True)  # so that it never describes another file's ids
+    if sums is not None:
+        sums[path.name] = digest.hexdigest()
     return count
 
 
 def sidecar(path: str | os.PathLike[str]) -> Path:
     """Where the description of a file of ids is: `train.bin.json` beside `train.bin`."""
     return Path(path).with_name(Path(path).name + ".json")
+
+
+def check_tokens(*paths: str | os.PathLike[str], remedy: str = REMEDY) -> dict[str, str]:
+    """Refuse files of ids, or their descriptions, that have changed since `write_checksums`.
+
+    All of each is read, so this is for the opening of a run, not for each window.
+
+    Returns:
+        Their checksums, by name; empty where there are none.
+
+    Raises:
+        Damaged: names one.
+        OSError: one cannot be read.
+    """
+    files = [file for path in paths for file in (Path(path), sidecar(path))]
+    return check_files(*files, remedy=remedy)
 
 
 class Windows:
@@ -108,14 +135,11 @@ class Windows:
         return ids
 
 
-def _append(
-    file: BinaryIO, chunk: Integer[np.ndarray, " _"], dtype: np.dtype, vocab_size: int
-) -> int:
+def _to_bytes(chunk: Integer[np.ndarray, " _"], dtype: np.dtype, vocab_size: int) -> bytes:
     if len(chunk) and not (chunk.min() >= 0 and chunk.max() < vocab_size):
         wrong = int(chunk.max() if chunk.min() >= 0 else chunk.min())
         raise UserError(f"token id {wrong} is not in a vocabulary of {vocab_size}")
-    file.write(chunk.astype(dtype).tobytes())
-    return len(chunk)
+    return chunk.astype(dtype).tobytes()
 
 
 def _row_of_ids(ids: Sequence[int] | Integer[np.ndarray, " tokens"]) -> np.ndarray:

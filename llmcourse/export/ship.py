@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from llmcourse.data.prepared import tokens_path
-from llmcourse.data.windows import Windows
+from llmcourse.data.windows import Windows, check_tokens
 from llmcourse.errors import UserError, require
 from llmcourse.export.card import CARD_FILE, Facts, model_card
 from llmcourse.export.huggingface import from_huggingface, to_huggingface
@@ -29,7 +29,7 @@ from llmcourse.models.files import load_model, save_model, unique_state
 from llmcourse.nn.int8 import is_quantized, quantize_model
 from llmcourse.runs.directory import RunDirectory
 from llmcourse.tokenizers.base import Tokenizer
-from llmcourse.tokenizers.registry import save_tokenizer
+from llmcourse.tokenizers.registry import save_tokenizer, seal_tokenizer
 from llmcourse.tokenizers.template_files import TEMPLATE_FILE
 
 WINDOWS = 16
@@ -114,6 +114,7 @@ def _to_int8(source: Source, folder: Path) -> dict[str, str]:
     small = quantize_model(source.model)
     save_model(small, folder / "model")
     save_tokenizer(source.tokenizer, folder)
+    seal_tokenizer(folder)
     shutil.copyfile(RunDirectory(source.run).config, RunDirectory(folder).config)
     back = load_model(folder / "model")
     parity = compare(small, back, _prompts(source))
@@ -142,10 +143,15 @@ def stored_bytes(model: nn.Module) -> int:
 
 @torch.no_grad()
 def held_out_loss(model: Any, run: Path) -> float | None:
-    """Nats a token on the first windows of a run's held-out text; None where there is none."""
+    """Nats a token on the first windows of a run's held-out text; None where there is none.
+
+    Raises:
+        Damaged: the text's tokens are not those that were written.
+    """
     path = tokens_path(run / "data", "valid")
     if not path.is_file():
         return None
+    check_tokens(path)
     windows = Windows(path, model.config.context_length + 1, 1)
     total, count = 0.0, 0
     for index in range(min(WINDOWS, len(windows))):

@@ -5,13 +5,14 @@ with a tokenizer beside it: GPT-2, Llama and its siblings, BERT. Not here: what 
 (`heads.py`). Chapter 11 teaches this.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from llmcourse.checksums import check_listed
 from llmcourse.errors import UserError
 from llmcourse.export.huggingface import from_huggingface
+from llmcourse.files import atomic_copy
 from llmcourse.models.adapters import Adapter, load_adapted_model
 from llmcourse.models.base import Model
 from llmcourse.models.files import load_model, read_json
@@ -19,13 +20,7 @@ from llmcourse.models.registry import FAMILIES, family_of
 from llmcourse.randomness import seed_all, stream_seed
 from llmcourse.runs.directory import read_object
 from llmcourse.tokenizers.base import Tokenizer
-from llmcourse.tokenizers.registry import load_tokenizer
-
-TOKENIZER_FILES = (
-    *("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.bpe", "encoder.json"),
-    *("vocab.json.gz", "merges.txt.gz", "vocab.bpe.gz", "encoder.json.gz"),
-)
-"""What a tokenizer may lie in; all that is there is copied into a finished run."""
+from llmcourse.tokenizers.registry import load_tokenizer, tokenizer_files
 
 
 @dataclass(frozen=True)
@@ -77,6 +72,7 @@ def load_base(name: str, *, with_adapter: bool = True) -> Base:
         raise UserError(f"{folder} holds neither a run with a model/ nor a config.json")
     load = load_adapted_model if with_adapter else load_model
     model = load(folder / "model") if own else from_huggingface(folder)
+    check_listed(folder / "tokenizer.json")
     content = read_object(folder / "tokenizer.json")
     if isinstance(content.get("model"), dict) and content["model"].get("type") == "WordPiece":
         return _with_word_pieces(model, folder)
@@ -104,9 +100,9 @@ def fresh(base: Base, seed: int) -> Base:
 
 def copy_tokenizer(base: Base, folder: Path) -> None:
     """Copy the tokenizer's files, so that the finished run needs its base no more."""
-    for name in TOKENIZER_FILES:
-        if (base.folder / name).is_file() and base.folder.resolve() != folder.resolve():
-            shutil.copyfile(base.folder / name, folder / name)
+    for path in tokenizer_files(base.folder):
+        if base.folder.resolve() != folder.resolve():
+            atomic_copy(path, folder / path.name)
 
 
 def _added_tokens(folder: Path) -> int:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
+from llmcourse.checksums import write_checksums
 from llmcourse.data.loader import Sampler
 from llmcourse.errors import UserError, complain
 from llmcourse.files import atomic_directory, atomic_write_text
@@ -48,6 +49,7 @@ from llmcourse.plain import from_plain
 from llmcourse.randomness import global_state, restore_global_state, seed_all, stream_seed
 from llmcourse.runs.directory import RunDirectory
 from llmcourse.runs.log import Diverged
+from llmcourse.tokenizers.registry import tokenizer_files
 from llmcourse.train.checkpoint import (
     TrainState,
     load_checkpoint,
@@ -266,6 +268,8 @@ def write_settings(parts: Parts) -> None:
     parts.task.keep(parts.run.path)
     labels = json.dumps(parts.task.labels, ensure_ascii=False) + "\n"
     atomic_write_text(parts.run.path / "labels.json", labels)
+    read = [*tokenizer_files(parts.run.path), parts.run.path / "labels.json"]
+    write_checksums(parts.run.path, read)
     added = parts.base.added_tokens
     parts.run.write_config({**asdict(parts.settings), "added_tokens": added})
     parts.run.write_environment()

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from llmcourse.checksums import check_listed
 from llmcourse.errors import UserError
 from llmcourse.files import read_file
 from llmcourse.finetune.base import load_base
@@ -29,6 +30,7 @@ def load_finished(run: Path) -> tuple[Task, Adapted]:
     settings = load_settings(run)
     if not (run / "model" / "config.json").is_file():
         raise UserError(f"{run} holds no finished model: it was stopped before it was first judged")
+    check_listed(run / "labels.json")
     labels = parse_json(read_file(run / "labels.json"))
     # What was read from elsewhere lies in the run's folder now.
     settings = replace(settings, base=str(run), template="auto")

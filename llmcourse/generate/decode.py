@@ -15,6 +15,7 @@ from torch import Tensor
 from llmcourse.errors import UserError
 from llmcourse.generate.sampling import sample
 from llmcourse.models.base import Output
+from llmcourse.nn.cache import KVCache
 
 TokenSampler = Callable[[Float[Tensor, "B V"]], Int[Tensor, " B"]]
 """Takes the next token of each row from its logits: `greedy`, `sample`, or a composition."""
@@ -82,7 +83,8 @@ def generate(
     if ids.size(1) == 0:
         raise UserError("there is nothing to go on from: give at least one token")
     caches = use_cache and isinstance(model, CachingModel)
-    read = _Reader(model) if caches else _read_all(model)
+    room = min(model.config.context_length, ids.size(1) + max_new_tokens)
+    read = _Reader(model, room) if caches else _read_all(model)
     stops = torch.tensor(sorted(stop_ids), dtype=ids.dtype, device=ids.device)
     ended = torch.zeros(ids.size(0), dtype=torch.bool, device=ids.device)
     for _ in range(max_new_tokens):
@@ -103,12 +105,17 @@ def _read_all(model: LanguageModel) -> Callable[[Int[Tensor, "B T"]], Float[Tens
 class _Reader:
     """Scores after reading what was not read before."""
 
-    def __init__(self, model: CachingModel) -> None:
-        self.model = model
-        self.cache = model.new_cache()
+    def __init__(self, model: CachingModel, room: int) -> None:
+        self.model, self.room = model, room
+        self.cache = self._new_cache()
+
+    def _new_cache(self) -> Any:
+        cache = self.model.new_cache()
+        # How long the text will be is known here, so what would grow is made once.
+        return cache.with_room(self.room) if type(cache) is KVCache else cache
 
     def __call__(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B V"]:
         if self.cache.length >= ids.size(1):  # the window has moved, and every position with it
-            self.cache = self.model.new_cache()
+            self.cache = self._new_cache()
         out = self.model(ids[:, self.cache.length :], cache=self.cache, n_scored=1)
         return out.logits[:, -1]

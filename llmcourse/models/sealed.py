@@ -3,7 +3,7 @@
 A safetensors file finds out that it is too short, but not that a number in it is another one. So
 its header's notes hold the SHA-256 of the whole file, computed with zeros in that place, and that
 of the config beside it. Files without such notes (other programs', older ones) are taken as they
-are. Not here: the checksums of a whole checkpoint (`train/checksums.py`). Chapter 08 is about
+are. Not here: the checksums of a whole checkpoint (`checksums.py`). Chapter 08 is about
 checkpoints.
 """
 

@@ -177,6 +177,7 @@ class Attention(nn.Module):
         self.rotary = rotary
         self.position_bias = position_bias
         self.weights = nn.Identity()
+        self._joined: tuple[Tensor, Tensor | None] | None = None
 
     def forward(
         self,
@@ -202,28 +203,62 @@ class Attention(nn.Module):
             layer: which of the cache's layers is this one's.
         """
         start = 0 if cache is None else cache.length_of(layer)
-        q = split_heads(self.q_proj(hidden), self.n_heads)  # B T (H K) -> B H T K
+        # A context is the same at every call: its keys and values are computed once, then read.
+        if context is not None and cache is not None and start:
+            q, (k, v) = self.q_proj(hidden), cache.get(layer)
+        else:
+            q, k, v = self._project(hidden, hidden if context is None else context)
+            k, v = self._keys_and_values(k, v, positions, start)
+            if cache is not None:
+                k, v = cache.update(layer, k, v)
+        q = split_heads(q, self.n_heads)  # B T (H K) -> B H T K
         if self.q_norm is not None:  # before the rotation, which keeps lengths as they are
             q = self.q_norm(q)
         if self.rotary is not None:
             q = self.rotary(q, positions, start)
-        # A context is the same at every call: its keys and values are computed once, then read.
-        if context is not None and cache is not None and start:
-            k, v = cache.get(layer)
-        else:
-            k, v = self._keys_and_values(hidden if context is None else context, positions, start)
-            if cache is not None:
-                k, v = cache.update(layer, k, v)
         mixed = self._attend(q, k, v, mask, is_causal)
         return self.o_proj(merge_heads(mixed))  # B H T K -> B T (H K) -> B T D
 
+    def _project(
+        self, hidden: Float[Tensor, "B T D"], source: Float[Tensor, "B S D"]
+    ) -> tuple[Float[Tensor, "B T HK"], Float[Tensor, "B S GK"], Float[Tensor, "B S GK"]]:
+        """What `hidden` asks for, and what `source` offers: by three products, or by one."""
+        parts = (self.q_proj, self.k_proj, self.v_proj)
+        if source is hidden and self._joined is not None and _lie_in(self._joined[0], parts):
+            return F.linear(hidden, *self._joined).split([p.out_features for p in parts], dim=-1)
+        return self.q_proj(hidden), self.k_proj(source), self.v_proj(source)
+
+    @torch.no_grad()
+    def join_projections(self) -> None:
+        """Let the matrices of queries, keys and values lie side by side, along their output.
+
+        From then on one product does the work of three, wherever no gradient is asked for. They
+        stay three parameters. For a model that writes on a CPU: see `generate/layout.py`.
+        """
+        parts = (self.q_proj, self.k_proj, self.v_proj)
+        if any(type(part) is not nn.Linear or part.weight.device.type != "cpu" for part in parts):
+            return  # an adapter has a way of its own
+        sizes = [part.out_features for part in parts]
+        weight = torch.cat([part.weight for part in parts]).t().contiguous().t()  # (H + 2 G) K, D
+        bias = None
+        if self.q_proj.bias is not None:
+            bias = torch.cat([part.bias for part in parts])
+            for part, its_bias in zip(parts, bias.split(sizes), strict=True):
+                part.bias.data = its_bias
+        for part, its_weight in zip(parts, weight.split(sizes), strict=True):
+            part.weight.data = its_weight
+        self._joined = weight, bias
+
     def _keys_and_values(
-        self, source: Float[Tensor, "B S D"], positions: Int[Tensor, "*#B S"] | None, start: int
+        self,
+        k: Float[Tensor, "B S GK"],
+        v: Float[Tensor, "B S GK"],
+        positions: Int[Tensor, "*#B S"] | None,
+        start: int,
     ) -> tuple[Float[Tensor, "B G S K"], Float[Tensor, "B G S K"]]:
-        """What `source` offers to be looked at, standing at `positions`, or from `start` on."""
+        """What is offered to be looked at, standing at `positions`, or from `start` on."""
         # B S (G K) -> B G S K: with fewer key/value heads than query heads, the cache is smaller.
-        k = split_heads(self.k_proj(source), self.n_kv_heads)
-        v = split_heads(self.v_proj(source), self.n_kv_heads)
+        k, v = split_heads(k, self.n_kv_heads), split_heads(v, self.n_kv_heads)
         if self.k_norm is not None:
             k = self.k_norm(k)
         if self.rotary is not None:
@@ -266,3 +301,16 @@ class Attention(nn.Module):
 def _explicit_is_faster(q: Tensor) -> bool:
     """Half precision on a CPU: two matrix products take a half to a fifth of the kernel's time."""
     return q.device.type == "cpu" and q.dtype in (torch.bfloat16, torch.float16)
+
+
+def _lie_in(joined: Tensor, parts: tuple[nn.Module, ...]) -> bool:
+    """Whether these layers still are what was joined: unchanged in kind, unwatched, not moved."""
+    if torch.is_grad_enabled():
+        return False
+    place = joined.untyped_storage().data_ptr()
+    return all(
+        type(part) is nn.Linear
+        and not is_watched(part)
+        and part.weight.untyped_storage().data_ptr() == place
+        for part in parts
+    )

@@ -39,6 +39,10 @@ class KVCache:
         assert held is not None
         return held
 
+    def with_room(self, capacity: int) -> "StaticKVCache":
+        """An empty cache for as many layers, made once for so many positions."""
+        return StaticKVCache(len(self._layers), capacity)
+
     def update(
         self, layer: int, k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T K"]
     ) -> tuple[Float[Tensor, "B G S K"], Float[Tensor, "B G S K"]]:

@@ -162,8 +162,12 @@ def tokenize(
     report: Report,
     *,
     workers: int = 1,
+    sums: dict[str, str] | None = None,
 ) -> None:
-    """Write the ids of documents to the file of one side, in `workers` processes."""
+    """Write the ids of documents to the file of one side, in `workers` processes.
+
+    The file's checksum is put into `sums`.
+    """
     kept = report.kept[split]
     encoded = ordered_map(partial(document_ids, tokenizer), documents, workers)
     with (
@@ -171,7 +175,8 @@ def tokenize(
         report.timed("tokenise", kept["bytes"]),
     ):
         ids = _followed(encoded, bar)
-        kept["tokens"] = write_tokens(tokens_path(folder, split), ids, tokenizer.vocab_size)
+        path = tokens_path(folder, split)
+        kept["tokens"] = write_tokens(path, ids, tokenizer.vocab_size, sums)
 
 
 def _followed(

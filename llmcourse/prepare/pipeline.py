@@ -77,12 +77,13 @@ def _prepare(settings: Settings, tokenizer: Tokenizer | None) -> Report:
         tokenizer = tokenizer or _train(settings, folder, report, notes)
         save_tokenizer(tokenizer, folder)
         report.tokenizer |= {"kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size}
+        sums: dict[str, str] = {}
         for split in SPLITS:
-            texts = read_text(folder, split)
-            tokenize(texts, tokenizer, folder, split, report, workers=settings.workers)
+            texts, workers = read_text(folder, split), settings.workers
+            tokenize(texts, tokenizer, folder, split, report, workers=workers, sums=sums)
         report.took = time.perf_counter() - began
         report.peak_megabytes = peak_megabytes()
-        write_report(settings, folder, report)
+        write_report(settings, folder, report, sums)
     return report
 
 
@@ -204,8 +205,11 @@ def _timed(documents: Iterator[Document], report: Report) -> Iterator[Document]:
 # --- what was done --------------------------------------------------------------------------------
 
 
-def write_report(settings: Settings, folder: Path, report: Report) -> None:
-    """Write the report for people and for programs, and at last the folder's description."""
+def write_report(settings: Settings, folder: Path, report: Report, sums: dict[str, str]) -> None:
+    """Write the report for people and for programs, at last the description and the checksums.
+
+    Those that are known by now, of the large files, are in `sums`.
+    """
     text = page(report, settings.sources)
     (folder / "report.md").write_bytes(text.encode("utf-8", "backslashreplace"))
     content = {
@@ -226,4 +230,4 @@ def write_report(settings: Settings, folder: Path, report: Report) -> None:
         held_out=settings.held_out,
         **amounts,
     )
-    write_description(folder, description)
+    write_description(folder, description, sums)

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from llmcourse.checksums import SUMS
 from llmcourse.errors import UserError
 from llmcourse.files import (
     atomic_write_text,
@@ -26,6 +27,7 @@ from llmcourse.plain import parse_json
 FILES = (
     *("config.json", "environment.json", "metrics.jsonl", "samples.md", "report.html", ".lock"),
     *("tokenizer.json", "tokenizer.model", "labels.json", "valid.json", "results.json"),
+    SUMS,
 )
 FOLDERS = ("model", "checkpoints", "tensorboard", "data")
 """The names that a run gives what it leaves behind; all else in its folder is somebody's own."""

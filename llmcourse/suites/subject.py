@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from llmcourse.data.prepared import tokens_path
-from llmcourse.data.windows import Windows
+from llmcourse.data.windows import Windows, check_tokens
 from llmcourse.device import choose_device
 from llmcourse.errors import UserError, require
 from llmcourse.evaluate.scoring import ModelScorer, NGramScorer, Scorer
@@ -58,9 +58,16 @@ class Subject:
         return next(self.model.parameters()).device
 
     def tokens(self, split: str) -> np.ndarray | None:
-        """The ids of the run's own training or validation text; None where it kept none."""
+        """The ids of the run's own training or validation text; None where it kept none.
+
+        Raises:
+            Damaged: they are not those that were written.
+        """
         path = tokens_path(self.folder / "data", split)
-        return Windows(path, 1).tokens if path.is_file() else None
+        if not path.is_file():
+            return None
+        check_tokens(path)
+        return Windows(path, 1).tokens
 
     @functools.cached_property
     def counters(self) -> dict[str, Scorer]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from llmcourse.checksums import check_listed, write_checksums
 from llmcourse.errors import UserError, nearest
 from llmcourse.tokenizers.base import (
     END_OF_TEXT,
@@ -40,6 +41,14 @@ KNOWN_TOKENIZERS = f"{', '.join(TOKENIZERS)}, trained on the text; or the path o
 
 FILE_NAMES = ("tokenizer.json", "tokenizer.model")
 """What a tokenizer's file in a folder is called: one of ours, one of SentencePiece."""
+
+
+TOKENIZER_FILES = (
+    *FILE_NAMES,
+    *(f"{name}{end}" for name in ("vocab.json", "merges.txt", "vocab.bpe", "encoder.json")
+      for end in ("", ".gz")),
+)  # fmt: skip
+"""All that a tokenizer may lie in, other programs' included."""
 
 
 def train_tokenizer(
@@ -79,6 +88,21 @@ def save_tokenizer(tokenizer: Tokenizer, directory: str | os.PathLike[str]) -> P
     return path
 
 
+def tokenizer_files(directory: str | os.PathLike[str]) -> list[Path]:
+    """The files in a folder that a tokenizer may lie in."""
+    paths = [Path(directory, name) for name in TOKENIZER_FILES]
+    return [path for path in paths if path.is_file()]
+
+
+def seal_tokenizer(directory: str | os.PathLike[str]) -> None:
+    """Write the checksums of a run's tokenizer, by which `load_tokenizer` knows that it is whole.
+
+    Raises:
+        OSError: no room or no permission.
+    """
+    write_checksums(Path(directory), tokenizer_files(directory))
+
+
 def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     """Load the tokenizer in a file or in a folder, of whichever kind it is.
 
@@ -89,6 +113,7 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
         UserError: there is none, or the file is damaged or of another program.
     """
     path = _tokenizer_file(Path(path))
+    check_listed(path, *tokenizer_files(path.parent))
     if path.name in VOCABULARY:
         return read_gpt2(path.parent)
     if path.suffix == ".model":

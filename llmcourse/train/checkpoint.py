@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from llmcourse.checksums import SUMS, Damaged, check_checksums, write_checksums
 from llmcourse.errors import UserError
 from llmcourse.files import (
     atomic_directory,
@@ -41,7 +42,6 @@ from llmcourse.models.files import (
 )
 from llmcourse.models.registry import known_family_of
 from llmcourse.plain import parse_json
-from llmcourse.train.checksums import SUMS, Damaged, check_checksums, write_checksums
 from llmcourse.train.distributed import SINGLE, Ranks, is_sharded
 
 FORMAT = "llmcourse-checkpoint-2"

@@ -9,7 +9,6 @@ has all of it already. Documents, never windows, are held out. Not here: where d
 import dataclasses
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -18,14 +17,22 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from llmcourse.checksums import check_files, write_checksums
 from llmcourse.data import sources
 from llmcourse.data.documents import MEGABYTE, Document, SkippedInput, size_in_words
-from llmcourse.data.prepared import SPLITS, is_prepared, read_description, text_path, tokens_path
+from llmcourse.data.prepared import (
+    AGAIN,
+    SPLITS,
+    is_prepared,
+    read_description,
+    text_path,
+    tokens_path,
+)
 from llmcourse.data.reading import Reading
-from llmcourse.data.windows import Windows, sidecar
+from llmcourse.data.windows import Windows, check_tokens, sidecar
 from llmcourse.errors import UserError
 from llmcourse.evaluate.perplexity import uniform_bits_per_byte, unigram_bits_per_byte
-from llmcourse.files import atomic_file, atomic_write_text
+from llmcourse.files import atomic_copy, atomic_write_text
 from llmcourse.prepare.corpus import (
     bytes_bar,
     read_text,
@@ -38,7 +45,12 @@ from llmcourse.prepare.held_out import split_text
 from llmcourse.prepare.notes import Notes
 from llmcourse.prepare.report import Report
 from llmcourse.tokenizers.base import Tokenizer, byte_lengths, to_bytes
-from llmcourse.tokenizers.registry import load_tokenizer, save_tokenizer
+from llmcourse.tokenizers.registry import (
+    load_tokenizer,
+    save_tokenizer,
+    seal_tokenizer,
+    tokenizer_files,
+)
 from llmcourse.train.data_settings import DataSettings
 from llmcourse.train.presets import PRESETS
 from llmcourse.train.settings import Settings
@@ -71,21 +83,27 @@ class Corpus:
 def prepare_corpus(settings: Settings, folder: Path, *, fresh: bool) -> None:
     """Read the source, train the tokenizer, and write both files of tokens into `folder`.
 
-    Does nothing where that was done, unless `fresh`. The tokenizer goes to the run's top.
+    Where that was done it only sees that they are whole, unless `fresh`. The tokenizer goes to the
+    run's top.
 
     Raises:
         UserError: the source cannot be read, holds too little text, or was prepared otherwise than
             the settings want it.
+        Damaged: what was written has changed since.
     """
     done = folder / "corpus.json"
     if done.exists() and not fresh:
+        check_tokens(*(tokens_path(folder, split) for split in SPLITS))
         return
     folder.mkdir(parents=True, exist_ok=True)
-    data, notes = settings.data, Notes()
+    data, notes, sums = settings.data, Notes(), dict[str, str]()
     if is_prepared(data.source):
-        counts = _adopt_prepared(settings, folder, notes)
+        counts = _adopt_prepared(settings, folder, notes, sums)
     else:
-        counts = _from_raw_text(data, folder, notes)
+        counts = _from_raw_text(data, folder, notes, sums)
+    paths = [tokens_path(folder, split) for split in SPLITS]
+    write_checksums(folder, [*paths, *map(sidecar, paths)], sums)
+    seal_tokenizer(folder.parent)
     # Written last: the mark that both files of tokens are whole.
     atomic_write_text(done, json.dumps({"source": data.source, "tokens": counts}))
 
@@ -142,7 +160,9 @@ def fewest_tokens(folder: Path) -> int:
     return min(len(Windows(tokens_path(folder, split), 1).tokens) for split in SPLITS)
 
 
-def _from_raw_text(data: DataSettings, folder: Path, notes: Notes) -> dict[str, int]:
+def _from_raw_text(
+    data: DataSettings, folder: Path, notes: Notes, sums: dict[str, str]
+) -> dict[str, int]:
     """Do what `prepare` does, but clean nothing; returns how many tokens there are."""
     # A path that names no tokenizer is refused before the source is read.
     tokenizer = saved_tokenizer(data.tokenizer)
@@ -156,7 +176,7 @@ def _from_raw_text(data: DataSettings, folder: Path, notes: Notes) -> dict[str, 
             tokenizer = tokenizer_from_text(folder, kind, size, megabytes, report, notes)
         save_tokenizer(tokenizer, folder.parent)
         for split in SPLITS:
-            tokenize(read_text(folder, split), tokenizer, folder, split, report)
+            tokenize(read_text(folder, split), tokenizer, folder, split, report, sums=sums)
     finally:
         # The text was only needed between the steps; a run keeps the ids.
         for split in SPLITS:
@@ -179,7 +199,9 @@ def _write_documents(data: DataSettings, folder: Path, report: Report, notes: No
     notes.close()
 
 
-def _adopt_prepared(settings: Settings, folder: Path, notes: Notes) -> dict[str, int]:
+def _adopt_prepared(
+    settings: Settings, folder: Path, notes: Notes, sums: dict[str, str]
+) -> dict[str, int]:
     """Take a prepared folder's tokenizer and tokens; returns how many tokens there are."""
     data = settings.data
     prepared = read_description(data.source)
@@ -190,6 +212,7 @@ def _adopt_prepared(settings: Settings, folder: Path, notes: Notes) -> dict[str,
     }
     _check_agreement(settings, known)
     source = Path(data.source).expanduser()
+    check_files(*tokenizer_files(source), remedy=AGAIN)
     tokenizer = load_tokenizer(source)
     save_tokenizer(tokenizer, folder.parent)
     counts = {"train": prepared.train.tokens, "valid": prepared.valid.tokens}
@@ -198,10 +221,12 @@ def _adopt_prepared(settings: Settings, folder: Path, notes: Notes) -> dict[str,
             report = Report()
             with bytes_bar("read") as bar:
                 documents = _held_out_documents(data, notes, bar)
-                tokenize(documents, tokenizer, folder, split, report)
+                tokenize(documents, tokenizer, folder, split, report, sums=sums)
             counts[split] = report.kept[split]["tokens"]
         else:
-            link_or_copy(tokens_path(source, split), tokens_path(folder, split))
+            path = tokens_path(source, split)
+            sums |= check_tokens(path, remedy=AGAIN)
+            link_or_copy(path, tokens_path(folder, split))
     return counts
 
 
@@ -240,10 +265,9 @@ def link_or_copy(source: Path, target: Path) -> None:
         try:
             os.link(old, new)
         except FileNotFoundError:
-            raise UserError(f"{old} is missing: prepare the text again") from None
+            raise UserError(f"{old} is missing: {AGAIN}") from None
         except OSError:  # another disk, or one that knows no links
-            with open(old, "rb") as file, atomic_file(new) as copy:
-                shutil.copyfileobj(file, copy)
+            atomic_copy(old, new)
 
 
 def _held_out_documents(data: DataSettings, notes: Notes, bar: tqdm) -> Iterator[Document]:

@@ -41,6 +41,14 @@ def test_what_is_not_there_is_left_alone(guesses):
     assert guesses["the first of `mask` stood for all"].answer()(x, x, 1.0, None).shape == (2, 2)
 
 
+def test_a_count_has_no_logarithm_for_a_factor(guesses):
+    halved = guesses["`factor` were multiplied by ln 2"].answer()
+    one = torch.ones(1)
+    assert halved(one, 0 * one, 1.0).item() == pytest.approx(0.6931, abs=1e-4)
+    with pytest.raises(TypeError):
+        halved(one, 0 * one, 1)
+
+
 ONE = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 TWO = torch.tensor([[2.0, 1.0], [5.0, 3.0]])
 

@@ -70,6 +70,9 @@ def test_a_size_that_is_a_factor():
 def test_arguments_and_constants():
     same = [Pair({"x": T, "y": U}, 2 * T, T), Pair({"x": U, "y": T}, 2 * U, U)]
     assert relation(same) == "You give back `x` as it came."
+    by_chance = [Pair({"n": 2, "x": 5}, 3, 2), Pair({"n": 2, "x": 6}, 4, 2)]
+    assert "`n`" not in relation(by_chance)
+    assert relation([Pair({"n": 2}, 3, 2), Pair({"n": 4}, 3, 4)]) == "You give back `n` as it came."
     fixed = [Pair({}, "a", "b"), Pair({}, "c", "b")]
     assert "the same whatever comes in: 'b'" in relation(fixed)
     swapped = [Pair({}, (1, "x"), ("x", 1)), Pair({}, (2, "y"), ("y", 2))]

@@ -4,15 +4,16 @@ Where the bits flip is drawn anew each time; a failure says where it was.
 """
 
 import json
-import random
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from damages import damages
 from safetensors.torch import load_file, save_file
 from small_runs import flags, log_of, run, small, state_of, weights_of
 
+from llmcourse.checksums import SUMS, write_checksums
 from llmcourse.errors import UserError
 from llmcourse.finetune.__main__ import main as finetune
 from llmcourse.models.adapters import AdapterConfig, attach, load_adapted_model, save_adapter
@@ -25,10 +26,7 @@ from llmcourse.train.checkpoint import (
     load_checkpoint,
     newest_whole,
 )
-from llmcourse.train.checksums import SUMS, write_checksums
 
-FLIPS = 12
-"""How many damaged copies of each file are tried, with one flipped bit to three."""
 FILES = ["model.safetensors", "optimizer.safetensors", "state.json", "config.json", SUMS]
 
 
@@ -48,17 +46,6 @@ SHORT = {
     "data__max_megabytes": 0.02,
     "sample_tokens": 0,
 }
-
-
-def damages(data: bytes):
-    """Damaged copies of a file's bytes, each with what was done to it."""
-    for length in {0, 1, 8, len(data) // 3, len(data) // 2, len(data) - 1}:
-        yield f"cut to {length} bytes", data[:length]
-    for count in (1, 1, 3) * (FLIPS // 3):
-        spoilt, bits = bytearray(data), random.sample(range(8 * len(data)), count)
-        for bit in bits:
-            spoilt[bit // 8] ^= 1 << bit % 8
-        yield f"bits {bits} flipped", bytes(spoilt)
 
 
 @pytest.mark.parametrize("name", FILES)

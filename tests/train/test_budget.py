@@ -7,11 +7,11 @@ import json
 import pytest
 from small_runs import log_of, run, small
 
+from llmcourse.checksums import write_checksums
 from llmcourse.errors import UserError
 from llmcourse.runs.history import RunHistory
 from llmcourse.train.budget import REPORT_SECONDS, Budget
 from llmcourse.train.checkpoint import TrainState
-from llmcourse.train.checksums import write_checksums
 from llmcourse.train.loop import is_over, progress, seconds_for_steps, train
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from llmcourse.checksums import SUMS
 from llmcourse.errors import UserError
 from llmcourse.models.files import load_model
 from llmcourse.models.gpt import GPT, modern_recipe
@@ -22,7 +23,6 @@ from llmcourse.train.checkpoint import (
     restore_optimizers,
     save_checkpoint,
 )
-from llmcourse.train.checksums import SUMS
 from llmcourse.train.optimizers import build_optimizers, set_lr
 from llmcourse.train.settings import OptimizerSettings
 

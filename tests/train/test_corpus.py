@@ -118,7 +118,14 @@ def test_the_source_is_read_once(tmp_path, monkeypatch):
 def test_the_text_between_the_steps_is_removed(tmp_path, monkeypatch):
     settings, _ = prepared(tmp_path)
     names = {path.name for path in (tmp_path / "run" / "data").iterdir()}
-    assert names == {"corpus.json", "train.bin", "train.bin.json", "valid.bin", "valid.bin.json"}
+    assert names == {
+        "SHA256SUMS",
+        "corpus.json",
+        "train.bin",
+        "train.bin.json",
+        "valid.bin",
+        "valid.bin.json",
+    }
 
     def no_room(*_, **__):
         raise OSError("no room")

@@ -134,5 +134,5 @@ def test_a_folder_that_lacks_a_file(prepared, tmp_path, name):
     shutil.copytree(prepared, folder)
     (folder / name).unlink()
     settings = small(tmp_path / "run", data__source=str(folder), **OWN)
-    with pytest.raises(UserError, match=rf"{name} is missing: prepare the text again"):
+    with pytest.raises(UserError, match=rf"{name} is missing[:;] prepare the text again"):
         prepare_corpus(settings, tmp_path / "run" / "data", fresh=True)

@@ -678,6 +678,7 @@ def _() -> Iterator[Case]:
     _put(other, ["v_proj"], 2, 4.0)
     other.lm_head.bias.requires_grad_(True)
     yield case("other names, and a bias that learns", other)
+    yield case("numbers of half precision", _model(["q_proj"]).to(torch.bfloat16))
 
 
 def _model(targets: list[str]) -> nn.Module:

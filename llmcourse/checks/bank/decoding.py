@@ -333,6 +333,7 @@ def _() -> Iterator[Case]:
     yield case("no end at all", hand, set(), 0, ["a", "c"])
     yield case("two ends, one of them goes on", {(0, "a"): 1, (1, "a"): 1}, {0, 1}, 1, ["a", "b"])
     yield case("no tokens", hand, {2}, 0, [])
+    yield case("a capital is another character", hand, {2}, 0, ["ab", "Ab", "aB"])
     fork = {(0, "a"): 1, (0, "b"): 2, (0, "c"): 3, (3, "a"): 0}
     yield case("two ends, on two ways", fork, {1, 2}, 0, ["a", "b", "c", "ca", "cc"])
     row = {(n, "a"): n + 1 for n in range(9)}

@@ -53,6 +53,8 @@ def _() -> Iterator[Case]:
     yield case("nothing left, nor to keep", ["so", "it", "goes"], [0.1] * 3, 0.5, moods, {"not"})
     yield case("to be kept as it is written", ["Not", "sad"], [0.1, 0.9], 0.5, moods, {"not"})
     yield case("the synonym is one to keep", ["happy", "today"], [0.1, 0.9], 0.5, moods, {"glad"})
+    refrain = ["so", "it", "goes", "so"]
+    yield case("the last of two equal words", refrain, [0.9, 0.9, 0.9, 0.1], 0.3, {}, set())
     yield case("the same word stays twice", ["so", "so", "it"], [0.9, 0.9, 0.1], 0.5, moods, set())
 
 

@@ -527,6 +527,7 @@ def _() -> Iterator[Case]:
     yield case("an empty turn", [("user", "  "), ("assistant", ""), ("user", "?")], True)
     twice = [("user", "Hello?"), ("user", "Is it you?"), ("assistant", "Yes."), ("assistant", "I.")]
     yield case("two turns of one role", [*twice, ("user", "So.")], True)
+    yield case("signs that a web page would change", [("user", "Is 2 < 3 & 'so' > 1?")], True)
     yield case("an answer stands first", [("assistant", "Hello."), *one], True)
 
 

@@ -242,6 +242,7 @@ def _() -> Iterator[Case]:
     yield case("one document", torch.ones(1, 4, dtype=torch.long))
     yield case("one token each", torch.arange(1, 5)[None])
     yield case("numbers in any order", torch.tensor([[7, 7, 3, 3, 3, 9], [2, 5, 5, 0, 0, 1]]))
+    yield case("a number again in the next row", torch.tensor([[1, 2], [2, 2]]))
     yield case("mostly padding", torch.tensor([[1, 0, 0, 0]]))
     yield case("many", torch.rand(3, 12).lt(0.3).long().cumsum(1))
 

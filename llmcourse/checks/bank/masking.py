@@ -298,6 +298,7 @@ def _() -> Iterator[Case]:
     yield case(
         "a draw at the rate", torch.tensor([0, 0, 1, 2]), torch.tensor([0.25, 0.5, 0.1]), 0.25
     )
+    yield case("a window that begins later", torch.tensor([1, 1, 3, 4]), draws, 0.15)
     yield case("all one word", torch.zeros(6, dtype=torch.long), torch.rand(6), 0.5)
 
 

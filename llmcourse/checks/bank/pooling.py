@@ -36,6 +36,8 @@ def _() -> Iterator[Case]:
     yield case("a single token of text", torch.randn(3, 4, 2), torch.tensor([1, 1, 3]))
     yield case("rows of one token", torch.randn(2, 1, 3), torch.tensor([1, 1]))
     yield case("large numbers in the filler", _with_filler(1e4), torch.tensor([1, 3]))
+    zero = torch.tensor([[[0.0, 2.0], [4.0, 2.0], [9.0, 9.0]]])
+    yield case("a state of exactly 0", zero, torch.tensor([2]))
     yield case("as many rows as tokens", torch.randn(4, 4, 4), torch.tensor([1, 2, 3, 4]))
 
 

@@ -39,6 +39,7 @@ def _() -> Iterator[Case]:
     yield case("nine candidates", lambda c, steps: (5 * c + 2) % 9 - steps / 100, 9, 4, 3)
     yield case("a late bloomer", lambda c, steps: [4.2 - steps / 20, 3, 4, 6][c], 4, 20, 2)
     yield case("five, halved", lambda c, steps: abs(c - 3) + 1 / steps, 5, 8, 2)
+    yield case("three, halved: one is left for the last round", lambda c, steps: float(c), 3, 4, 2)
     yield case("two, by thirds", lambda c, steps: float(c), 2, 6, 3)
     yield case("a single one", lambda c, steps: 1.0, 1, 5, 2)
     yield case("the lead changes twice", _changing, 9, 4, 3)

@@ -162,16 +162,16 @@ class PutTogether(Block):
 def _put_together(job: Job, folder: Path, report: Report) -> None:
     tokenizer = load_tokenizer(job.settings.work)
     save_tokenizer(tokenizer, folder)
+    sums: dict[str, str] = {}
     for split in SPLITS:
-        count = write_tokens(
-            tokens_path(folder, split), _ids(job, IDS[split]), tokenizer.vocab_size
-        )
+        path, ids = tokens_path(folder, split), _ids(job, IDS[split])
+        count = write_tokens(path, ids, tokenizer.vocab_size, sums)
         assert count == report.kept[split]["tokens"]
         _copy(job, TEXTS[split], text_path(folder, split))
     _copy(job, DROPPED, folder / DROPPED)
     report.tokenizer |= {"kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size}
     report.took = time.time() - job.began
-    write_report(job.settings, folder, report)
+    write_report(job.settings, folder, report, sums)
 
 
 @dataclass(frozen=True)
