@@ -31,6 +31,8 @@ _OF_TENSORS = (
     ("the first axis of `{}` ran backwards", "{}.flip(0)"),
     ("the first of `{}` stood for all", "{}[:1].expand_as({})"),
     ("the last of `{}` stood for all", "{}[-1:].expand_as({})"),
+    ("the first of `{}` along axis 1 stood for all", "{}[:, :1].expand_as({})"),
+    ("the last of `{}` along axis 1 stood for all", "{}[:, -1:].expand_as({})"),
     ("`{}` were sorted", "{}.sort(-1).values"),
     ("`{}` were counted from its smallest", "{} - {}.min()"),
     ("the mean of `{}` were taken away", "{} - {}.mean(-1, keepdim=True)"),
