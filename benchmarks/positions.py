@@ -30,13 +30,13 @@ from llmcourse.tokenizers.base import byte_lengths
 from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.loop import train
 from llmcourse.train.presets import laptop
-from llmcourse.train.settings import ModelSettings, OptimizerSettings, Settings
+from llmcourse.train.settings import Settings
 
 
 def settings_of(kind: str, options: argparse.Namespace, out: Path) -> Settings:
-    """One run's settings: 1.3 million weights, one kind of positions and a shorter context."""
+    """One run's settings: the capstone's, with another kind of positions and a shorter context."""
     preset = laptop()
-    model = ModelSettings(positions=kind, context_length=options.context_length)
+    model = dataclasses.replace(preset.model, positions=kind, context_length=options.context_length)
     data = dataclasses.replace(preset.data, source=options.source, vocab_size=options.vocab_size)
     return dataclasses.replace(
         preset,
@@ -48,7 +48,6 @@ def settings_of(kind: str, options: argparse.Namespace, out: Path) -> Settings:
         tensorboard=False,
         device="cpu",
         model=model,
-        optimizer=OptimizerSettings(),
         data=data,
     )
 

@@ -3,9 +3,9 @@
     python benchmarks/scaling.py                          some twenty minutes on a laptop
     python benchmarks/scaling.py --rungs 32:2:2:20        a look: width, layers, heads, steps
 
-Every rung is a run of `llmcourse.train` by the default preset, of another size and length, at
-Muon's own default rate, each with its schedule finished. What is kept is the loss at the end, in
-bits per byte. The law that a plan goes by (`planning/recorded.py`) is fitted to these.
+Every rung is a run of `llmcourse.train` by the default preset, of another size and length, each
+with its schedule finished. What is kept is the loss at the end, in bits per byte. The law that
+`planning/recorded.json` holds is fitted to these.
 """
 
 import argparse
@@ -20,7 +20,6 @@ from measure import RESULTS, keep
 from llmcourse.models.files import load_model
 from llmcourse.train.loop import train
 from llmcourse.train.presets import laptop
-from llmcourse.train.settings import OptimizerSettings
 
 SHAPES = {
     (32, 2, 2): (100, 250, 600, 1200),
@@ -65,7 +64,6 @@ def climb(
             tensorboard=False,
             device="cpu",
             model=dataclasses.replace(preset.model, **shape),
-            optimizer=OptimizerSettings(),
             data=dataclasses.replace(preset.data, source=source),
         )
     )

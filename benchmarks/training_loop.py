@@ -1,4 +1,4 @@
-"""What the parts of the training loop do to a real run: a small GPT on real text.
+"""What the parts of the training loop do to a real run: the capstone's model on real text.
 
     python benchmarks/training_loop.py                    some four minutes on a laptop
     python benchmarks/training_loop.py --steps 20         a look
@@ -35,14 +35,14 @@ from llmcourse.tokenizers.registry import load_tokenizer
 from llmcourse.train.checkpoint import list_checkpoints
 from llmcourse.train.loop import Result, train
 from llmcourse.train.presets import laptop
-from llmcourse.train.settings import ModelSettings, OptimizerSettings, Settings
+from llmcourse.train.settings import Settings
 
 ROWS = (128, 512)
 """Lengths of rows into which documents are packed."""
 
 
 def settings_of(options: argparse.Namespace, out: Path) -> Settings:
-    """The settings of a run of 1.3 million weights."""
+    """The capstone's settings, for fewer steps."""
     preset = laptop()
     return dataclasses.replace(
         preset,
@@ -54,8 +54,6 @@ def settings_of(options: argparse.Namespace, out: Path) -> Settings:
         sample_tokens=0,
         tensorboard=False,
         device="cpu",
-        model=ModelSettings(),
-        optimizer=OptimizerSettings(),
         data=dataclasses.replace(preset.data, source=options.source, vocab_size=options.vocab_size),
     )
 

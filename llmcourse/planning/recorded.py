@@ -2,8 +2,7 @@
 
 Each source has its own: a law holds for one text, one tokenizer and one recipe. These are the
 losses of `benchmarks/scaling.py`, in bits per byte of held-out text, each with its schedule
-finished; a plan fits its law to them. They were trained at Muon's own default rate; the preset's is
-half of it now, with which long runs end a little lower. Not here: the fit (`laws.py`).
+finished; a plan fits its law to them. Not here: the fit (`laws.py`).
 """
 
 from dataclasses import dataclass
@@ -61,7 +60,7 @@ LAPTOP_RUN = (
     Rung(1_312_128, 1_638_400, 1.9780),
     Rung(1_312_128, 2_048_000, 1.8705),
 )
-"""The evaluations of one more run by the ladder's recipe, from its beginning to its end.
+"""The evaluations of one run of the default preset, from its beginning to its end.
 
 Only at the last was the schedule finished: the others belong on no ladder.
 """

@@ -19,16 +19,13 @@ from llmcourse.train.settings import (
 
 def laptop() -> Settings:
     """The default: a small modern GPT that learns Python's documentation in minutes."""
-    # A small text, read six or seven times, by a model that is small, too, in gentler steps.
-    model, optimizer = ModelSettings(**_LAPTOP), OptimizerSettings(matrix_lr=2e-2)
-    return Settings(preset="laptop", steps=2000, model=model, optimizer=optimizer)
+    return Settings(preset="laptop")
 
 
 def laptop_gpt2() -> Settings:
     """The same size, data and tokens by the recipe of 2019: what the years since are worth."""
     optimizer = replace(_GPT2_OPTIMIZER, lr=1e-3, warmup=0.05)
-    model = replace(_GPT2_MODEL, **_LAPTOP)
-    return Settings(preset="laptop-gpt2", steps=2000, model=model, optimizer=optimizer)
+    return Settings(preset="laptop-gpt2", model=_GPT2_MODEL, optimizer=optimizer)
 
 
 def tiny() -> Settings:
@@ -134,7 +131,6 @@ def _one_gpu(name: str) -> Settings:
     )
 
 
-_LAPTOP: dict[str, Any] = {"d_model": 96, "n_layers": 3, "n_heads": 3}
 _SMALL: dict[str, Any] = {"context_length": 1024, "d_model": 768, "n_layers": 12, "n_heads": 12}
 _GPT2_MODEL = ModelSettings(
     norm="layernorm",

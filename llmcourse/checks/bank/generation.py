@@ -477,18 +477,6 @@ def _far_back(ids: list[int]) -> Tensor:
     return (2 * torch.sin(3 * at + sum((n + 1) * i for n, i in enumerate(ids)))).log_softmax(0)
 
 
-def _alike(ids: list[int]) -> Tensor:
-    """After 1 and after 2 the same token is likeliest; the likelier text is the worse one later."""
-    rows = {
-        (0,): [0.01, 0.48, 0.5, 0.01],
-        (0, 1): [0.01, 0.95, 0.02, 0.02],
-        (0, 2): [0.01, 0.95, 0.02, 0.02],
-        (0, 2, 1): [0.3, 0.3, 0.3, 0.1],
-        (0, 1, 1): [0.01, 0.97, 0.01, 0.01],
-    }
-    return torch.tensor(rows.get(tuple(ids), [0.25] * 4), dtype=torch.float64).log()
-
-
 @exercise(CHAPTER, strict=False, read=SEARCH)
 def beam_search(
     scores: Scores, ids: list[int], n_beams: int, n: int, end: int, alpha: float
@@ -557,7 +545,6 @@ def _() -> Iterator[Case]:
     yield case("lengths by their root", _far_back, [1, 3], 2, 4, 2, 0.5)
     yield case("all are as short", _far_back, [1, 3], 3, 3, 3, 0.5)
     yield case("no text ends", _far_back, [2, 0], 2, 5, 9, 1.0)
-    yield case("two good texts end alike", _alike, [0], 2, 3, END, 0.0)
     yield case("the end is likely", _table([[0.05, 0.1, 0.05, 0.8]] * 4), [1], 3, 6, END, 1.0)
     yield case("more beams than texts", _far_back, [2], 50, 2, END, 1.0)
     yield case("nothing to write", _far_back, [2, 1], 3, 0, END, 1.0)

@@ -1,7 +1,6 @@
 """Wrong answers that checks once accepted, written by somebody who had not seen their cases."""
 
 import html
-import math
 
 import torch
 from others_answers import wrong_answers
@@ -10,7 +9,6 @@ from llmcourse.checks.bank.adapted_models import adapter_state
 from llmcourse.checks.bank.corpus import minhash_similarity
 from llmcourse.checks.bank.decoding import allowed
 from llmcourse.checks.bank.few_labels import thin_out
-from llmcourse.checks.bank.generation import beam_search
 from llmcourse.checks.bank.instructions import render_chat
 from llmcourse.checks.bank.loop import keep_apart
 from llmcourse.checks.bank.masking import choose_words
@@ -83,23 +81,6 @@ def as_for_a_page(messages, add_generation_prompt):
     return said + ("<|im_start|>assistant\n" if add_generation_prompt and not answered else "")
 
 
-def one_beam_a_token(scores, ids, n_beams, n, end, alpha):
-    beams, done = {None: (0.0, list(ids))}, []
-    for _ in range(n):
-        best = {}
-        for total, text in beams.values():
-            for token, log in enumerate(scores(text).tolist()):
-                if total + log > best.get(token, (-math.inf,))[0]:
-                    best[token] = (total + log, [*text, token])
-        top = sorted(best.items(), key=lambda one: -one[1][0])[:n_beams]
-        done += [beam for token, beam in top if token == end]
-        beams = {token: beam for token, beam in top if token != end}
-        if not beams:
-            break
-    done += beams.values()
-    return max(done, key=lambda beam: beam[0] / max(1, len(beam[1]) - len(ids)) ** alpha)[1]
-
-
 def capitals_are_the_same(steps, ends, state, pieces):
     alive = set(ends)
     for _ in steps:
@@ -125,7 +106,6 @@ test_an_answer_that_once_passed_is_rejected = wrong_answers(
         (thin_out, first_equal_word_goes, None),
         (adapter_state, always_single_precision, None),
         (render_chat, as_for_a_page, None),
-        (beam_search, one_beam_a_token, None),
         (allowed, capitals_are_the_same, None),
     ]
 )
