@@ -87,11 +87,6 @@ def _repeated(tree: ast.Module, span: tuple[int, int], words: Words) -> Iterator
                 _instead(text, made.replace("{}", f"({text})")),
             )
         for name, kind in words.parameters.items():
-            if kind == "Tensor" and said != f"`{name}`":
-                yield (
-                    f"`{name}` were added to {said}, throughout",
-                    _instead(text, f"{text} + {name}"),
-                )
             if kind in ("int", "float") and name not in words.places:
                 yield f"`{name}` stood where {said} is meant, throughout", _instead(text, name)
 

@@ -9,6 +9,7 @@ chapter teaches this.
 """
 
 import ast
+import copy
 import itertools
 from collections.abc import Iterator
 
@@ -31,8 +32,6 @@ _OF_TENSORS = (
     ("the first axis of `{}` ran backwards", "{}.flip(0)"),
     ("the first of `{}` stood for all", "{}[:1].expand_as({})"),
     ("the last of `{}` stood for all", "{}[-1:].expand_as({})"),
-    ("the first of `{}` along axis 1 stood for all", "{}[:, :1].expand_as({})"),
-    ("the last of `{}` along axis 1 stood for all", "{}[:, -1:].expand_as({})"),
     ("`{}` were sorted", "{}.sort(-1).values"),
     ("`{}` were counted from its smallest", "{} - {}.min()"),
     ("the mean of `{}` were taken away", "{} - {}.mean(-1, keepdim=True)"),
@@ -47,22 +46,7 @@ _OF_TENSORS = (
     ("`{}` were divided by its sum", "{} / {}.sum()"),
     ("`{}` stood for 1 minus it", "1 - {}"),
     ("the last axis of `{}` ran backwards", "{}.flip(-1)"),
-    ("`{}` were counted from its first", "{} - {}[:1]"),
-    ("the first of `{}` were left out", "{}[1:]"),
-    ("the last of `{}` were left out", "{}[:-1]"),
-    ("the mean of `{}` over the first axis stood for each",
-     "{}.mean(0, keepdim=True).expand_as({})"),
-    ("the mean of `{}` over axis 1 stood for each", "{}.mean(1, keepdim=True).expand_as({})"),
-    ("the mean of `{}` over the last axis stood for each",
-     "{}.mean(-1, keepdim=True).expand_as({})"),
-    ("`{}` were kept between -1 and 1", "{}.clamp(-1, 1)"),
-    ("`{}` were never below 0", "{}.clamp(min=0)"),
-    ("only the sign of `{}` counted", "{}.sign()"),
 )  # fmt: skip
-_OF_SEVERAL = ("{}.abs()", "{} * {}", "{} - {}.mean(-1, keepdim=True)", "{}.exp()", "{}.log()",
-               "{} / {}.norm(dim=-1, keepdim=True)", "{}.softmax(-1)", "{}.round()",
-               "{}.sort(-1).values", "{}[1:]", "{}[:-1]", "{}.clamp(-1, 1)", "{}.clamp(min=0)",
-               "{}.sign()", "{} / 2", "{} * 2")  # fmt: skip
 _OF_NUMBERS = (
     ("`{}` were larger by 1", "{} + 1"),
     ("`{}` were smaller by 1", "{} - 1"),
@@ -168,19 +152,14 @@ class Kept:
 
 
 def guesses_of(reference: Reference) -> Iterator[Mutant]:
-    """The reference with another question at its door, and put together of its parts."""
+    """The reference with another question at its door, then with a slip on its way."""
     tree = reference.tree()
     function = next((f for f in tree.body if isinstance(f, ast.FunctionDef)), None)
     if function is None:
         return
-    plain = ast.unparse(tree)
     for cause, line in _lines(function):
-        yield Mutant(reference, cause, _source(plain, function, line))
+        yield Mutant(reference, cause, _source(tree, function.lineno, line))
     yield from parts_of(reference, function)
-
-
-def slips_of(reference: Reference) -> Iterator[Mutant]:
-    """The reference with a slip on its way, no two of one source."""
     known = set()
     for cause, tree in slips.slips(reference.tree(), reference.span):
         source = ast.unparse(ast.fix_missing_locations(tree))
@@ -201,7 +180,6 @@ def _lines(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
             value = made.replace("{}", name)
             line = f"{name} = {value} if {name} is not None else None"
             yield cause.format(name), line
-    yield from _lines_of_several([n for n, kind in kinds.items() if kind.startswith("Tensor")])
     for name in (n for n, kind in kinds.items() if kind == "" and n != "self"):
         for cause, made in _OF_FUNCTIONS:
             yield cause.format(name), f"{name} = {made.replace('{}', name)}"
@@ -209,8 +187,6 @@ def _lines(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
         if {kinds[one], kinds[other]} <= {"int", "float"}:
             yield f"`{one}` were divided by `{other}`", f"{one} = type({one})({one} / {other})"
             yield f"`{one}` were multiplied by `{other}`", f"{one} = {one} * {other}"
-        if kinds[one] == kinds[other] == "int":
-            yield f"`{one}` were counted from the end of `{other}`", f"{one} = {other} - 1 - {one}"
         if kinds[one] == kinds[other] and kinds[one] not in ("", "float"):
             yield f"`{one}` stood where `{other}` is meant", f"{other} = {one}"
     numbers = [name for name, kind in kinds.items() if kind in ("int", "float")]
@@ -220,21 +196,11 @@ def _lines(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
         yield f"`{other}` stood where `{one}` · `{third}` is meant", f"{one} = {value}"
 
 
-def _lines_of_several(names: list[str]) -> Iterator[tuple[str, str]]:
-    """The same change to two tensors, or to all of them."""
-    groups = [list(pair) for pair in itertools.combinations(names, 2)] if len(names) < 4 else []
-    groups += [names] if len(names) > 2 else []
-    for group in groups:
-        said = "` and `".join(group)
-        for cause, made in (change for change in _OF_TENSORS if change[1] in _OF_SEVERAL):
-            values = ", ".join(made.replace("{}", name) for name in group)
-            yield cause.replace("its ", "their ").format(said), f"{', '.join(group)} = {values}"
-
-
-def _source(plain: str, function: ast.FunctionDef, new: str) -> str:
-    """The definition with a new line at its door; `plain` is how Python writes the definition."""
-    lines = plain.split("\n")
-    at = next(n for n, line in enumerate(lines) if line.startswith(f"def {function.name}("))
-    if text := ast.get_docstring(function, clean=False):
-        at += len(text.split("\n"))
-    return "\n".join([*lines[: at + 1], f"    {new}", *lines[at + 1 :]])
+def _source(tree: ast.Module, line: int, new: str) -> str:
+    twin = next(f for f in tree.body if getattr(f, "lineno", 0) == line)
+    assert isinstance(twin, ast.FunctionDef)
+    at = bool(ast.get_docstring(twin))
+    changed = copy.copy(twin)  # nothing else is changed: the rest may be the same nodes
+    changed.body = [*twin.body[:at], *ast.parse(new).body, *twin.body[at:]]
+    body: list[ast.stmt] = [changed if node is twin else node for node in tree.body]
+    return ast.unparse(ast.fix_missing_locations(ast.Module(body, tree.type_ignores)))

@@ -37,9 +37,8 @@ from llmcourse import learner
 from llmcourse.checks import cases, feedback, patches, probe, references, sandbox
 from llmcourse.checks.cases import Call, Case, Gradients
 from llmcourse.checks.compare import Axes, a_kind, difference
-from llmcourse.checks.guesses import Kept
+from llmcourse.checks.guesses import Kept, guesses_of
 from llmcourse.checks.mutants import Mutant, mutants_of
-from llmcourse.checks.other_styles import all_guesses
 from llmcourse.checks.recognise import Evidence, Finding, recognise
 from llmcourse.checks.sandbox import Outcome
 from llmcourse.checks.verdict import Mistake, Verdict, section_link
@@ -165,7 +164,8 @@ class FunctionCheck(Check):
     def guesses(self) -> Kept:
         """The reference's answers to slightly other questions."""
         if self._guesses is None:
-            self._guesses = Kept(all_guesses(self.chapter, self.name))
+            reference = references.find(self.chapter, self.name)
+            self._guesses = Kept(guesses_of(reference) if reference else iter(()))
         return self._guesses
 
     def problems(self, answer: Any, *, until_wrong: bool = False) -> list[str | None]:

@@ -12,9 +12,8 @@ changes themselves (`mutations.py`). No chapter teaches this.
 
 import ast
 import functools
-import itertools
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,25 +67,16 @@ def mutants_of(reference: Reference, inputs: Mapping[str, Any]) -> list[Mutant]:
         reference: the right answer.
         inputs: values that its parameters have in a case, by name: a mutant holds each fast.
     """
-    changed = itertools.chain(_in_body(reference), _at_door(reference, inputs))
-    return list(_mutants(reference, changed))
-
-
-def body_mutants(reference: Reference) -> Iterator[Mutant]:
-    """The mutants of a reference that have one thing changed in its body, when asked for."""
-    return _mutants(reference, _in_body(reference))
-
-
-def _mutants(reference: Reference, trees: Iterable[tuple[str, ast.Module]]) -> Iterator[Mutant]:
-    known = {ast.unparse(reference.tree())}
-    for cause, tree in trees:
+    found: dict[str, Mutant] = {}
+    plain = ast.unparse(reference.tree())
+    for cause, tree in _trees(reference, inputs):
         source = ast.unparse(ast.fix_missing_locations(tree))
-        if source not in known and _compiles(source):
-            known.add(source)
-            yield Mutant(reference, cause, source)
+        if source != plain and _compiles(source):
+            found.setdefault(source, Mutant(reference, cause, source))
+    return list(found.values())
 
 
-def _in_body(reference: Reference) -> Iterator[tuple[str, ast.Module]]:
+def _trees(reference: Reference, inputs: Mapping[str, Any]) -> Iterator[tuple[str, ast.Module]]:
     tree = reference.tree()
     kept = pickle.dumps(tree)  # read again, it is a copy in a tenth of the time of a deep one
     first, last = reference.span
@@ -96,12 +86,6 @@ def _in_body(reference: Reference) -> Iterator[tuple[str, ast.Module]]:
             continue
         for cause, make in mutations.changes(place.node, place.parent, known):
             yield cause, _changed(pickle.loads(kept), number, make)
-
-
-def _at_door(reference: Reference, inputs: Mapping[str, Any]) -> Iterator[tuple[str, ast.Module]]:
-    tree = reference.tree()
-    kept = pickle.dumps(tree)
-    first, last = reference.span
     for function in _functions(tree):
         if first <= (function.end_lineno or 0) and function.lineno <= last:
             for cause, line in mutations.entries(function, inputs):

@@ -33,8 +33,7 @@ def pattern(triples: list[tuple[Mapping[str, Any], Any, Any]]) -> str | None:
             return None
         cases.append((inputs, *(t.detach().double().cpu().numpy() for t in (truth, got))))
     yes_or_no = all(str(truth.dtype) == "torch.bool" for _, truth, _ in triples)
-    numbers = (_with_an_argument, _stretched, _shifted, _holes, _places)
-    looks = (_nearest, _masks, _places) if yes_or_no else numbers
+    looks = (_masks,) if yes_or_no else (_with_an_argument, _stretched, _shifted, _holes)
     return next((said for look in looks if (said := look(cases))), None)
 
 
@@ -49,53 +48,6 @@ def _masks(cases: list[Case]) -> str | None:
         return "Every True of yours is right, and some are missing."
     if all((got >= truth).all() for _, truth, got in cases):
         return "Every False of yours is right, and some are missing."
-    return None
-
-
-def _nearest(cases: list[Case]) -> str | None:
-    """Of what is True in each row, the first or last few alone are kept."""
-    if not all(truth.ndim and (got <= truth).all() for _, truth, got in cases):
-        return None
-    rows = [(_pieces(truth, -1), _pieces(got, -1)) for _, truth, got in cases]
-    if sum(int((t != g).any(1).sum()) for t, g in rows) < 2:
-        return None  # in one row alone it may be anything
-    most = max(int(got.sum(1).max()) for _, got in rows)
-    for where, turn in (("last", slice(None, None, -1)), ("first", slice(None))):
-        kept = [((t[:, turn].cumsum(1) <= most) & (t[:, turn] > 0), g[:, turn]) for t, g in rows]
-        if most and all(np.array_equal(k, g > 0) for k, g in kept):
-            places = f"{where} {most}" if most > 1 else where
-            return f"Of what is True in a row, you keep the {places} alone."
-    return None
-
-
-_PLACES: tuple[tuple[str, Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]], ...] = (
-    ("on the diagonal", lambda i, j, n, m: i == j),
-    ("above the diagonal", lambda i, j, n, m: i < j),
-    ("below the diagonal", lambda i, j, n, m: i > j),
-    ("in the first row", lambda i, j, n, m: i == 0),
-    ("in the last row", lambda i, j, n, m: i == n - 1),
-    ("in the first column", lambda i, j, n, m: j == 0),
-    ("in the last column", lambda i, j, n, m: j == m - 1),
-    ("in every second column, from the first on", lambda i, j, n, m: j % 2 == 0),
-    ("in every second column, from the second on", lambda i, j, n, m: j % 2 == 1),
-)
-
-
-def _places(cases: list[Case]) -> str | None:
-    """What is wrong stands at places of one kind, and at no others."""
-    found = []
-    for _, truth, got in cases:
-        if truth.ndim < 2 or min(truth.shape[-2:]) < 2:
-            return None
-        with np.errstate(all="ignore"):
-            wrong = ~np.isclose(got, truth, CLOSE, 1e-6, equal_nan=True)
-        found.append(wrong.reshape(-1, *truth.shape[-2:]).any(0))
-    for where, holds in _PLACES:
-        kinds = [holds(*np.indices(wrong.shape), *wrong.shape) for wrong in found]
-        within = all(not (wrong & ~kind).any() for wrong, kind in zip(found, kinds, strict=True))
-        most = 2 * sum(int(wrong.sum()) for wrong in found) >= sum(int(k.sum()) for k in kinds)
-        if within and most:
-            return f"Yours is right but for what stands {where}."
     return None
 
 

@@ -9,11 +9,9 @@ shown and others not, it is "looks like". Not here: running answers (`harness.py
 (`mutants.py`), the relations (`relations.py`). No chapter teaches this.
 """
 
-import functools
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -28,9 +26,6 @@ from llmcourse.checks.verdict import Mistake
 
 SECONDS = 4.0
 """Of computing that the search among the mutants may take."""
-
-ENOUGH = 4
-"""How many wrong trials have to agree with a cause for each that it leaves nothing to compute."""
 
 ALIKE = 1e-4
 """How near an answer must be to a mistake's, where the check itself asks for no more."""
@@ -136,10 +131,9 @@ def recognise(
         return _related(evidence, said)
     if better := [cause for cause in causes if cause.startswith(MADE)]:
         return _as_if(better[0])
-    if pairs and (found := _pattern(pairs)) and " the right one " in found:
-        return Finding(found)
-    if found := _guessed(evidence, shown, (made, guesses()), run, until):
-        return found
+    guessed = _causes(evidence, shown, guesses(), run, until)
+    if _of_the_right_form(evidence, shown) and (cause := next(guessed, None)):
+        return _as_if(cause)
     if pairs and (found := _pattern(pairs)) and (not said or said.endswith("alone is wrong.")):
         return Finding(found)
     if said:
@@ -157,8 +151,6 @@ def recognise(
 def _is_loose(said: str) -> bool:
     """Whether a relation says less than a slip would; of one of several results, what it says."""
     _, alone, rest = said.partition("alone is wrong.")
-    if " stands where " in said:
-        return False  # one thing for another, both of them named
     return (rest.strip() if alone else said).startswith(LOOSE) or (bool(alone) and not rest)
 
 
@@ -250,102 +242,9 @@ def _causes(
             answer = mutant.answer()
         except Exception:  # a changed definition may not even run
             continue
-        if _explains(evidence, numbers, functools.partial(_asked, run, answer)):
+        agrees = all(_agrees(evidence, n, run(n, answer)) for n in numbers)
+        if agrees and _is_wrong(evidence, shown, run(shown, answer)):
             yield mutant.cause
-
-
-def _asked(run: Run, answer: Any, number: int) -> Outcome:
-    return run(number, answer)
-
-
-def _explains(evidence: Evidence, numbers: list[int], ask: Callable[[int], Outcome]) -> bool:
-    """Whether a mutant does what the answer does, in every trial in which it has a result.
-
-    An idea that leaves nothing to compute with, such as the mean of none, ends in one way or
-    another: that is no other idea, if it is so in few of the wrong trials, and equal in the others.
-    """
-    wrong = set(evidence.wrong)
-    agreeing, endless = [], 0
-    for number in numbers:
-        outcome = ask(number)
-        if _agrees(evidence, number, outcome):
-            agreeing += [number] if number in wrong else []
-        elif number in wrong and _is_nothing(outcome):
-            endless += 1
-            if endless * ENOUGH > len(wrong):
-                return False
-        else:
-            return False
-    if not agreeing or (endless and len(agreeing) < ENOUGH):
-        return False
-    return any(_is_wrong(evidence, number, ask(number)) for number in agreeing)
-
-
-def _is_nothing(outcome: Outcome) -> bool:
-    """Whether there was nothing to compute with: an error, or NaN."""
-    value = outcome.value
-    if isinstance(value, Tensor):
-        return bool(value.numel() and value.is_floating_point() and value.isnan().all())
-    return bool(outcome.error) or value is None or (isinstance(value, float) and value != value)
-
-
-def _most_telling(causes: Iterable[str]) -> str | None:
-    """The first clause that says much; the first at all, if none does."""
-    vague = None
-    for cause in causes:
-        if not cause.startswith(VAGUE):
-            return cause
-        vague = vague or cause
-    return vague
-
-
-def _guessed(
-    evidence: Evidence,
-    shown: int,
-    made: tuple[Iterable[Mutant], Iterable[Mutant]],
-    run: Run,
-    until: float,
-) -> Finding | None:
-    """What a guess explains; where one result of several is wrong, what explains that one."""
-    pairs = _pairs(evidence, evidence.wrong)
-    if pairs and wrong_part(pairs):
-        return _in_part(evidence, shown, made, run, until)
-    if not _of_the_right_form(evidence, shown):
-        return None
-    cause = _most_telling(_causes(evidence, shown, made[1], run, until))
-    return _as_if(cause) if cause else None
-
-
-def _in_part(
-    evidence: Evidence,
-    shown: int,
-    made: tuple[Iterable[Mutant], ...],
-    run: Run,
-    until: float,
-) -> Finding | None:
-    """What the one wrong result of several is, or each of them; None if one has no cause."""
-    part = wrong_part(_pairs(evidence, evidence.wrong))
-    if part is None:
-        return None
-    number = part[0]
-    both = zip(evidence.truths, evidence.outcomes, strict=False)
-    kept = [n for n, (t, o) in enumerate(both) if t.parts > number and o.parts > number]
-    own = replace(
-        evidence,
-        truths=[evidence.truths[n].part(number) for n in kept],
-        outcomes=[evidence.outcomes[n].part(number) for n in kept],
-        problems=[evidence.problems[n] for n in kept],
-    )
-    if shown not in kept:  # gradients, which have no parts
-        return None
-    asked: Run = lambda n, answer: run(kept[n], answer).part(number)  # noqa: E731
-    shown = kept.index(shown)
-    causes = _causes(own, shown, itertools.chain(*made), asked, until)
-    cause = _most_telling(causes)
-    if cause is None:
-        return None
-    title = f"Of your results, [{number}] alone is wrong, as if {cause}"
-    return Finding(title, "That explains it in every case.")
 
 
 def _agrees(evidence: Evidence, number: int, outcome: Outcome) -> bool:

@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
 
@@ -61,17 +61,6 @@ class Outcome:
     open: bool = False
     changed: tuple[str, ...] = ()
     crashed: str = ""
-
-    @property
-    def parts(self) -> int:
-        """How many results were returned in a tuple."""
-        return len(self.value) if isinstance(self.value, tuple) else 0
-
-    def part(self, number: int) -> "Outcome":
-        """The same call, as if it had returned this one of its results alone."""
-        if self.parts > number:
-            return replace(self, value=self.value[number])
-        return self if self.error else replace(self, error="no such result")
 
     def same(self, other: "Outcome", tolerance: float | None = None) -> bool:
         """Whether both calls did the same: one value, or one error with one message."""

@@ -39,7 +39,7 @@ def sized_relation(cases: list[Case]) -> str | None:
     if len(cases) < 3 or not all(np.isfinite(got).all() for _, _, got in cases):
         return None
     cases = [(inputs, np.atleast_1d(t), np.atleast_1d(g)) for inputs, t, g in cases]
-    return _added(cases) or _multiplied(cases) or _nearly_one(cases) or _term(cases)
+    return _added(cases) or _multiplied(cases) or _term(cases)
 
 
 def _added(cases: list[Case]) -> str | None:
@@ -78,26 +78,6 @@ def _multiplied(cases: list[Case]) -> str | None:
             if np.allclose(rest, rest[0], rtol=CLOSE):
                 number = "" if abs(rest[0] - 1) < CLOSE else f" times {rest[0]:.4g}"
                 return f"Your result is the right one times {how}{number}."
-    return None
-
-
-def _nearly_one(cases: list[Case]) -> str | None:
-    """One more, or one fewer, than there are: n - 1 of n, as where one is left out of a mean."""
-    ratios = [_factor(truth, got) for _, truth, got in cases]
-    found = [ratio for ratio in ratios if ratio is not None]
-    if len(found) < len(cases) or np.ptp(found) < EXACT:
-        return None
-    for what, sizes in _sizes(cases):
-        if len(set(sizes)) < 3 or what.startswith("("):
-            continue
-        for change, more in ((-1, f"{what} less 1"), (1, f"{what} plus 1")):
-            for power, said in ((1, f"({more}) / {what}"), (-1, f"{what} / ({more})")):
-                if all(size + change for size in sizes) and np.allclose(
-                    found, [((size + change) / size) ** power for size in sizes], rtol=CLOSE
-                ):
-                    return (
-                        f"Your result is the right one times {said}: one is missing, or too many."
-                    )
     return None
 
 

@@ -2,9 +2,8 @@
 
 A clause follows "as if". Unlike `mutations.py`'s, many of these change nothing, such as the
 absolute value of what is positive: no check is tested by them, they only help to say what a wrong
-answer does. Not here: what is changed wherever it stands (`throughout.py`); slips of place
-(`further_slips.py`) and rarer ones (`wider_slips.py`); making the answers (`guesses.py`). No
-chapter teaches this.
+answer does. Not here: what is changed wherever it stands (`throughout.py`); rarer slips
+(`wider_slips.py`); making the answers (`guesses.py`). No chapter teaches this.
 """
 
 import ast
@@ -14,7 +13,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from llmcourse.checks import further_slips, wider_slips
+from llmcourse.checks import wider_slips
 from llmcourse.checks.exchanges import exchanges
 from llmcourse.checks.taken_for import AROUND, STEPS, TAKEN
 from llmcourse.checks.throughout import everywhere, is_number, near, nodes
@@ -33,8 +32,7 @@ def slips(tree: ast.Module, span: tuple[int, int]) -> Iterator[tuple[str, ast.Mo
     """
     words = Words(tree)
     looks = (_brackets, _order, _calls, _numbers, _places_read, _loops)
-    looks = (*looks, *further_slips.looks(), *wider_slips.looks(), further_slips.added)
-    looks = (*looks, _mixed_up, wider_slips.once_more, _around)
+    looks = (*looks, *wider_slips.looks(), _mixed_up, wider_slips.once_more, _around)
     kept = pickle.dumps(tree)  # read again, it is a copy in a tenth of the time of a deep one
     for said, make in itertools.chain(everywhere(tree, span), exchanges(tree, span)):
         yield said, make(pickle.loads(kept))

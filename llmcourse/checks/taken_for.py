@@ -20,15 +20,6 @@ AROUND = (
     ("1 were taken away from {}", "{} - 1"),
     ("{} were rounded down", "{} // 1"),
     ("the mean of {} were taken away", "{} - {}.mean(-1, keepdim=True)"),
-    ("{} were kept between -1 and 1", "{}.clamp(-1, 1)"),
-    ("{} were 1 and -1, where 1 and 0 are meant", "({} * 2 - 1)"),
-    ("only the sign of {} counted", "(({} > 0) * 1 - ({} < 0) * 1)"),
-    ("{} were rounded to the nearest", "({} + 0.5) // 1"),
-    ("{} were added up along the last axis", "{}.sum(-1)"),
-    ("the mean of {} along the last axis stood for each",
-     "{}.mean(-1, keepdim=True).expand_as({})"),
-    ("{} were added up along the way", "{}.cumsum(-1)"),
-    ("{} had the length 1", "{} / {}.norm(dim=-1, keepdim=True)"),
 )  # fmt: skip
 
 # What a function is taken for, as a method or with its module before it.
@@ -70,17 +61,12 @@ STEPS = {
     "softmax": "the softmax", "tril": "the triangle", "tanh": "tanh", "sigmoid": "the sigmoid",
     "amax": "the maximum", "norm": "the length", "sort": "sorting", "floor": "rounding down",
     "min": "the minimum", "max": "the maximum", "set": "leaving out repetitions",
-    "sorted": "sorting", "relu": "the ReLU", "silu": "silu", "gelu": "GELU",
-    "log_softmax": "the logarithm of the softmax", "logsumexp": "the logarithm of the sum",
-    "logsigmoid": "the logarithm of the sigmoid", "cumsum": "adding up along the way",
-    "round": "rounding", "ceil": "rounding up",
-    "cos": "the cosine", "sin": "the sine", "log2": "the logarithm", "log1p": "the logarithm",
+    "sorted": "sorting",
 }  # fmt: skip
 
 # What is written in a method's place: `{}` is what it is called on, `[]` its arguments.
 WRITTEN = {
-    "mean": (("the median stood where the mean of {} is meant", "{}.quantile(0.5)"),
-             ("the geometric mean stood where the mean of {} is meant", "{}.log().mean([]).exp()"),
+    "mean": (("the geometric mean stood where the mean of {} is meant", "{}.log().mean([]).exp()"),
              ("the root of the mean square stood where the mean of {} is meant",
               "{}.square().mean([]).sqrt()"),
              ("the mean of 1 divided by {} were taken, and turned round",

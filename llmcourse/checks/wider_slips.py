@@ -46,7 +46,7 @@ def _doubled(call: Any) -> ast.AST:
 
 
 def _is_method(call: ast.Call) -> bool:
-    modules = ("torch", "math", "F", "np", "functional", "nn.functional")
+    modules = ("torch", "math", "F", "np", "functional")
     own = isinstance(call.func, ast.Attribute)
     return own and ast.unparse(call.func.value) not in modules
 
@@ -160,24 +160,10 @@ def once_more(node: ast.AST, parent: ast.AST, words: Words) -> Iterator[Slip]:
         if one != other and words.parameters.get(a) and words.parameters.get(b)
     }
     said = words.of(node).replace("a term", "a product")
-    for what, text in (amounts | pairs | dict(_of_itself(node, words))).items():
+    for what, text in (amounts | pairs).items():
         for sign, done in (("*", "multiplied"), ("/", "divided")):
             made = f"({ast.unparse(node)}) {sign} ({text})"
             yield f"{said} were {done} by {what} once more", lambda _n, t=made: _parsed(t)
-
-
-def _of_itself(node: ast.AST, words: Words) -> Iterator[tuple[str, str]]:
-    """Of a product `a · b / c`, the quotients `a / c` and `b / c`: one of them may be squared."""
-    above, below = [], []
-    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
-        (above if isinstance(node.op, ast.Mult) else below).append(node.right)
-        node = node.left
-    above.append(node)
-    if len(above) > 1:
-        for one in above:
-            for other in below:
-                what = f"the quotient of {words.of(one)} and {words.of(other)}"
-                yield what, f"({ast.unparse(one)}) / ({ast.unparse(other)})"
 
 
 def _amounts(words: Words) -> Iterator[tuple[str, str]]:

@@ -109,25 +109,3 @@ def test_a_check_says_what_it_recognises():
 
     verdict = rows.verdict(lambda x: x / x.amax(-1, keepdim=True))
     assert "factor of its own" in verdict.title
-
-
-def test_places_of_one_kind():
-    noise = torch.tensor([[0.3, 0.9], [0.2, 0.5]])
-    truths = ONE.repeat(1, 2), TWO.repeat(1, 2)
-    for where, mask in (
-        ("on the diagonal", torch.eye(2, 4)),
-        ("above the diagonal", torch.ones(2, 4).triu(1)),
-        ("in the last column", torch.eye(4)[3].expand(2, 4)),
-        ("in every second column, from the second on", torch.tensor([0, 1, 0, 1]).expand(2, 4)),
-    ):
-        found = said(*(t + mask * noise.repeat(1, 2) for t in truths), truths=truths)
-        assert found == f"Yours is right but for what stands {where}."
-    assert said(ONE + noise, TWO + noise.T) is None
-
-
-def test_of_a_mask_the_last_few_of_a_row():
-    truth = torch.ones(4, 4).tril().bool()
-    near = truth & torch.ones(4, 4).triu(-1).bool()
-    assert said(near, truths=(truth,)) == "Of what is True in a row, you keep the last 2 alone."
-    holes = truth & ~torch.eye(4).bool()
-    assert "you keep" not in said(holes, truths=(truth,))

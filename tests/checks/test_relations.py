@@ -71,7 +71,7 @@ def test_arguments_and_constants():
     same = [Pair({"x": T, "y": U}, 2 * T, T), Pair({"x": U, "y": T}, 2 * U, U)]
     assert relation(same) == "You give back `x` as it came."
     by_chance = [Pair({"n": 2, "x": 5}, 3, 2), Pair({"n": 2, "x": 6}, 4, 2)]
-    assert "`n`" not in relation(by_chance)
+    assert "`n`" not in (relation(by_chance) or "")
     assert relation([Pair({"n": 2}, 3, 2), Pair({"n": 4}, 3, 4)]) == "You give back `n` as it came."
     fixed = [Pair({}, "a", "b"), Pair({}, "c", "b")]
     assert "the same whatever comes in: 'b'" in relation(fixed)
@@ -152,42 +152,3 @@ def test_values_are_related_where_gradients_are_wrong_too():
 
     said = total.verdict(lambda values: -values.sum()).text
     assert "-1 times" in said.replace("−", "-") or "sign" in said
-
-
-def test_the_middle_of_two_other_results():
-    truths = [(1.0, 0.5, 3.0), (2.0, 1.0, 2.5), (4.0, 0.0, 9.0)]
-    pairs = [Pair({}, t, ((t[1] + t[2]) / 2, t[1], t[2])) for t in truths]
-    assert relation(pairs).endswith("It is the middle between [1] and [2].")
-    pairs = [Pair({}, t, (t[1] + t[2], t[1], t[2])) for t in truths]
-    assert "middle" not in relation(pairs)
-
-
-def test_a_shape_that_is_another_one_is_no_dtype():
-    truths = [[torch.arange(6.0).view(2, 3)], [torch.rand(3, 4)]]
-    pairs = [Pair({}, t, [t[0].reshape(t[0].shape[::-1])]) for t in truths]
-    assert "the shape is another one" in relation(pairs)
-    pairs = [Pair({}, t, [t[0].double()]) for t in truths]
-    assert "shape" not in (relation(pairs) or "")
-
-
-def test_a_part_of_the_right_one():
-    truths = (torch.rand(2, 6), torch.rand(3, 8))
-    assert "comes after it is missing" in said(lambda t: t[:, :3], truths)
-    assert "comes before it is missing" in said(lambda t: t[:, -3:], truths)
-    assert said(lambda t: t[:, 1:3], truths) is None
-
-
-def test_one_is_missing_in_a_mean():
-    pairs = [
-        Pair({"n": n}, torch.tensor(float(x)), torch.tensor(x * (n - 1) / n))
-        for n, x in ((3, 5.0), (4, 7.0), (8, 2.0), (5, 1.5))
-    ]
-    assert "(`n` less 1) / `n`" in relation(pairs)
-    other = [Pair(p.inputs, p.truth, p.truth * (p.inputs["n"] - 1.5)) for p in pairs]
-    assert "less 1" not in (relation(other) or "")
-
-
-def test_texts_that_differ_in_capitals_or_blanks_alone():
-    truths = ("An apple a day", "No More words")
-    assert "capitals" in said(str.lower, truths)
-    assert "Blanks" in said(lambda t: t.replace(" ", "\n"), truths)

@@ -221,6 +221,9 @@ def test_what_is_no_base_is_said(base, sentiment, tmp_path):
     other = tmp_path / "other"
     run(other, objective__name="mlm", steps=2, data__vocab_size=320)
     (other / "tokenizer.json").write_bytes((base / "tokenizer.json").read_bytes())
+    with pytest.raises(UserError, match=r"tokenizer\.json does not give its checksum"):
+        load_base(str(other))
+    (other / "SHA256SUMS").unlink()  # as in a run of before there were checksums
     with pytest.raises(UserError, match="they are not of the same run"):
         load_base(str(other))
 

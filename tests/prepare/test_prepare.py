@@ -137,6 +137,7 @@ def test_the_description_counts(stories):
 
 def test_nothing_but_what_the_layout_names_is_left(stories):
     assert sorted(path.name for path in stories.iterdir()) == [
+        "SHA256SUMS",
         *("dropped.jsonl.gz", "prepared.json", "report.json", "report.md", "tokenizer.json"),
         *("train.bin", "train.bin.json", "train.jsonl.gz"),
         *("valid.bin", "valid.bin.json", "valid.jsonl.gz"),

@@ -42,7 +42,7 @@ def test_a_run_directory_holds_all_that_repeats_and_explains_it(finished):
     names = {path.name for path in finished.run.iterdir()} - {".lock"}
     assert names == {
         *("checkpoints", "config.json", "data", "environment.json", "metrics.jsonl", "model"),
-        *("report.html", "samples.md", "tensorboard", "tokenizer.json"),
+        *("SHA256SUMS", "report.html", "samples.md", "tensorboard", "tokenizer.json"),
     }
     environment = json.loads((finished.run / "environment.json").read_text())
     assert environment["torch"] == torch.__version__

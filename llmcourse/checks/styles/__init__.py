@@ -1,1 +1,0 @@
-"""Right answers in another style than the solutions', for the guesses to begin from."""
