@@ -196,6 +196,16 @@ def test_a_model(name, model):
     load_adapted_model(model)
 
 
+@pytest.mark.parametrize("word", [b"llmcourse.sha256", b"__metadata__"])
+def test_a_bit_of_the_checksums_own_name(word, model):
+    path = model / "adapter" / "model.safetensors"
+    data = path.read_bytes()
+    for at in range(data.index(word), data.index(word) + len(word)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(UserError):
+            load_adapted_model(model)
+
+
 def test_a_strangers_weights_are_taken_as_they_are(writer, tmp_path):
     folder = Path(shutil.copytree(writer / "model", tmp_path / "model"))
     tensors = load_file(folder / "model.safetensors")
