@@ -6,7 +6,6 @@ import torch
 from others_answers import wrong_answers
 
 from llmcourse.checks.bank.adapted_models import adapter_state
-from llmcourse.checks.bank.corpus import minhash_similarity
 from llmcourse.checks.bank.decoding import allowed
 from llmcourse.checks.bank.few_labels import thin_out
 from llmcourse.checks.bank.instructions import render_chat
@@ -14,14 +13,6 @@ from llmcourse.checks.bank.loop import keep_apart
 from llmcourse.checks.bank.masking import choose_words
 from llmcourse.checks.bank.pooling import masked_mean
 from llmcourse.checks.bank.searching import halving
-
-
-def winners_not_hashes(a, b, hashes):
-    return sum(min(a, key=h) == min(b, key=h) for h in hashes) / len(hashes)
-
-
-def the_unions_winner_in_both(a, b, hashes):
-    return sum(min(a | b, key=h) in a & b for h in hashes) / len(hashes)
 
 
 def words_numbered_anew(words, draws, rate):
@@ -97,8 +88,6 @@ def capitals_are_the_same(steps, ends, state, pieces):
 
 test_an_answer_that_once_passed_is_rejected = wrong_answers(
     [
-        (minhash_similarity, winners_not_hashes, None),
-        (minhash_similarity, the_unions_winner_in_both, None),
         (choose_words, words_numbered_anew, None),
         (keep_apart, places_run_over_the_row, None),
         (halving, last_round_is_free, None),
