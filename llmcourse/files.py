@@ -183,9 +183,13 @@ def atomic_directory(
             yield temporary
             _sync_tree(temporary)
             _refuse_foreign(path, foreign)
-            os.replace(temporary, _finished(path))
-            _swap_in(path)
-            _forget_retired(path, foreign)
+            if kind_of(path, follow=False):
+                os.replace(temporary, _finished(path))
+                _swap_in(path)
+                _forget_retired(path, foreign)
+            else:  # one rename will do, and one that fails leaves nothing
+                os.replace(temporary, path)
+                _sync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -203,10 +207,22 @@ def recover_directory(path: str | os.PathLike, foreign: Foreign = nothing_foreig
 
 
 def _swap_in(path: Path) -> None:
-    """Put the finished folder into its place, and what was there aside."""
-    if path.is_dir():
-        os.replace(path, _retired(path))
-    os.replace(_finished(path), path)
+    """Put the finished folder into its place, and what was there aside; if that fails, back.
+
+    Raises:
+        OSError: a rename fails. If what was there is there still, or again, the new one is removed.
+    """
+    try:
+        if path.is_dir():
+            os.replace(path, _retired(path))
+        os.replace(_finished(path), path)
+    except OSError:
+        if not path.is_dir() and _retired(path).is_dir():
+            with contextlib.suppress(OSError):
+                os.replace(_retired(path), path)
+        if path.is_dir():
+            shutil.rmtree(_finished(path), ignore_errors=True)
+        raise
     _sync_folder(path.parent)
 
 
