@@ -81,6 +81,7 @@ class ValueCheck(Check):
             return self._passed(
                 f"right, {_show(truth)}{self._unit}" if _is_number(truth) else "right"
             )
+        self.read_rarer()
         for mistake in self.mistakes:
             if _alike(self._made(mistake.answer), answer, self._same_mistake):
                 return self._wrong(mistake.hint, mistake=mistake)

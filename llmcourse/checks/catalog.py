@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-from llmcourse.checks import bank
+from llmcourse.checks import bank, rarer
 from llmcourse.checks.harness import Check
 
 
@@ -14,4 +14,6 @@ def all_checks() -> list[Check]:
         for thing in vars(importlib.import_module(module.name)).values():
             if isinstance(thing, Check):
                 found[id(thing)] = thing
+    for module in pkgutil.iter_modules(rarer.__path__, prefix=f"{rarer.__name__}."):
+        importlib.import_module(module.name)
     return sorted(found.values(), key=lambda check: check.chapter)

@@ -18,13 +18,15 @@ module a concept holds the checks themselves (`attention.py`, ...):
 
 Not here: exercises that are no function, such as a number or a choice (`answers.py`); one call
 (`cases.py`); running it safely (`sandbox.py`, `probe.py`, `patches.py`); comparing (`compare.py`);
-telling what a wrong answer is (`recognise.py`). No chapter teaches this.
+telling what a wrong answer is (`recognise.py`); rarer mistakes (`rarer/`). No chapter teaches this.
 """
 
 import contextlib
 import copy
 import dataclasses
 import functools
+import importlib
+import importlib.util
 import inspect
 import sys
 import time
@@ -100,6 +102,13 @@ class Check:
             return answer
 
         return add
+
+    def read_rarer(self) -> None:
+        """Catalogue the rarer mistakes of this check's concept too, if they are not yet."""
+        package, _, module = inspect.unwrap(self.right).__module__.rpartition(".")
+        rarer = f"{package.removesuffix('.bank')}.rarer.{module}"
+        if package.endswith(".bank") and importlib.util.find_spec(rarer):
+            importlib.import_module(rarer)
 
     def _passed(self, text: str) -> Verdict:
         return Verdict("passed", self.name, (text,))
@@ -239,6 +248,7 @@ class FunctionCheck(Check):
         evidence = Evidence(
             trials, named, truths, outcomes, problems, plain, self._settings.tolerance
         )
+        self.read_rarer()
         shown = min(evidence.wrong, key=lambda n: (n >= plain, feedback.size(trials[n].args), n))
         ask = functools.partial(self._ask, trials)
         finding = recognise(evidence, shown, self.mistakes, self.mutants, ask, self.guesses)
