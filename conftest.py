@@ -20,6 +20,7 @@ from tools.chapters import CELL_TIMEOUT, KERNEL_ENVIRONMENT, prepare_environment
 
 # Before torch is imported anywhere: its thread pool is sized only once.
 os.environ.setdefault("OMP_NUM_THREADS", KERNEL_ENVIRONMENT["OMP_NUM_THREADS"])
+os.environ.setdefault("GOMP_SPINCOUNT", "0")  # what tests start shares the cores with other tests
 os.environ["HF_HUB_OFFLINE"] = KERNEL_ENVIRONMENT["HF_HUB_OFFLINE"]
 
 

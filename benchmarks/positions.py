@@ -36,7 +36,13 @@ from llmcourse.train.settings import Settings
 def settings_of(kind: str, options: argparse.Namespace, out: Path) -> Settings:
     """One run's settings: the capstone's, with another kind of positions and a shorter context."""
     preset = laptop()
-    model = dataclasses.replace(preset.model, positions=kind, context_length=options.context_length)
+    model = dataclasses.replace(
+        preset.model,
+        positions=kind,
+        context_length=options.context_length,
+        d_model=128,  # as recorded, with the rate below: the default has changed since
+        n_layers=4,
+    )
     data = dataclasses.replace(preset.data, source=options.source, vocab_size=options.vocab_size)
     return dataclasses.replace(
         preset,
@@ -48,6 +54,7 @@ def settings_of(kind: str, options: argparse.Namespace, out: Path) -> Settings:
         tensorboard=False,
         device="cpu",
         model=model,
+        optimizer=dataclasses.replace(preset.optimizer, matrix_lr=4e-2),
         data=data,
     )
 

@@ -24,7 +24,7 @@ from llmcourse.train.presets import laptop
 SHAPES = {
     (32, 2, 2): (100, 250, 600, 1200),
     (64, 2, 2): (100, 250, 600),
-    (96, 3, 3): (100, 250, 600),
+    (96, 3, 4): (100, 250, 600),
     (128, 4, 4): (100, 250, 600),
 }
 """Width, layers and heads, and for how many steps each is trained."""

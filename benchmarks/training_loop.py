@@ -42,7 +42,7 @@ ROWS = (128, 512)
 
 
 def settings_of(options: argparse.Namespace, out: Path) -> Settings:
-    """The capstone's settings, for fewer steps."""
+    """The capstone's settings when this was recorded, for fewer steps."""
     preset = laptop()
     return dataclasses.replace(
         preset,
@@ -54,6 +54,8 @@ def settings_of(options: argparse.Namespace, out: Path) -> Settings:
         sample_tokens=0,
         tensorboard=False,
         device="cpu",
+        model=dataclasses.replace(preset.model, d_model=128, n_layers=4),
+        optimizer=dataclasses.replace(preset.optimizer, matrix_lr=4e-2),
         data=dataclasses.replace(preset.data, source=options.source, vocab_size=options.vocab_size),
     )
 

@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 
-# Small and shared machines lose a factor of 10 to 100 when OpenMP's idle threads spin. OpenMP reads
-# this once, when torch is first imported, so it has to be set before that; a user's own wins.
+# Small and shared machines lose a factor of 10 to 100 when OpenMP's idle threads spin. They may for
+# some tens of microseconds, as long as a small matrix takes: to sleep and be woken costs a quarter
+# of a step. Read once, when torch is first imported, so set before that; a user's own wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 # `python -m` is still looking for the command: until it has one, Ctrl-C ends the process in a line.
 if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -315,10 +315,11 @@ def test_help_is_quick_for_it_needs_no_torch():
 
 def test_importing_the_package_sets_the_wait_policy_before_torch():
     policy = (
-        "import os, sys, llmcourse; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+        "import os, sys; os.environ.pop('GOMP_SPINCOUNT', 0); import llmcourse; "
+        "print(*map(os.environ.get, ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')), 'torch' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", policy], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["PASSIVE", "False"]
+    assert ran.stdout.split() == ["PASSIVE", "3000", "False"]
 
 
 # --- the rules can be broken ----------------------------------------------------------------------

@@ -49,7 +49,7 @@ _ADAMW = OptimizerEntry(
 )
 _MUON = OptimizerEntry(
     kind="llmcourse.optim.muon:BatchedMuon",
-    defaults={"matrix_lr": 4e-2, "momentum": 0.95},
+    defaults={"matrix_lr": 2e-2, "momentum": 0.95},
     state_tensors=1,
     weight_decay=0.3,
 )

@@ -144,6 +144,8 @@ _GPT2_MODEL = ModelSettings(
 # No biases, no dropout; the norms stand before, as they do in every family here unless asked.
 _CRAMMED = ModelSettings(
     context_length=128,
+    d_model=128,
+    n_layers=4,
     norm="layernorm",
     mlp="geglu",
     qk_norm=False,

@@ -60,9 +60,9 @@ class ModelSettings:
     family: Annotated[FamilyName | None, tyro.conf.arg(help=KNOWN_FAMILIES)] = None
     context_length: int = 128
     """How many tokens the model sees at once, T."""
-    d_model: int = 128
+    d_model: int = 96
     """The width of the residual stream, D."""
-    n_layers: int = 4
+    n_layers: int = 3
     """How many blocks, L."""
     n_heads: int = 4
     """How many query heads, H."""
@@ -227,7 +227,7 @@ class Settings:
     """Go on with the run in `out` from its last checkpoint, with its settings."""
     seed: int = 0
     """The seed of everything that is left to chance."""
-    steps: int = 1000
+    steps: int = 1800
     """How many optimizer steps (with a budget: the most there can be)."""
     budget: str | None = None
     """Time to train, such as 10m or 24h, reading aside: ties the schedule to the clock."""
