@@ -227,7 +227,7 @@ class Settings:
     """Go on with the run in `out` from its last checkpoint, with its settings."""
     seed: int = 0
     """The seed of everything that is left to chance."""
-    steps: int = 1800
+    steps: int = 2000
     """How many optimizer steps (with a budget: the most there can be)."""
     budget: str | None = None
     """Time to train, such as 10m or 24h, reading aside: ties the schedule to the clock."""
