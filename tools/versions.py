@@ -2,6 +2,7 @@
 
     python tools/versions.py                             both, on the tests named in TESTS
     python tools/versions.py --which oldest tests/nn     one of them, other tests
+    python tools/versions.py --out versions.json         keeps what was found
 
 The packages are the core's (`dependencies`). PyTorch stays the pinned one: another takes gigabytes.
 What tests need beside them is installed as `pip` chooses. Not here: whether outputs of notebooks
@@ -21,8 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ("tests/tokenizers", "tests/nn", "tests/data", "tests/train/test_loop.py",
          "tests/train/test_checkpoint.py", "tests/test_notebook.py")  # fmt: skip
-HELPERS = ("pytest", "pytest-timeout", "hypothesis", "beartype", "tokenizers", "psutil")
-"""What `TESTS` import beside the core and the extra `notebook`; `HELPERS` are the newest."""
+HELPERS = ("pytest", "pytest-timeout", "hypothesis", "beartype", "tokenizers", "psutil", "nbformat",
+           "nbclient", "jupytext", "peft", "pytorch-crf", "regex", "transformers")  # fmt: skip
+"""What `TESTS` import beside the core and the extra `notebook`: the newest that go with them."""
 EXTRA = "notebook"
 
 
@@ -74,17 +76,25 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("tests", nargs="*", default=TESTS)
     parser.add_argument("--which", choices=("oldest", "newest"), action="append")
+    parser.add_argument("--out", type=Path, help="a JSON file for the versions and the outcome")
     options = parser.parse_args(arguments)
-    status = 0
+    status, found = 0, {}
     for which in options.which or ("oldest", "newest"):
         with tempfile.TemporaryDirectory(prefix="llmcourse-versions-") as folder:
             python = make(Path(folder) / "venv", which)
-            print(which, json.dumps(versions(python)), flush=True)
+            installed = versions(python)
+            print(which, json.dumps(installed), flush=True)
             # What is old warns of what is new beside it, and warnings are errors elsewhere; and the
             # oldest jaxtyping cannot check shapes once `conftest.py` has imported the course.
             quiet = ["-W", "ignore::DeprecationWarning", "-o", "addopts=--import-mode=importlib"]
             line = [python, "-m", "pytest", "-q", "-m", "not slow", *quiet, *options.tests]
-            status |= subprocess.run(line, cwd=ROOT).returncode
+            done = subprocess.run(line, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            print(done.stdout, flush=True)
+            said = done.stdout.splitlines()[-1:] or ["nothing"]
+            found[which] = {"versions": installed, "passed": not done.returncode, "said": said[0]}
+            status |= done.returncode
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     return status
 
 
