@@ -45,6 +45,10 @@ def _() -> Iterator[Case]:
     )
     yield case("a token like a sentinel", [3, 20, 21, 4], [False, True, True, False], 20)
     yield case("every second one", list(range(8)), [True, False] * 4, 20)
+    once = [True, False, False, False]
+    yield case("a token twice, hidden once", [5, 6, 5, 7], once, 30)
+    yield case("a token twice, hidden at its second place", [5, 6, 7, 5], once[::-1], 30)
+    yield case("a token twice in a gap", [9, 4, 4, 5], [True, True, True, False], 30)
 
 
 def _cut(tokens, hidden, first, *, step=1, each=False, marked=True, last=True):

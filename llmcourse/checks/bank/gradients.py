@@ -43,6 +43,8 @@ def _() -> Iterator[Case]:
     yield case("two leaves", [[], [(0, 4.0)], [], [(1, 2.0), (2, 3.0)]])
     yield case("a dead end", [[], [(0, 4.0)], [(0, 7.0)], [(2, 2.0)]])
     yield case("a single number", [[]])
+    yield case("three parents", [[], [], [], [(0, 2.0), (1, 5.0), (2, -3.0)]])
+    yield case("a slope of zero", [[], [], [(0, 0.0), (1, 2.0)]])
     short, long = (1, 1.0), (2, 1.0)
     for name, ways in {
         "a short way, then a long": [short, long],

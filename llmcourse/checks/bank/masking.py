@@ -55,6 +55,9 @@ def _() -> Iterator[Case]:
         torch.tensor([0.85, 0.1, 0.95]),
     )
     yield case("noise that is right by chance", *lucky, torch.tensor([5, 9, 9]), 99)
+    fates_of_noise = torch.tensor([0.85, 0.1, 0.85])
+    zeros = torch.tensor([0, 0, 4])
+    yield case("noise of token 0", torch.arange(5, 8), border[:3], fates_of_noise, zeros, 99)
     yield case("fates at the borders", torch.arange(5), border, fates, torch.arange(10, 15), 99)
     for name, rate in {"a text": 0.4, "nothing chosen": 0.0, "all chosen": 1.0}.items():
         tokens, noise = torch.randint(50, (2, 40))

@@ -237,6 +237,7 @@ def _() -> Iterator[Case]:
     yield case("as many texts as entries", torch.randn(4, 4), torch.randn(4, 4), 0.5)
     yield case("a batch of one", torch.randn(1, 3), torch.randn(1, 3), 0.3)
     yield case("partners that point apart", a, -a, 0.5)
+    yield case("short vectors", 0.1 * a, 0.05 * a.flip(0), 0.5)
 
 
 def _scores(a: Tensor, b: Tensor) -> Tensor:
