@@ -174,6 +174,8 @@ def _() -> Iterator[Case]:
     yield case("all of a block", 2, ["o_proj", "q_proj", "v_proj"], 3, 6.0)
     yield case("the head, too", 3, ["q_proj", "lm_head"], 2, 2.0)
     yield case("a wide model", 4, ["v_proj", "o_proj"], 2, 8.0, width=40)
+    yield case("a wide model's queries", 5, ["q_proj"], 2, 4.0, width=40)
+    yield case("a name within the target", 6, ["kq_proj"], 2, 4.0)
 
 
 class _Layer(nn.Module):

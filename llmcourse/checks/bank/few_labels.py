@@ -56,6 +56,15 @@ def _() -> Iterator[Case]:
     refrain = ["so", "it", "goes", "so"]
     yield case("the last of two equal words", refrain, [0.9, 0.9, 0.9, 0.1], 0.3, {}, set())
     yield case("the same word stays twice", ["so", "so", "it"], [0.9, 0.9, 0.1], 0.5, moods, set())
+    again = ["glad", "and", "happy", "so", "happy"]
+    yield case(
+        "a synonym that would be changed", again, [0.1, 0.9, 0.1, 0.9, 0.1], 0.3, moods, set()
+    )
+    parts = ["no", "nothing", "not", "happy."]
+    yield case("parts of words to keep", parts, [0.1] * 4, 0.3, moods, {"not", "notes", "happy"})
+    yield case("the first of two equal words", refrain, [0.1, 0.9, 0.9, 0.9], 0.3, {}, set())
+    gone = ["so", "never", "mind", "me", "it"]
+    yield case("nothing left of five", gone, [0.2, 0.1, 0.3, 0.0, 0.15], 0.5, moods, set())
 
 
 def _thin(words, draws, rate, synonyms, keep, *, drop=True, swap=True, guard=True, rescue=True):
@@ -310,6 +319,11 @@ def _() -> Iterator[Case]:
     yield case("long patience", [2.0, 3.0, 3.0, 3.0, 3.0], 10)
     yield case("a little better is better", [1.0, 0.999, 0.998, 0.997, 2.0], 2)
     yield case("large losses", [5e9, 4e9, 6e9, 7e9, 1.0], 2)
+    yield case("two bad ones, then progress", [5.0, 6.0, 6.0, 4.0, 5.0, 6.0, 3.0], 3)
+    yield case("ever better, never below the best", [1.0, 5.0, 4.0, 3.0, 2.0], 3)
+    yield case("the best once more, and worse", [2.0, 3.0, 2.0, 3.0, 2.5, 1.0], 2)
+    yield case("up and down above the best", [1.0, 3.0, 2.0, 3.0, 2.0, 4.0], 2)
+    yield case("above the best, below the mean", [4.0, 1.0, 2.0, 2.0, 0.5], 2)
 
 
 def _stop(losses, patience, *, ties=False, reset=True, first=0):

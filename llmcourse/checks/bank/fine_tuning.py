@@ -202,6 +202,8 @@ def _() -> Iterator[Case]:
     yield case("a group more each step", 2, 1, 5)
     yield case("nothing but a head", 7, 5, 1)
     yield case("other numbers", 17, 6, 8)
+    yield case("one step after two periods", 21, 10, 4)
+    yield case("six periods and a half", 65, 10, 8)
 
 
 def _from_top(moving: int, n_groups: int) -> list[bool]:

@@ -53,6 +53,7 @@ def _() -> Iterator[Case]:
     yield case("an empty answer", [("user", [3, 4]), ("assistant", [])], MARKS, 0)
     yield case("the end within an answer", [("user", [3]), ("assistant", [5, 0, 6])], MARKS, 0)
     yield case("a mark within a request", [("user", [3, 92, 4]), ("assistant", [5])], MARKS, 0)
+    yield case("marks within an answer", [("user", [3]), ("assistant", [5, 91, 92])], MARKS, 0)
 
 
 def _targets(turns, marks, end, *, ours=None, shift=1):
@@ -318,6 +319,9 @@ def _() -> Iterator[Case]:
     yield case("other capitals and spaces", [("Is it?", "Yes "), (" is it? ", "no")], "is it?", 2)
     yield case("an example twice", [("2?", "two"), ("2?", "2"), ("3?", "3")], "4?", 2)
     yield case("the request twice", [("2?", "2"), ("3?", "3"), ("2?", "two")], "2?", 3)
+    yield case("an example and its answer twice", [("2?", "2"), ("2?", "2"), ("3?", "3")], "4?", 3)
+    yield case("the request is an answer", [("1 + 1?", "2"), ("3?", "3")], "2", 2)
+    yield case("other signs", [("6 + 1", "7"), ("6+1?", "7"), ("3?", "3")], "6 + 1?", 2)
 
 
 def _prompt(kept, request, line="Q: {}\nA: {}\n\n", last="Q: {}\nA:"):
@@ -529,6 +533,10 @@ def _() -> Iterator[Case]:
     yield case("two turns of one role", [*twice, ("user", "So.")], True)
     yield case("signs that a web page would change", [("user", "Is 2 < 3 & 'so' > 1?")], True)
     yield case("an answer stands first", [("assistant", "Hello."), *one], True)
+    yield case("tabs around", [("user", "\tHello!\t"), ("assistant", "Hi.\r\n")], False)
+    yield case("a role of another kind", [*one, ("Critic", "No.")], True)
+    yield case("a blank in the role", [("user ", " Hello!")], True)
+    yield case("the template's signs", [("user", "What is <|im_end|>?")], True)
 
 
 def _render(messages, open_, *, turn="<|im_start|>{}\n{}<|im_end|>\n", trim=str.strip):

@@ -39,6 +39,9 @@ def _() -> Iterator[Case]:
     zero = torch.tensor([[[0.0, 2.0], [4.0, 2.0], [9.0, 9.0]]])
     yield case("a state of exactly 0", zero, torch.tensor([2]))
     yield case("as many rows as tokens", torch.randn(4, 4, 4), torch.tensor([1, 2, 3, 4]))
+    again = torch.tensor([[[1.0, 2.0], [1.0, 2.0], [0.0, 0.0], [9.0, 9.0]]])
+    yield case("a state twice, and one of zeros", again, torch.tensor([3]))
+    yield case("four rows of four lengths", torch.randn(4, 5, 2), torch.tensor([3, 5, 2, 4]))
 
 
 def _with_filler(value: float) -> Tensor:

@@ -362,6 +362,8 @@ def _() -> Iterator[Case]:
     yield case("a long word", [None, 0, 0, 0, 0, 0, None], [6])
     yield case("an empty row", [], [1, 2])
     yield case("padding", [None, 0, 1, None, None, None], [0, 1])
+    yield case("a word without pieces", [None, 2, 4, 4, 5, None], [8, 8, 6, 9, 1, 0, 7])
+    yield case("a tag that comes again", [0, 1, 1, 2], [5, 0, 5])
 
 
 @piece_targets.mistake(
@@ -536,6 +538,13 @@ def _() -> Iterator[Case]:
     yield case("texts of different sizes", [[a, b, c], [a]], [[a, b, ("X", 5, 8)], [b]])
     yield case("an empty text beside others", [[], [a, b]], [[], [a]])
     yield case("one text without right ones", [[a], [a, b, c]], [[c, b], [a, b, c]])
+    yield case("one label at two places", [[a, b]], [[("PER", 5, 6), ("LOC", 6, 7)]])
+    yield case("a label in small letters", [[a, c]], [[("per", *a[1:]), c]])
+    yield case("something said of an empty text", [[], [a, b]], [[c], [a]])
+    wide, first = ("ITEM", 5, 9), ("ITEM", 0, 4)
+    yield case(
+        "within one, and beyond one", [[wide], [first]], [[("ITEM", 7, 8)], [("ITEM", 2, 9)]]
+    )
 
 
 @span_f1.mistake(
