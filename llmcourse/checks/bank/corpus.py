@@ -40,6 +40,18 @@ def _() -> Iterator[Case]:
     yield case("blanks at the beginning alone", "x = 1\n    x = 1\ny = 2")
     yield case("copies far apart", "a\nb\nc\na\nb\nd")
     yield case("one line begins like another", "rain\nrain again\nrain")
+    yield case("a copy after many other lines", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\na")
+    yield case("different signs", "Stop!\nStop.\nStop?\nStop\nGo on.")
+    yield case("different digits", "page 1\npage 2\npage 3\npage 1")
+    yield case("one line is within another", "heavy rain again\nrain\nsun")
+    yield case("the first is there once", "one\ntwo\ntwo\nthree\nthree\nthree")
+    yield case("the same words in another order", "not now\nnow not")
+    yield case("an indented line without a copy", "one\none\n  two\nthree")
+    yield case("copies within a line", "Yes. Yes.\nNo.")
+    yield case("a tab within a line", "a\tb\na b")
+    yield case("two equal lines", "buy\nbuy")
+    yield case("the same last word", "come in\ngo in\nall in")
+    yield case("a later line is the beginning of an earlier one", "rain again\nrain\nsun")
 
 
 @repeated_lines.mistake(
@@ -301,6 +313,11 @@ def _() -> Iterator[Case]:
     yield case("one hash function", _set(0, 6), _set(2, 8), _hashes(1))
     yield case("single shingles", {"rain"}, {"rain"}, _hashes(4))
     yield case("few functions, many shingles", _set(0, 60), _set(20, 90), _hashes(10))
+    successors = [ord, lambda text: ord(text) + 1]
+    yield case("two functions that share a hash", {"b"}, {"c"}, successors)
+    yield case("hashes below zero", {"a", "c"}, {"b", "c"}, [lambda text: -ord(text)])
+    yield case("hashes that begin alike", {"a"}, {"b"}, [lambda text: 10**12 + ord(text)])
+    yield case("hashes that end alike", {"a"}, {"b"}, [lambda text: 65_536_000 * ord(text)])
 
 
 @minhash_similarity.mistake(

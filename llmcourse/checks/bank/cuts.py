@@ -86,6 +86,10 @@ def _() -> Iterator[Case]:
     yield case("short ones beat a long one", "dogs", _DOGS)
     pieces = {"a": 0.2, "b": 0.01, "c": 0.4, "ac": 0.3, "aba": 0.1}
     yield case("a piece in the middle", "cabaca", pieces)
+    pieces = {"a": 0.4, "b": 0.3, "aa": 0.15, "aaa": 0.06, "ab": 0.2}
+    yield case("many poor ways to the same place", "aaab", pieces)
+    yield case("a piece of five characters", "hatchat", _HATCH | {"hatch": 0.1})
+    yield case("the whole text is the likeliest piece", "hatch", _HATCH | {"hatch": 0.1})
     for number, (word, table) in enumerate(_noise(), 1):
         yield case(f"a random text, {number}", word, table)
     yield case("forty characters", "abcbabca" * 5, _TRAPS)

@@ -36,7 +36,7 @@ def _() -> Iterator[Case]:
         yield case(f"the last before a border, {last:#x}", last)
         yield case(f"the first after a border, {last + 1:#x}", last + 1)
     yield case("the last of all", 0x10FFFF)
-    for between in (0xFF, 0x100, 0x900, 0x1000, 0x2000, 0x20000, 0x40000, 0x80000):
+    for between in (0xFF, 0x100, 0x840, 0x900, 0x1000, 0x2000, 0x10100, 0x20000, 0x40000, 0x80000):
         yield case(f"between the borders, {between:#x}", between)
 
 
@@ -161,6 +161,10 @@ def _() -> Iterator[Case]:
     yield case("ids whose digits look alike", [11, 2, 1, 23, 1, 2], (1, 2), 9)
     yield case("the pair at an odd place", [5, 1, 2, 1, 2, 6], (1, 2), 9)
     yield case("two pairs side by side", [3, 4, 3, 4], (3, 4), 256)
+    yield case("another id between the two", [1, 5, 2, 1, 2], (1, 2), 9)
+    yield case("the first id twice", [1, 1, 2], (1, 2), 9)
+    yield case("the second at the beginning, the first at the end", [2, 5, 1], (1, 2), 9)
+    yield case("a single id", [5], (5, 5), 9)
 
 
 @merge.mistake(
@@ -365,6 +369,7 @@ def _() -> Iterator[Case]:
     yield case("two merges want the same b", list(b"abc"), _LEARNED)
     yield case("a merge of a merge", list(b"bcabca"), _LEARNED)
     yield case("three in a row", list(b"aaab"), _LEARNED)
+    yield case("a byte and itself", list(b"aaab"), [(97, 97), (256, 98)])
     yield case("no merges", list(b"cab"), [])
     text = "low lower newest widest " * 3
     yield case("a trained tokenizer", list(b"newer"), BPETokenizer.train([text], 270).merges)
@@ -376,6 +381,10 @@ def _() -> Iterator[Case]:
     yield case("a long piece that cannot be reached", list(b"abcdbcd"), longer)
     early = [(99, 100), (98, 99), (97, 257), (97, 98)]
     yield case("an early merge takes the end of a long piece", list(b"abcd"), early)
+    overlapping = [(97, 98), (256, 99), (99, 100), (258, 101)]
+    yield case("fewer tokens would do", list(b"abcde"), overlapping)
+    yield case("the second merge stands first in the word", list(b"cba"), [(98, 97), (99, 98)])
+    yield case("the whole word is a token", list(b"abc"), [(97, 98), (256, 99)])
 
 
 @bpe_encode.mistake(

@@ -108,6 +108,7 @@ def _() -> Iterator[Case]:
     yield case("a bit a token, two bytes a token", math.log(2), 10, 20)
     yield case("a token is a byte", 2.0, 7, 7)
     yield case("a whole story", 0.6, 75, 322)
+    yield case("a byte costs more than its eight bits", 10.8, 30, 50)
 
 
 @bits_per_byte.mistake(
@@ -198,6 +199,7 @@ def next_token_pairs(tokens: Int[Tensor, " N"]) -> tuple[Int[Tensor, " T"], Int[
 def _() -> Iterator[Case]:
     yield case("by hand", torch.tensor([10, 20, 30, 40]))
     yield case("two tokens", torch.tensor([7, 3]))
+    yield case("a token twice in a row", torch.tensor([5, 5, 8, 5]))
     yield case("a row of noise", torch.randint(0, 1024, (12,)))
 
 

@@ -31,6 +31,11 @@ def _first_letters(ids: list[int]) -> Tensor:
     return torch.cos(torch.arange(8.0) - 3 * len(ids))
 
 
+def _undecided(ids: list[int]) -> Tensor:
+    """A toy model of three tokens, sure only after the last one, which is never the likeliest."""
+    return torch.tensor([[0.0, 1.0, 0.98], [0.38, 0.4, 0.2], [5.0, 0.0, 0.0]])[ids[-1]]
+
+
 @exercise(CHAPTER, strict=True, read="6. What does it write?")
 def write(scores: Scores, ids: list[int], n: int) -> list[int]:
     """`ids` and the `n` tokens that follow, each the likeliest one given *all* that is before."""
@@ -45,9 +50,12 @@ def _() -> Iterator[Case]:
     yield case("by hand", _successor, [2], 3)
     yield case("what is far back still counts", _successor, [0, 1, 3], 4)
     yield case("the length counts", _first_letters, [5, 1], 5)
+    yield case("the length counts, for longer", _first_letters, [5, 1], 25)
     yield case("a single step", _successor, [0, 5], 1)
     yield case("a token comes again", _successor, [4, 5, 1], 6)
     yield case("nothing to write", _successor, [4, 1], 0)
+    yield case("hardly likelier, and a token twice in a row", _undecided, [2, 0], 6)
+    yield case("hardly likelier, and a single step", _undecided, [2, 0], 1)
 
 
 @write.mistake(
