@@ -215,6 +215,7 @@ def _() -> Iterator[Case]:
     yield case("GPT-2 small on 24 GB", 124_439_808, 2, 820_000_000, 512, 24_000_000_000)
     yield case("ten rows", 25, 2, 7, 10, 445)
     yield case("much memory, few rows", 25, 2, 7, 6, 4000)
+    yield case("many moments of few parameters", 2, 10, 10, 6, 110)
 
 
 def _fit(parameters, moments, row_bytes, rows, memory, *, each=4, copies=2, exact=True):
@@ -380,6 +381,7 @@ def _() -> Iterator[Case]:
     yield case("a day on a card", 86400.0, 0.0625, 4e14, 8.5e8, 524_288)
     yield case("a step and nine tenths", 10.0, 0.0, 190.0, 10.0, 100)
     yield case("parts of a second count", 7.0, 0.25, 1024.0, 8.0, 60)
+    yield case("nearly four steps, a fifth kept back", 10.0, 0.2, 39.0, 1.0, 100)
 
 
 def _steps(seconds, kept_back, speed, each, at_once, *, share=None, whole=math.floor):
@@ -517,6 +519,7 @@ def _() -> Iterator[Case]:
     yield case("after the end", 75.0, 60.0, 0.01, 0.25)
     yield case("a late peak", 70.0, 100.0, 1.0, 0.8)
     yield case("of a day", 30_000.0, 86_400.0, 0.001, 0.5)
+    yield case("shortly before the end", 57.0, 60.0, 0.01, 0.5)
 
 
 def _triangle(seconds, budget, peak, peak_at, *, up=None, down=None, end=0.0):
@@ -675,6 +678,9 @@ def _() -> Iterator[Case]:
     yield case("just after a whole number", 0.2501, 8, 0.5)
     yield case("nearly a whole number", 0.29, 8, 0.5)
     yield case("many", 0.4, 1000, 0.75)
+    yield case("just before the end of the ramp", 0.49, 8, 0.5)
+    yield case("a third more than one", 0.1, 8, 0.6)
+    yield case("twelve at most", 0.24, 12, 0.6)
 
 
 @micro_batches.mistake("rounded down", hint="Part of a micro-batch is taken whole: round up.")

@@ -42,6 +42,7 @@ def _() -> Iterator[Case]:
     yield case("not in order", [8.0, 1.0, 4.0, 2.0], [0.98, 2.31, 1.33, 1.62], 0.3)
     yield case("a steep one", [1.0, 2.0, 3.0], _points(0.1, 9.0, 1.9, [1, 2, 3]), 0.1)
     yield case("losses that rise", [1.0, 2.0, 4.0], [1.0, 1.2, 1.7], 0.2)
+    yield case("two runs of one size", [1.0, 4.0, 1.0, 16.0], [2.5, 1.4, 2.1, 1.0], 0.3)
 
 
 def _line(x, losses, floor, *, log=np.log, back=np.exp, weights=None):
@@ -249,6 +250,11 @@ def _() -> Iterator[Case]:
     uneven = [1.0, 1.5, 10.0, 80.0]
     yield case("uneven sizes", uneven, _points(0.5, 2.0, 0.6, uneven), grid)
     yield case("uneven sizes, a high floor", uneven, _points(1.25, 2.0, 0.6, uneven), grid)
+    yield case("better, worse, and best", x, _points(0.5, 2.0, 0.6, x), [0.25, 0.0, 0.5, 0.75])
+    yield case("a run that weighs on the others", x, [3.15, 2.17, 1.73, 1.33],
+               [0.0, 0.3, 0.5, 0.7, 0.9])  # fmt: skip
+    yield case("sizes in no order", [8.0, 16.0, 1.0, 4.0, 2.0], [1.41, 1.1, 3.06, 1.74, 2.2],
+               [0.0, 0.3, 0.5, 0.7, 0.8, 0.9])  # fmt: skip
 
 
 def _floor(x, losses, floors, *, off, allowed=lambda floor, lowest: floor < lowest, pick=min):

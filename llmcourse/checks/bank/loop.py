@@ -54,6 +54,7 @@ def _() -> Iterator[Case]:
     yield case(
         "padding with a loss far from 0", [(torch.tensor([[2.0, 1e4]]), torch.tensor([[yes, no]]))]
     )
+    yield case("nothing to score in the middle", [_part(2, 3), silent, _part(1, 4)])
 
 
 def _part(rows: int, length: int, share: float = 0.6) -> Part:

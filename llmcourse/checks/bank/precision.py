@@ -379,6 +379,8 @@ def _() -> Iterator[Case]:
     yield case("above 65,536", [True] * 4, 65536.0, 1)
     yield case("an odd scale", [False, True, True, False], 3.0, 2)
     yield case("every good step", [True, False, True, True], 2.0, 1)
+    yield case("above 2^24", [True] * 10, 2.0**20, 1)
+    yield case("far below 1", [False] * 5 + [True], 2.0**-30, 1)
 
 
 def _scales(finite, scale, interval, *, reset_when_bad=True, reset_when_grown=True, late=0):

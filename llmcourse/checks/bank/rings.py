@@ -171,6 +171,7 @@ def _() -> Iterator[Case]:
     yield case("five ranks, three numbers", [torch.randn(3) for _ in range(5)], 8)
     yield case("one rank", [torch.randn(4)], 0)
     yield case("integers", [torch.arange(6) + r for r in range(3)], 3)
+    yield case("four ranks, six numbers", [torch.randn(6) for _ in range(4)], 5)
 
 
 def _ring(

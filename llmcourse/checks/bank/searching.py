@@ -47,6 +47,9 @@ def _() -> Iterator[Case]:
     yield case("seven, by thirds", lambda c, steps: (3 * c) % 7 + 1 / steps, 7, 2, 3)
     yield case("sixteen", lambda c, steps: (5 * c + 3) % 16 - steps / 50, 16, 1, 2)
     yield case("as many as eta", lambda c, steps: 3.0 - c, 3, 7, 3)
+    yield case("out, and best later on", lambda c, steps: [2, 1, 3, 9 - steps / 2][c], 4, 10, 2)
+    yield case("the order turns twice", lambda c, steps: c * (-1.5 if steps == 2 else 1.0), 8, 1, 2)
+    yield case("five, by fourths", lambda c, steps: (2 * c + 3) % 5 + 1 / steps, 5, 2, 4)
 
 
 def _changing(candidate: int, steps: int) -> float:

@@ -41,6 +41,8 @@ def _() -> Iterator[Case]:
     yield case("a single number first", [torch.tensor(2.0), torch.randn(2, 3)], 2, 0)
     yield case("two zeros", [torch.randn(3, 3), torch.randn(1)], 4, 3)
     yield case("a wide block", [torch.randn(4, 6), torch.randn(6), torch.randn(6, 4)], 4, 1)
+    held = [torch.tensor([1.0, 0.0, 2.0]), torch.tensor([[0.0, 3.0], [4.0, 0.0]])]
+    yield case("zeros among the parameters", held, 2, 0)
 
 
 def _flat(parameters: list[Tensor]) -> Tensor:

@@ -169,6 +169,8 @@ def _() -> Iterator[Case]:
     yield case("as many ranks as positions", *_parts(3, 3))
     yield case("a thousand", *_parts(2, 3, shift=1_000.0))
     yield case("one rank far below", *_parts(2, 3, apart=900.0))
+    fuller = torch.tensor([[3.0], [3.2]]), torch.tensor([[5.0], [1.0]])
+    yield case("more on the rank with less", *fuller, torch.tensor([[0.0], [3.2]]))
     largest, totals, picked = _parts(2, 3)
     far = torch.tensor([0.0, -900.0, 0.0])
     yield case(
