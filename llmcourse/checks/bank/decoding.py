@@ -336,6 +336,12 @@ def _() -> Iterator[Case]:
     yield case("a capital is another character", hand, {2}, 0, ["ab", "Ab", "aB"])
     fork = {(0, "a"): 1, (0, "b"): 2, (0, "c"): 3, (3, "a"): 0}
     yield case("two ends, on two ways", fork, {1, 2}, 0, ["a", "b", "c", "ca", "cc"])
+    yield case("the end is three characters away", long, {4}, 0, ["a", "b"])
+    blank = {(0, " "): 1, (1, "a"): 2, (0, "b"): 2}
+    yield case("a blank is a character", blank, {2}, 0, [" a", "a", "b", "b "])
+    yield case("a token that stands there twice", hand, {2}, 0, ["a", "ab", "a"])
+    beyond = hand | {(1, "c"): 3, (2, "d"): 3}
+    yield case("ways that lead astray", beyond, {2}, 0, ["ab", "abx", "acx", "ca", "abd"])
     row = {(n, "a"): n + 1 for n in range(9)}
     yield case(
         "steps in any order",

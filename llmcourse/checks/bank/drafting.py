@@ -47,6 +47,13 @@ def _() -> Iterator[Case]:
         for u in (0.15, 0.3, 0.6, 0.9):
             for v in (0.1, 0.6, 0.8, 0.95):
                 yield case(f"token {token}, u = {u}, v = {v}", p, q, token, u, v)
+    more = torch.tensor([0.05, 0.3, 0.15, 0.1, 0.4])
+    less = torch.tensor([0.3, 0.35, 0.05, 0.25, 0.05])
+    for token, u in ((0, 0.03), (0, 0.12), (0, 0.76), (1, 0.35), (1, 0.7), (3, 0.12), (3, 0.35)):
+        yield case(f"five tokens, {token}, u = {u}", more, less, token, u, 0.25)
+    for token, u in ((0, 0.35), (1, 0.9), (3, 0.7)):
+        for v in (0.05, 0.25, 0.9):
+            yield case(f"five tokens, {token}, u = {u}, v = {v}", more, less, token, u, v)
     yield case("both agree", q, q, 1, 0.4, 0.5)
     half, even = torch.tensor([0.5, 0.5, 0.0, 0.0]), torch.full((4,), 0.25)
     yield case("v is a sum exactly", half, even, 3, 0.5, 0.5)

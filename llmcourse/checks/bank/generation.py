@@ -39,7 +39,14 @@ def _() -> Iterator[Case]:
     for u in (0.55, 0.7, 0.85):
         yield case(f"hot, u = {u}", odds, 2.0, u)
         yield case(f"cold, u = {u}", odds, 0.5, u)
+    yield case("cold, and not the likeliest", odds, 0.5, 0.98)
     yield case("large logits", torch.tensor([1000.0, 1001.0, 999.0]), 1.0, 0.5)
+    yield case("large logits, the first", torch.tensor([1000.0, 1001.0, 1002.0]), 1.0, 0.2)
+    yield case("the tail", torch.tensor([0.6, 0.35, 0.05]).log(), 1.0, 0.97)
+    yield case("before the likeliest", torch.tensor([0.3, 0.6, 0.1]).log(), 1.0, 0.1)
+    yield case("three alike", torch.zeros(3), 1.0, 0.665)
+    yield case("a rare token", torch.tensor([4e-5, 0.99992, 4e-5]).log(), 1.0, 2e-5)
+    yield case("the likeliest in the middle", torch.tensor([0.3, 0.5, 0.2]).log(), 1.0, 0.6)
     yield case("u = 0", three, 1.0, 0.0)
     yield case("a sum that is u exactly", torch.zeros(4), 1.0, 0.5)
     for u in (0.27, 0.89):
@@ -250,6 +257,7 @@ def _() -> Iterator[Case]:
     yield case("a small p", torch.tensor([0.2, 0.35, 0.45]).log(), 0.01)
     yield case("large logits", torch.tensor([1000.0, 1001.0, 999.0, 990.0]), 0.7)
     yield case("exactly p, all equally likely", torch.zeros(4), 0.5)
+    yield case("three nearly as likely", torch.tensor([0.45, 0.3, 0.25]).log(), 0.5)
     yield case("three of six", torch.tensor([0.05, 0.26, 0.09, 0.16, 0.24, 0.2]).log(), 0.66)
 
 
@@ -477,6 +485,12 @@ def _far_back(ids: list[int]) -> Tensor:
     return (2 * torch.sin(3 * at + sum((n + 1) * i for n, i in enumerate(ids)))).log_softmax(0)
 
 
+def _by_two(rows: dict[tuple[int, ...], list[float]]) -> Scores:
+    """Looks at the last two tokens; where they have no row, four tokens are nearly as likely."""
+    other = [0.31, 0.27, 0.22, 0.2]
+    return lambda ids: torch.tensor(rows.get(tuple(ids[-2:]), other), dtype=torch.float64).log()
+
+
 @exercise(CHAPTER, strict=False, read=SEARCH)
 def beam_search(
     scores: Scores, ids: list[int], n_beams: int, n: int, end: int, alpha: float
@@ -543,10 +557,28 @@ def _() -> Iterator[Case]:
     yield case("lengths matter", _far_back, [2, 0, 1], 2, 4, 2, 1.5)
     yield case("lengths matter less", _far_back, [2, 0, 1], 2, 3, 1, 1.0)
     yield case("lengths by their root", _far_back, [1, 3], 2, 4, 2, 0.5)
+    yield case("lengths matter, five beams", _far_back, [2, 2, 1, 0], 5, 6, 1, 0.7)
+    yield case("lengths matter by their square", _far_back, [2, 0, 1], 2, 4, 2, 2.0)
     yield case("all are as short", _far_back, [1, 3], 3, 3, 3, 0.5)
     yield case("no text ends", _far_back, [2, 0], 2, 5, 9, 1.0)
     yield case("the end is likely", _table([[0.05, 0.1, 0.05, 0.8]] * 4), [1], 3, 6, END, 1.0)
     yield case("more beams than texts", _far_back, [2], 50, 2, END, 1.0)
+    near = {
+        (0,): [0.05, 0.5, 0.4, 0.05],
+        (0, 1): [0.05, 0.55, 0.35, 0.05],
+        (0, 2): [0.02, 0.6, 0.35, 0.03],
+        (2, 1): [0.01, 0.01, 0.97, 0.01],
+    }
+    yield case("two beams meet at a token", _by_two(near), [0], 2, 3, END, 0.0)
+    far = near | {
+        (0, 1): [0.1, 0.6, 0.2, 0.1],
+        (0, 2): [0.05, 0.8, 0.1, 0.05],
+        (1, 1): [0.01, 0.01, 0.97, 0.01],
+        (2, 1): [0.31, 0.27, 0.22, 0.2],
+    }
+    yield case("two beams meet, the others are far behind", _by_two(far), [0], 2, 3, END, 0.0)
+    third = [[0.3, 0.5, 0.15, 0.05], [0.02, 0.35, 0.33, 0.3], near[0,], near[0,]]
+    yield case("the end is third", _table(third), [0], 1, 4, END, 0.0)
     yield case("nothing to write", _far_back, [2, 1], 3, 0, END, 1.0)
 
 

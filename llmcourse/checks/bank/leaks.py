@@ -63,6 +63,10 @@ def _() -> Iterator[Case]:
     yield case("half here, half there", [sat], [["the", "cat"], ["the", "mat", "cat", "sat"]], 2)
     yield case("a short text beside a long one", [["a", "dog"], sat], [["the", "cat", "ran"]], 3)
     yield case("three training texts", [sat], [sat[:2], sat[2:4], sat[4:]], 2)
+    yield case("signs at a word", [["the", "mat."]], [["the", "mat"]], 1)
+    lines = [["a", "b", "c"], ["a", "b", "c", "d"]]
+    yield case("two exams that share their words", lines, [["a", "b"]], 2)
+    yield case("a short text as it is", [["a", "b"]], [["a", "b"], ["x", "a", "c", "b"]], 4)
     yield case("a capital letter", [["The", "cat", "sat"]], [["the", "cat", "sat"]], 2)
 
 

@@ -59,6 +59,10 @@ def _() -> Iterator[Case]:
     kept = cut("the cat sat there", "on Monday it rained", "they went back home again")
     yield case("three texts", lost, kept, 2)
     yield case("single words", lost, kept, 1)
+    yield case("two words the other way round", cut("cat the sat on a mat"), cut(mat), 2)
+    yield case("a capital letter", cut("The cat sat on a Mat"), cut(mat), 2)
+    yield case("each has what the other needs", cut("a b", "c d"), cut("c b", "a d"), 1)
+    yield case("the pairs are all there", cut("a b c", "x"), cut("a b c", "y"), 2)
 
 
 def _grams(words, n):
@@ -373,6 +377,8 @@ def _() -> Iterator[Case]:
     yield case("repeated words", ["a", "a", "b", "b", "a", "a"], ["b", "a", "a", "a", "b"])
     yield case("one word", ["cat"], mat)
     yield case("a capital letter", ["The", "cat", "sat", "on", "the", "mat"], mat)
+    yield case("endings count", ["cats", "sat", "here"], ["cat", "sat", "here"])
+    yield case("signs count", ["the", "old", "mat."], ["the", "old", "mat"])
     yield case("the best is in the middle", ["x", "a", "b", "c", "y"], ["p", "q", "a", "b", "c"])
     long = ("it was a rainy day and the small cat of the baker wanted to go home " * 2).split()
     yield case("a long text", long, long[5:] + long[:7])

@@ -35,6 +35,7 @@ def _() -> Iterator[Case]:
     yield case("the largest is negative", torch.tensor([[0.5, -2.0, 1.0], [-3.0, 1.0, 0.2]]))
     yield case("all negative", -torch.rand(2, 4) - 0.5)
     yield case("a row of zeros", torch.tensor([[0.0, 0.0], [1.0, -0.3]]))
+    yield case("a tiny row", torch.tensor([[3e-9, -1e-9, 2e-9], [1.0, -0.3, 0.2]]))
     yield case("square", torch.randn(5, 5))
     yield case("half a step", torch.tensor([[127.0, 0.5, 1.5, -2.5, -0.5]]))
 
@@ -325,6 +326,8 @@ def _() -> Iterator[Case]:
     yield case("three axes", [[8, 4, 3]])
     yield case("two of the same", [[6, 5], [6, 5], [7], [7]])
     yield case("wider and narrower", [[2, 9], [9, 2]])
+    yield case("a row that is a matrix", [[1, 12]])
+    yield case("a column that is a matrix", [[12, 1]])
 
 
 @int8_bytes.mistake("no scales", hint="Each row of a matrix has a scale: four bytes more a row.")

@@ -59,6 +59,10 @@ def _() -> Iterator[Case]:
     yield case("two choices", f"data: {json.dumps({'choices': choices})}\n\n" + DONE)
     yield case("two ends", _event("a") + DONE + _event("b") + DONE)
     yield case("an empty piece", _event("a") + _event("") + _event("b") + DONE)
+    yield case("a role and a piece", _event("Yes", role="assistant") + _event(".") + DONE)
+    yield case("a blank before it", _event("a") + " " + _event("b") + _event("c") + DONE)
+    capital = _event("b").replace("data", "DATA", 1)
+    yield case("another word of the same letters", _event("a") + capital + _event("c") + DONE)
     yield case("braces in the text", _event('}, {"content": "x') + _event("{}") + DONE)
 
 

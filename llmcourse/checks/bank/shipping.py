@@ -29,13 +29,15 @@ def shapes_in(data: bytes) -> dict[str, list[int]]:
     return {name: each["shape"] for name, each in header.items() if name != "__metadata__"}
 
 
-def _file(shapes: dict[str, list[int]], metadata: bool = False, padding: int = 0) -> bytes:
+def _file(
+    shapes: dict[str, list[int]], metadata: bool = False, padding: int = 0, dtype: str = "F32"
+) -> bytes:
     """A safetensors file. Its numbers are closing braces: JSON does not end with the last one."""
     header: dict = {"__metadata__": {"format": "pt"}} if metadata else {}
     at = 0
     for name, shape in shapes.items():
-        size = 4 * math.prod(shape)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+        size = (2 if dtype == "BF16" else 4) * math.prod(shape)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
         at += size
     text = json.dumps(header, ensure_ascii=False).encode() + b" " * padding
     return len(text).to_bytes(8, "little") + text + b"}" * at
@@ -54,6 +56,10 @@ def _() -> Iterator[Case]:
     yield case("three axes", _file({"kernel": [4, 2, 3]}))
     yield case("a name that begins with _", _file({"_orig_mod.w": [2, 3]}))
     yield case("a name that begins with __", _file({"__bias__": [2], "w": [1]}, metadata=True))
+    yield case("a name that holds metadata", _file({"metadata.w": [3], "b": [1]}, metadata=True))
+    yield case("names of any sign", _file({"Model.W": [2], "layer-1/w": [3]}))
+    yield case("half precision", _file({"w": [2, 2]}, dtype="BF16"))
+    yield case("whole numbers", _file({"ids": [5]}, dtype="I32"))
     yield case("more than 65,535 bytes of header", _file({"long." * 14000 + "w": [1]}))
 
 
