@@ -6,7 +6,7 @@ The run is a GPT of 1.8 million parameters, pretrained on one core:
 
     python -m llmcourse.train --model.d-model 128 --model.n-layers 4 --model.n-heads 4 \\
         --model.context-length 256 --data.source ENGLISH --data.vocab-size 4096 \\
-        --batch-size 16 --steps 1000 --precision fp32 --out runs/gpt
+        --batch-size 16 --steps 1000 --precision fp32 --optimizer.matrix-lr 0.04 --out runs/gpt
 
 where ENGLISH is a folder with the training files of pretrain_en. The suites are those of
 `python -m llmcourse.evaluate`, asked for the run's own held-out text, wikitext2.test, BLiMP, and

@@ -7,7 +7,8 @@ The backbones are small encoders, pretrained here, on one core each:
     python -m llmcourse.train --objective mlm --objective.mask-rate 0.25 --model.d-model 128 \\
         --model.n-layers 4 --model.n-heads 4 --model.context-length 64 --model.tie-embeddings \\
         --data.source ENGLISH --data.vocab-size 4096 --batch-size 64 --steps 100000 \\
-        --budget 45m --precision fp32 --sample-tokens 0 --out runs/english
+        --budget 45m --precision fp32 --sample-tokens 0 --optimizer.matrix-lr 0.04 \\
+        --out runs/english
 
 where ENGLISH is a folder with the training files of pretrain_en; for the Chinese one those of
 pretrain_zh's prose, and 12m. Tasks: sentiment_mr, clinc150 without its out-of-scope questions,

@@ -6,7 +6,7 @@ The base is a small GPT, pretrained here on one core:
 
     python -m llmcourse.train --model.d-model 128 --model.n-layers 4 --model.n-heads 4 \\
         --model.context-length 256 --data.source ENGLISH --data.vocab-size 4096 \\
-        --batch-size 16 --steps 1000 --precision fp32 --out runs/gpt
+        --batch-size 16 --steps 1000 --precision fp32 --optimizer.matrix-lr 0.04 --out runs/gpt
 
 where ENGLISH is a folder with the training files of pretrain_en. Tasks: instruct_dolly (requests
 without a given text) and instruct_rasbt; then preference_oasst100 together with instruct_rasbt's

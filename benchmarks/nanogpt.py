@@ -172,7 +172,7 @@ def our_command(folder: Path, steps: int, out: Path) -> list[str]:
     given |= {"model.n-layers": LAYERS, "model.n-heads": HEADS, "model.d-model": WIDTH}
     given |= {"steps": steps, "evaluate-every": max(1, steps // EVALUATIONS), "out": out}
     given |= {"evaluate-windows": WINDOWS, "save-every": max(1, steps // EVALUATIONS)}
-    given |= {"device": "cpu", "sample-tokens": 0}
+    given |= {"device": "cpu", "sample-tokens": 0, "optimizer.matrix-lr": 0.04}
     arguments = [text for name, value in given.items() for text in (f"--{name}", str(value))]
     return [sys.executable, "-m", "llmcourse.train", *arguments]
 

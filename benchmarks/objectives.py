@@ -157,7 +157,7 @@ def settings_of(name: str, options: argparse.Namespace) -> Settings:
         n_layers=options.n_layers,
         n_heads=options.n_heads,
     )
-    optimizer = OptimizerSettings(lr=options.lr)
+    optimizer = OptimizerSettings(lr=options.lr, matrix_lr=4e-2)
     return Settings(
         objective=ObjectiveSettings(name=name),
         batch_size=options.batch_size,

@@ -35,7 +35,8 @@ def small_gpt(
     """A GPT of two layers that has read so many tokens of some texts."""
     base = tiny()
     model = dataclasses.replace(base.model, context_length=CONTEXT, n_heads=4)
-    settings = dataclasses.replace(base, seed=seed, model=model)
+    optimizer = dataclasses.replace(base.optimizer, matrix_lr=4e-2)  # for so few steps
+    settings = dataclasses.replace(base, seed=seed, model=model, optimizer=optimizer)
     return pretrain(settings, tokenizer, as_stream(texts, tokenizer), n_tokens)
 
 

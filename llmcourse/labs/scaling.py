@@ -88,7 +88,7 @@ class Recipe:
         schedule: how the rate moves over the run, by tokens.
         finish_at: the share of the schedule that the run gets through: below 1 it was made for a
             longer run.
-        lr: the peak rate of what is no hidden matrix; those follow Muon's own.
+        lr: the peak rate of what is no hidden matrix; those have four times as much, by Muon.
         unique: how many tokens of the stream are read, again and again; all unless given.
         seed: of the weights and of the windows.
     """
@@ -139,7 +139,7 @@ def train_on(model: GPT, town: Town, tokens: int, recipe: Recipe) -> list[float]
             f"tokens={tokens} and {len(stream)} unique ones are too few for steps of "
             f"{recipe.batch_size} windows of {CONTEXT}: give more"
         )
-    optimizers = build_optimizers(model, OptimizerSettings(lr=recipe.lr))
+    optimizers = build_optimizers(model, OptimizerSettings(lr=recipe.lr, matrix_lr=4e-2))
     schedule = named_schedule(recipe.schedule, warmup=0.02)
     rng, losses, read, objective = numpy_rng(recipe.seed, "ladder"), [], 0, CausalLM()
     model.train()

@@ -61,6 +61,7 @@ def a_run(folder: str | os.PathLike, steps: int = 150) -> Path:
         tensorboard=False,
         device="cpu",
         model=dataclasses.replace(preset.model, context_length=128),
+        optimizer=dataclasses.replace(preset.optimizer, matrix_lr=4e-2),  # for so few steps
         data=dataclasses.replace(preset.data, max_megabytes=0.3),
     )
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
