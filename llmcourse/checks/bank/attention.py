@@ -155,6 +155,7 @@ def _() -> Iterator[Case]:
     yield case("even lower scores and a mask", lowest, _bools("110"))
     yield case("a row that may look nowhere", torch.randn(3, 4), _bools("1101", "0000", "0111"))
     yield case("one key", torch.randn(2, 1))
+    yield case("a hidden score far above", torch.tensor([[30_000.0, 1, 2]]), _bools("011"))
 
 
 @softmax.mistake(

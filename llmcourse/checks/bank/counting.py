@@ -37,6 +37,10 @@ def _() -> Iterator[Case]:
     yield case("a long text", torch.full((400,), 0.01))
     yield case("good and bad guesses", torch.tensor([0.9, 0.8, 0.001, 0.5]))
     yield case("an impossible word", torch.tensor([0.5, 0.0, 0.5]))
+    yield case("two guesses alike", torch.tensor([0.9, 0.9, 0.5]))
+    halves = torch.full((400,), 0.5)
+    halves[200:] = 0.01
+    yield case("an easy half and a hard one", halves)
 
 
 @perplexity.mistake(
@@ -158,6 +162,8 @@ def _() -> Iterator[Case]:
     yield case("a large vocabulary", torch.eye(100)[3] * 9, 1.0)
     yield case("k above some counts", torch.tensor([1.0, 0.0, 4.0]), 2.0)
     yield case("many counts", torch.tensor([5.0, 0.0, 1.0, 12.0, 3.0, 0.0]), 0.3)
+    yield case("nothing is unseen", torch.tensor([3.0, 1.0, 4.0]), 0.5)
+    yield case("little k, and nothing seen", torch.zeros(4), 0.01)
 
 
 @add_k_row.mistake(
@@ -283,6 +289,14 @@ def _() -> Iterator[Case]:
     yield case("copies among the training stories", ["a", "b", "c", "b", "d", "c", "b"])
     yield case("two copies side by side", ["a", "b", "a", "a", "a", "c"])
     yield case("capitals", ["Rain", "rain", "RAIN", "snow"])
+    yield case("blanks", ["rain again", "rain again ", "rain  again", "snow"])
+    yield case("the same words", ["rain again", "again rain", "rain rain again", "snow"])
+    yield case("the same letters", ["dog", "god", "dot", "snow"])
+    yield case("stops and commas", ["rain, again", "rain again", "rain, again!", "snow"])
+    wet = "Once upon a time, in a land where all the roads were wet, it rained"
+    yield case("the same beginning", [f"{wet} again", f"{wet} no more", f"{wet} again", "snow"])
+    yield case("an empty document", ["a", "", "b", "a", ""])
+    yield case("an empty document in the test", ["", "a", "", "b"])
 
 
 @hold_out.mistake(
@@ -542,6 +556,8 @@ def _() -> Iterator[Case]:
     yield case("two words", ["alone", "together"])
     yield case("the same word before and after", ["a", "b", "a", "b", "c", "b"])
     yield case("a longer text", list("the dog saw the cat and the cat saw a dog"))
+    yield case("full stops", ["Mia", "ran", ".", "Tom", "ran", ".", "Mia", "sat", "."])
+    yield case("words that begin alike", ["cat", "sat", "car", "sat", "cow", "sat"])
 
 
 @continuation_counts.mistake(

@@ -35,6 +35,7 @@ def _() -> Iterator[Case]:
     yield case("two heads", 2, 4, 4)
     yield case("one new token, five keys", 4, 1, 5)
     yield case("sixteen heads", 16, 2, 3)
+    yield case("far apart", 2, 2, 300)
 
 
 def _biased(n_queries: int, n_keys: int, slopes: Tensor, sign: float = -1.0) -> Tensor:

@@ -40,9 +40,36 @@ def _within_memory(
     n_scores = q.size(0) * k.size(0)
     if k.size(0) >= LONG and live.peak >= n_scores:
         raise WholeMatrixError(f"at one moment, {n_scores} numbers or more were held: T x S")
-    if q.requires_grad and isinstance(output, Tensor) and not output.requires_grad:
-        raise CutOffError("no gradient can flow back to q, k and v: look for .item() or .detach()")
+    if q.requires_grad and isinstance(output, Tensor):
+        _ask_for_gradients(output, {"q": q, "k": k, "v": v})
     return output
+
+
+def _ask_for_gradients(output: Tensor, inputs: dict[str, Tensor]) -> None:
+    """Raise if gradients do not flow back, or are wrong where the output itself is right.
+
+    What was computed in place, over numbers that gradients need, is let through: torch says so
+    itself as soon as anybody trains with it. So is what takes plain numbers for its weights.
+    """
+    if not output.requires_grad:
+        raise CutOffError("no gradient can flow back to q, k and v: look for .item() or .detach()")
+    truth = _attend(*inputs.values())
+    if truth.shape != output.shape or not torch.allclose(truth, output.to(truth), atol=1e-4):
+        return
+    given = list(inputs.values())
+    try:
+        found = torch.autograd.grad(output.sum(), given, retain_graph=True, allow_unused=True)
+    except RuntimeError:
+        return
+    if found[0] is None and found[1] is None:
+        return
+    for name, value, gradient in zip(
+        inputs, torch.autograd.grad(truth.sum(), given), found, strict=True
+    ):
+        if gradient is None:
+            raise CutOffError(f"no gradient can flow back to {name}: look for .item() or .detach()")
+        if not torch.allclose(value, gradient.to(value), rtol=1e-3, atol=1e-4):
+            raise CutOffError(f"the gradient of {name} is wrong: look for .item() or .detach()")
 
 
 @exercise(CHAPTER, axes="T K", call=_within_memory, read="9. What does it cost?")

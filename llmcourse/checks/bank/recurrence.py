@@ -437,6 +437,7 @@ def _() -> Iterator[Case]:
     yield case("no steps at all", *_run(3, 2), 0)
     yield case("the last word alone", *_run(5, 3), 1)
     yield case("four of seven", *_run(7, 3), 4)
+    yield case("two steps more than words", *_run(4, 2), 6)
 
 
 def _run(length: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
