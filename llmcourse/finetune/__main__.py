@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmcourse import command_line
+from llmcourse.allocator import keep_freed_memory
 from llmcourse.errors import UserError, complain, exit_on_user_error, listen_to_interrupts
 from llmcourse.finetune.settings import Settings
 from llmcourse.plain import json_line
@@ -101,4 +102,5 @@ def _conclude(result: "Result") -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmcourse import command_line
+from llmcourse.allocator import keep_freed_memory
 from llmcourse.errors import (
     UserError,
     complain,
@@ -178,4 +179,5 @@ def _conclude(result: "Result") -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

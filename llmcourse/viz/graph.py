@@ -16,8 +16,16 @@ from llmcourse.viz.imports import PACKAGE, Graph, deferred_graph, module_graph
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     (
-        *("errors", "shapes", "randomness", "device", "files", "checksums", "locks", "plain"),
-        *("command_line", "syllabus", "learner", "own_code", "notebook", "saved_notebooks"),
+        *("errors", "shapes", "randomness", "device", "allocator", "files", "checksums", "locks"),
+        *(
+            "plain",
+            "command_line",
+            "syllabus",
+            "learner",
+            "own_code",
+            "notebook",
+            "saved_notebooks",
+        ),
     ),
     ("cleaning", "tokenizers", "gradients"),
     ("tinytown", "nn", "optim"),
