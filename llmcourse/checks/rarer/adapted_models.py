@@ -221,9 +221,13 @@ def _(model, targets, rank, alpha):
     return ", ".join(_put(model, targets, rank, alpha))
 
 
-def _kept(name, hint, chosen=lambda name, p: p.requires_grad, tensor=None, key=lambda name: name):
-    tensor = tensor or (lambda p: p.detach().clone())
+def _copied(p):
+    return p.detach().clone()
 
+
+def _kept(
+    name, hint, chosen=lambda name, p: p.requires_grad, tensor=_copied, key=lambda name: name
+):
     @adapter_state.mistake(name, hint=hint)
     def _(model):
         pairs = list(model.named_parameters())

@@ -350,14 +350,20 @@ def _turn(role, content):
 _OPEN = "<|im_start|>assistant\n"
 
 
-def _rendered(name, hint, turn=None, opens=None, *, skip=None):
+def _stripped(role, content):
+    return _turn(role, content.strip())
+
+
+def _waits(messages):
+    return not messages or messages[-1][0] != "assistant"
+
+
+def _rendered(name, hint, turn=_stripped, opens=_waits, *, skip=lambda role, content: False):
     """A chat, where `turn(role, content)` writes a turn and `opens(messages)` says if one waits."""
-    turn = turn or (lambda role, content: _turn(role, content.strip()))
-    opens = opens or (lambda messages: not messages or messages[-1][0] != "assistant")
 
     @render_chat.mistake(name, hint=hint)
     def _(messages, add_generation_prompt):
-        text = "".join(turn(*m) for m in messages if not (skip and skip(*m)))
+        text = "".join(turn(*m) for m in messages if not skip(*m))
         return text + (_OPEN if add_generation_prompt and opens(messages) else "")
 
 

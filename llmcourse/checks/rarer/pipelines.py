@@ -128,9 +128,12 @@ def _(stage, stages, micro_batches):
 )
 def _(stage, stages, micro_batches):
     ahead = max(0, min(stages - 1 - stage, micro_batches))
-    out = [("F", i) for i in range(ahead)]
-    out += [[("F", i), ("B", i - ahead)] for i in range(ahead, micro_batches)]
-    return out + [("B", i) for i in range(micro_batches - ahead, micro_batches)]
+    pairs = [[("F", i), ("B", i - ahead)] for i in range(ahead, micro_batches)]
+    return (
+        [("F", i) for i in range(ahead)]
+        + pairs
+        + [("B", i) for i in range(micro_batches - ahead, micro_batches)]
+    )
 
 
 @one_forward_one_backward.mistake(

@@ -226,7 +226,9 @@ def _(score, n, first, eta):
         if len(left) <= eta:
             break
         mean = statistics.fmean(losses.values())
-        left = [number for number in left if losses[number] < mean] or [min(left, key=losses.get)]
+        left = [number for number in left if losses[number] < mean] or [
+            min(left, key=losses.__getitem__)
+        ]
         before, steps = steps, steps * eta
     return min(left, key=lambda number: score(number, steps)), paid
 
