@@ -191,7 +191,8 @@ class _Fit:
 def _fit(evidence: Evidence, shown: int, answer: Any, run: Run) -> _Fit | None:
     """How well a mistake explains the answer; None if it does not in the case that is shown."""
     outcomes = evidence.outcomes
-    if not _alike(evidence, shown, run(shown, answer)):
+    there = run(shown, answer)
+    if not _alike(evidence, shown, there):
         return None
     agrees, differs = [], []
     for number, outcome in enumerate(outcomes):
@@ -204,7 +205,9 @@ def _fit(evidence: Evidence, shown: int, answer: Any, run: Run) -> _Fit | None:
     explained = [a or bool(o.error) for a, o in zip(agrees, outcomes, strict=True)]
     all_wrongs = all(e for e, d in zip(explained, differs, strict=True) if d)
     half = 2 * sum(agrees[n] for n in evidence.wrong) >= len(evidence.wrong)
-    return _Fit(all(explained) and all_wrongs, all_wrongs and half, (all(agrees), sum(differs)))
+    # What is right in the case that is shown, as near as small numbers are, explains nothing there.
+    some = all_wrongs and half and _is_wrong(evidence, shown, there)
+    return _Fit(all(explained) and all_wrongs, some, (all(agrees), sum(differs)))
 
 
 def _alike(evidence: Evidence, number: int, outcome: Outcome) -> bool:

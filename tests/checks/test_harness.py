@@ -524,3 +524,25 @@ def test_what_holds_in_the_wrong_cases_alone_is_said_so():
 
     assert limited.verdict(lambda x: x).title == "In the wrong cases: you give back `x` as it came."
     assert limited.verdict(lambda x: -min(x, 1.0)).title.startswith("Your result is always -1")
+
+
+def test_a_mistake_that_is_right_in_the_case_shown_does_not_look_like_the_answer():
+    @exercise("03")
+    def least(values):
+        return min(values)
+
+    @least.cases
+    def _():
+        yield case("small numbers", [0.01, 0.02])
+        yield case("three", [5.0, 7.0, 9.0])
+        yield case("four", [1.0, 2.0, 3.0, 4.0])
+
+    @least.mistake("the second of three", hint="Take the least of all of them.")
+    def _(values):
+        return values[1] if len(values) == 3 else min(values)
+
+    answers = {2: 0.00998, 3: 7.0, 4: 3.6}  # the first is nearly right, for it is small
+    verdict = least.verdict(lambda values: answers[len(values)])
+    assert verdict.status == "wrong"
+    assert verdict.mistake is None
+    assert "second" not in verdict.text

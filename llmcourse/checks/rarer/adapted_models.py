@@ -214,6 +214,14 @@ def _(model, targets, rank, alpha):
 
 
 @add_lora.mistake(
+    "the names sorted from the end",
+    hint="You sort the names, the last of the alphabet first. Keep the order of the model.",
+)
+def _(model, targets, rank, alpha):
+    return sorted(_put(model, targets, rank, alpha), reverse=True)
+
+
+@add_lora.mistake(
     "each name in one text",
     hint="You join the names to a text. Return them as a list.",
 )
@@ -346,3 +354,11 @@ def _(model):
             layer, _, leaf = name.rpartition(".")
             kept.setdefault(layer, {})[leaf] = p.detach().clone()
     return kept
+
+
+@adapter_state.mistake(
+    "copies of the whole state",
+    hint="You copy all of `state_dict()`, which has the base in it. Take what learns alone.",
+)
+def _(model):
+    return {name: _copied(tensor) for name, tensor in model.state_dict().items()}

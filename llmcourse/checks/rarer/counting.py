@@ -859,3 +859,32 @@ def _(words):
 )
 def _(words):
     return _kinds(pairwise([w for w in words if w.isalnum()]))
+
+
+@add_k_row.mistake(
+    "a softmax with k as its temperature",
+    hint="You divide the counts by k and take a softmax. Add k to each count, then divide by the "
+    "sum.",
+)
+def _(counts, k):
+    return (counts / k).softmax(-1)
+
+
+@add_k_row.mistake(
+    "V is the number of words seen, or 1",
+    hint="You add k below for each word that was seen, once at least. Add it for each word of the "
+    "row.",
+)
+def _(counts, k):
+    return (counts + k) / (counts.sum() + k * (counts > 0).sum().clamp(min=1))
+
+
+@add_k_row.mistake(
+    "k as a weight, and a uniform row where nothing was seen",
+    hint="You mix the plain shares with a uniform row, which has the weight k / (1 + k). Add k to "
+    "each count, then divide.",
+)
+def _(counts, k):
+    even = torch.full_like(counts, 1 / len(counts))
+    shares = counts / counts.sum() if counts.sum() > 0 else even
+    return (shares + k * even) / (1 + k)

@@ -451,3 +451,21 @@ def _greedy(emissions, transitions, start):
     for emission in emissions[1:]:
         tags.append(int((transitions[tags[-1]] + emission).argmax()))
     return tags
+
+
+@log_partition.mistake(
+    "end with every transition, and once more",
+    hint="You add `end` at every step to a new word, and at the end again. It is the score of the "
+    "last tag alone.",
+)
+def _(emissions, transitions, start, end):
+    return _summed(emissions, transitions + end, start, end)
+
+
+@viterbi.mistake(
+    "a tag in front of the first word",
+    hint="You follow a pointer at the first word, too, and get T + 1 tags. Nothing stands in front "
+    "of it: T − 1 pointers lead from the last tag to the first.",
+)
+def _(emissions, transitions, start, end):
+    return [0, *_ways(emissions, transitions, start, end)]

@@ -30,6 +30,40 @@ def _(q, k, v, keys, values):
 
 
 @attend_next.mistake(
+    "the new token sees itself in an empty cache alone",
+    hint="You let the new token see only those before, and itself where there are none. A token "
+    "always sees itself, too.",
+)
+def _(q, k, v, keys, values):
+    out, *cache = _attend(q, k, v, keys, values)
+    return _attend(q, k, v, keys, values, cache=lambda old, _: old)[0] if len(keys) else out, *cache
+
+
+@attend_next.mistake(
+    "scores cut off at zero, then shared",
+    hint="You cut scores off at 0 and divide by their sum. A softmax divides exponentials.",
+)
+def _(q, k, v, keys, values):
+    def weigh(s):
+        kept = s.relu() + 1e-6
+        return kept / kept.sum()
+
+    return _attend(q, k, v, keys, values, weigh=weigh)
+
+
+@attend_next.mistake(
+    "cosines over the root of the width",
+    hint="You bring query and keys to length 1 and divide by √K, too. The product is taken as it "
+    "is, and divided by √K.",
+)
+def _(q, k, v, keys, values):
+    def scores(keys, q):
+        return torch.nn.functional.cosine_similarity(keys, q[None], dim=-1) / math.sqrt(len(q))
+
+    return _attend(q, k, v, keys, values, scores=scores)
+
+
+@attend_next.mistake(
     "cosines in place of products",
     hint="You compare directions: query and keys are brought to length 1. The product is taken as "
     "it is, and divided by √K.",

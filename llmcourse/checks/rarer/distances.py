@@ -199,6 +199,24 @@ def _(n_heads, n_queries, n_keys):
     return _alibi(n_heads, n_queries, n_keys, (torch.arange(n_heads) + 1.0) ** (-8 / n_heads))
 
 
+@alibi_bias.mistake(
+    "the key's position, rewarded",
+    hint="You add the slope times where the key stands. A softmax would not notice, but asked for "
+    "is minus the slope times the distance.",
+)
+def _(n_heads, n_queries, n_keys):
+    places = torch.arange(n_keys).float().expand(n_queries, n_keys)
+    return _alibi(n_heads, n_queries, n_keys, apart=-places)
+
+
+@alibi_bias.mistake(
+    "slopes of one over twice the head",
+    hint="You take 1/(2h) for the slopes. They are powers of 2, with the head in the exponent.",
+)
+def _(n_heads, n_queries, n_keys):
+    return _alibi(n_heads, n_queries, n_keys, 1 / (2 * (torch.arange(n_heads) + 1.0)))
+
+
 # ---------------------------------------------------------------- T5's buckets
 
 

@@ -299,3 +299,17 @@ def _(student, teacher, targets, tau, share):
         return (p.exp() * (p - q)).gather(-1, best).sum(-1)
 
     return _mixed(student, teacher, targets, tau, share, soft=soft)
+
+
+@distillation_loss.mistake(
+    "the divergence from the middle, of probabilities",
+    hint="You compare both with the mean of their probabilities (Jensen and Shannon). Compare the "
+    "student with the teacher, and take logarithms by `log_softmax`.",
+)
+def _(student, teacher, targets, tau, share):
+    def soft(t, s):
+        p, q = t.softmax(-1), s.softmax(-1)
+        middle = (p + q) / 2
+        return sum((torch.xlogy(x, x) - torch.xlogy(x, middle)).sum(-1) for x in (p, q)) / 2
+
+    return _mixed(student, teacher, targets, tau, share, soft=soft)

@@ -105,20 +105,48 @@ def _(words, draws, rate, synonyms, keep):
     return kept if 2 * len(kept) >= len(words) else list(words)
 
 
-@thin_out.mistake(
-    "a share of the words, those with the smallest draws",
-    hint="You change a fixed share of the words. Each word has its own fate: is its draw below the "
-    "rate?",
-)
-def _(words, draws, rate, synonyms, keep):
-    order = sorted(range(len(words)), key=lambda place: draws[place])
-    chosen = set(order[: int(rate * len(words))])
+def _fixed_share(words, draws, count, synonyms, keep):
+    """A copy in which so many words are changed, those with the smallest draws."""
+    chosen = set(sorted(range(len(words)), key=lambda place: draws[place])[:count])
     kept = []
     for place, word in enumerate(words):
         if place not in chosen or word in keep:
             kept.append(word)
         elif word in synonyms:
             kept.append(synonyms[word])
+    return kept or list(words)
+
+
+@thin_out.mistake(
+    "a share of the words, those with the smallest draws",
+    hint="You change a fixed share of the words. Each word has its own fate: is its draw below the "
+    "rate?",
+)
+def _(words, draws, rate, synonyms, keep):
+    return _fixed_share(words, draws, int(rate * len(words)), synonyms, keep)
+
+
+@thin_out.mistake(
+    "a share of the words, rounded",
+    hint="You change as many words as the rate says, rounded, those with the smallest draws. Each "
+    "word goes by its own draw.",
+)
+def _(words, draws, rate, synonyms, keep):
+    return _fixed_share(words, draws, round(rate * len(words)), synonyms, keep)
+
+
+@thin_out.mistake(
+    "gone below half of the rate, a synonym below the rate",
+    hint="You split the rate: small draws delete, larger ones replace. Whether a synonym is known "
+    "decides.",
+)
+def _(words, draws, rate, synonyms, keep):
+    kept = []
+    for word, draw in zip(words, draws, strict=True):
+        if draw >= rate or word in keep:
+            kept.append(word)
+        elif draw >= rate / 2:
+            kept.append(synonyms.get(word, word))
     return kept or list(words)
 
 

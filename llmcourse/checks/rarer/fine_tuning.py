@@ -87,6 +87,16 @@ def _(n_layers, lr, decay):
 
 
 @layer_rates.mistake(
+    "the embeddings share the first block's rate, where there is one",
+    hint="Your embeddings have the rate of the lowest block. They are a group of their own, one "
+    "step below it.",
+)
+def _(n_layers, lr, decay):
+    rates = _from_depth(n_layers, lambda depth: lr * decay**depth)
+    return [rates[1] if n_layers else rates[0], *rates[1:]]
+
+
+@layer_rates.mistake(
     "the embeddings two steps below",
     hint="You multiply once more for the embeddings. They lie right below the lowest block.",
 )

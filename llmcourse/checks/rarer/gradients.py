@@ -405,3 +405,24 @@ def _(hidden, weight, gradient, eps=1e-5):
     n, scale = _forward(hidden, eps)
     d = gradient * weight
     return (d - _mean(d) - n.abs() * _mean(d * n)) / scale
+
+
+@layer_norm_gradient.mistake(
+    "means over texts and positions",
+    hint="Your means of d and d n run over texts and positions, as in BatchNorm. They run over the "
+    "width.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    n, scale = _forward(hidden, eps)
+    d = gradient * weight
+    return (d - d.mean((0, 1), keepdim=True) - n * (d * n).mean((0, 1), keepdim=True)) / scale
+
+
+@layer_norm_gradient.mistake(
+    "a sum in the stretch alone",
+    hint="You multiply n by the sum of d n. Take its mean, as you do with d.",
+)
+def _(hidden, weight, gradient, eps=1e-5):
+    n, scale = _forward(hidden, eps)
+    d = gradient * weight
+    return (d - _mean(d) - n * (d * n).sum(-1, keepdim=True)) / scale

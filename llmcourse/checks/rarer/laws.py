@@ -631,3 +631,14 @@ def _(A, alpha, B, beta, flops):
 def _(A, alpha, B, beta, flops):
     n = (alpha * A / (beta * B)) ** (1 / (alpha + beta)) * (flops / 6) ** 0.5
     return n, flops / 6 / n
+
+
+@best_split.mistake(
+    "the operations' power is the same for both",
+    hint="You turn the fraction over for D, and keep the power of C / 6. It is another one there: "
+    "N times D must be C / 6.",
+)
+def _(A, alpha, B, beta, flops):
+    factor = (alpha * A / (beta * B)) ** (1 / (alpha + beta))
+    power = (flops / 6) ** (beta / (alpha + beta))
+    return factor * power, power / factor

@@ -122,6 +122,15 @@ def _(stage, stages, micro_batches):
 
 
 @one_forward_one_backward.mistake(
+    "`None` for waiting",
+    hint="You put a `None` for each slot in which the stage waits. The waiting follows from the "
+    "order: list the passes alone.",
+)
+def _(stage, stages, micro_batches):
+    return [None] * stage + _passes(stages - 1 - stage, micro_batches)
+
+
+@one_forward_one_backward.mistake(
     "pairs of passes in the middle",
     hint="You put each forward pass and the backward pass with it into a list of their own. All "
     "passes stand in one list.",

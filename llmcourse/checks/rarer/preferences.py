@@ -140,6 +140,17 @@ def _(logits, targets):
 
 
 @answer_log_prob.mistake(
+    "the logarithm of the sum of the probabilities",
+    hint="You add up the probabilities, then take the logarithm. The probability of an answer is a "
+    "product: add up the logarithms.",
+)
+def _(logits, targets):
+    each, scored = _said(logits, targets)
+    total = each.masked_fill(~scored, -1e9).logsumexp(1)
+    return total.where(scored.any(1), 0.0)
+
+
+@answer_log_prob.mistake(
     "log-odds",
     hint="You take ln(p / (1 − p)). Asked for is ln p.",
 )

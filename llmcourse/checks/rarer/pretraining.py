@@ -309,6 +309,15 @@ def _(anchors, others, temperature):
 
 @info_nce.mistake(
     "half the squared distance, unscaled",
+    hint="You score by minus half the squared distance of the vectors as they are. It is the "
+    "cosine.",
+)
+def _(anchors, others, temperature):
+    return _nce(-(anchors[:, None] - others[None]).square().sum(-1) / 2 / temperature)
+
+
+@info_nce.mistake(
+    "the squared distance, unscaled",
     hint="You score by minus the squared distance of the vectors as they are. It is the cosine.",
 )
 def _(anchors, others, temperature):
@@ -529,3 +538,26 @@ _THEIR_WINDOWS = (
 
 for _name, _hint, _windows in _THEIR_WINDOWS:
     windows_for_as_many_answers.mistake(_name, hint=_hint)(lambda windows=_windows: windows)
+
+
+@info_nce.mistake(
+    "a large negative number for the partner below",
+    hint="You mask the partner out of the sum below the fraction. It competes like the others, and "
+    "is all there is in a batch of one.",
+)
+def _(anchors, others, temperature):
+    scores = _cosines(anchors, others) / temperature
+    own = torch.eye(len(scores), dtype=torch.bool)
+    return (scores.masked_fill(own, -1e9).logsumexp(1) - scores.diagonal()).mean()
+
+
+@info_nce.mistake(
+    "a triplet loss, cut off by `relu`",
+    hint="You ask that the partner be nearer than the nearest rival, by the temperature. It is a "
+    "cross-entropy over the batch.",
+)
+def _(anchors, others, temperature):
+    scores = _cosines(anchors, others)
+    own = torch.eye(len(scores), dtype=torch.bool)
+    nearest = scores.masked_fill(own, -2.0).amax(1)
+    return torch.relu(temperature + nearest - scores.diagonal()).mean()

@@ -86,6 +86,28 @@ def _(weight):
 
 
 @to_int8.mistake(
+    "all but a thousandth of the magnitudes",
+    hint="You take the 99.9th percentile of the magnitudes, a little below the largest one. The "
+    "largest itself is asked for.",
+)
+def _(weight):
+    return _rows(weight, size=lambda w: w.abs().quantile(0.999, dim=1, keepdim=True), low=-127)
+
+
+@to_int8.mistake(
+    "a whole number for the zero point",
+    hint="You shift the row so that its smallest weight becomes -128. Here 0 stays 0, and the "
+    "largest magnitude becomes 127.",
+)
+def _(weight):
+    lowest = weight.amin(1, keepdim=True)
+    step = (weight.amax(1, keepdim=True) - lowest) / 255
+    step = step.where(step != 0, 1.0)
+    zero = (-128 - lowest / step).round()
+    return (weight / step + zero).round().clamp(-128, 127).to(torch.int8), step
+
+
+@to_int8.mistake(
     "the first weight's magnitude",
     hint="You make a row's scale from its first weight. Its largest magnitude is asked for.",
 )
