@@ -5,7 +5,7 @@
 
 Every rung is a run of `llmcourse.train` by the default preset, of another size and length, each
 with its schedule finished. What is kept is the loss at the end, in bits per byte. The law that
-`planning/recorded.json` holds is fitted to these.
+`planning/recorded.py` holds is fitted to these.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Freed memory is kept: as many pages are touched for ten steps as for one."""
+"""Freed memory is kept: later steps ask the system for hardly a page."""
 
 import os
 import subprocess

@@ -17,151 +17,106 @@ def _gated(hidden, gate, up, down, bend=functional.silu):
     return (bend(hidden @ gate.mT) * (hidden @ up.mT)) @ down.mT
 
 
-@swiglu.mistake(
+def _bent(name, hint, bend):
+    """The gate goes through another bend than SiLU."""
+
+    @swiglu.mistake(name, hint=hint)
+    def _(hidden, gate, up, down):
+        return _gated(hidden, gate, up, down, bend)
+
+
+_bent(
     "the tanh form of GELU",
-    hint="You bend the gate by GELU, in its form with a tanh. It is SiLU: x times its sigmoid.",
+    "You bend the gate by GELU, in its form with a tanh. It is SiLU: x times its sigmoid.",
+    lambda x: functional.gelu(x, approximate="tanh"),
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, lambda x: functional.gelu(x, approximate="tanh"))
-
-
-@swiglu.mistake(
+_bent(
     "the quick form of GELU",
-    hint="You multiply by sigmoid(1.702 x), which stands for GELU. SiLU has no factor in its "
-    "sigmoid.",
+    "You multiply by sigmoid(1.702 x), which stands for GELU. SiLU has no factor in its sigmoid.",
+    lambda x: x * torch.sigmoid(1.702 * x),
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, lambda x: x * torch.sigmoid(1.702 * x))
-
-
-@swiglu.mistake(
+_bent(
     "a hard swish",
-    hint="You bend the gate by pieces of straight lines (hard swish). SiLU is smooth: x times its "
+    "You bend the gate by pieces of straight lines (hard swish). SiLU is smooth: x times its "
     "sigmoid.",
+    functional.hardswish,
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, functional.hardswish)
-
-
-@swiglu.mistake(
+_bent(
     "mish for a gate",
-    hint="You bend the gate by mish. It is SiLU: x times its sigmoid.",
+    "You bend the gate by mish. It is SiLU: x times its sigmoid.",
+    functional.mish,
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, functional.mish)
-
-
-@swiglu.mistake(
+_bent(
     "softplus for a gate",
-    hint="You bend the gate by softplus. It is SiLU: x times its sigmoid.",
+    "You bend the gate by softplus. It is SiLU: x times its sigmoid.",
+    functional.softplus,
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, functional.softplus)
-
-
-@swiglu.mistake(
+_bent(
     "ELU for a gate",
-    hint="You bend the gate by ELU. It is SiLU: x times its sigmoid.",
+    "You bend the gate by ELU. It is SiLU: x times its sigmoid.",
+    functional.elu,
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, functional.elu)
-
-
-@swiglu.mistake(
+_bent(
     "SELU for a gate",
-    hint="You bend the gate by SELU, one letter from SiLU. Asked for is x times its sigmoid.",
+    "You bend the gate by SELU, one letter from SiLU. Asked for is x times its sigmoid.",
+    functional.selu,
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, functional.selu)
-
-
-@swiglu.mistake(
+_bent(
     "a leaky ReLU for a gate",
-    hint="You bend the gate by a leaky ReLU. It is SiLU: x times its sigmoid.",
+    "You bend the gate by a leaky ReLU. It is SiLU: x times its sigmoid.",
+    functional.leaky_relu,
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, functional.leaky_relu)
-
-
-@swiglu.mistake(
+_bent(
     "the square of a ReLU",
-    hint="You bend the gate by the square of a ReLU. It is SiLU: x times its sigmoid.",
+    "You bend the gate by the square of a ReLU. It is SiLU: x times its sigmoid.",
+    lambda x: x.relu().square(),
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, lambda x: x.relu().square())
-
-
-@swiglu.mistake(
+_bent(
     "x times its tanh",
-    hint="You multiply the gate by its own tanh. SiLU multiplies by the sigmoid.",
+    "You multiply the gate by its own tanh. SiLU multiplies by the sigmoid.",
+    lambda x: x * x.tanh(),
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, lambda x: x * x.tanh())
-
-
-@swiglu.mistake(
+_bent(
     "a sigmoid of minus x",
-    hint="Your sigmoid has the wrong sign inside. SiLU is x times the sigmoid of x.",
+    "Your sigmoid has the wrong sign inside. SiLU is x times the sigmoid of x.",
+    lambda x: x * torch.sigmoid(-x),
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, lambda x: x * torch.sigmoid(-x))
-
-
-@swiglu.mistake(
+_bent(
     "the slope of the sigmoid",
-    hint="You multiply the sigmoid by 1 less itself, which is its slope. SiLU multiplies it by x.",
+    "You multiply the sigmoid by 1 less itself, which is its slope. SiLU multiplies it by x.",
+    lambda x: x.sigmoid() * (1 - x.sigmoid()),
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, lambda x: x.sigmoid() * (1 - x.sigmoid()))
-
-
-@swiglu.mistake(
+_bent(
     "the logarithm of the sigmoid",
-    hint="You bend the gate by the logarithm of its sigmoid. SiLU is x times the sigmoid.",
+    "You bend the gate by the logarithm of its sigmoid. SiLU is x times the sigmoid.",
+    functional.logsigmoid,
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, functional.logsigmoid)
-
-
-@swiglu.mistake(
+_bent(
     "silu twice",
-    hint="You apply silu to what went through silu. Once is enough.",
+    "You apply silu to what went through silu. Once is enough.",
+    lambda x: functional.silu(functional.silu(x)),
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, lambda x: functional.silu(functional.silu(x)))
-
-
-@swiglu.mistake(
+_bent(
     "silu times x once more",
-    hint="You multiply by the gate although silu has done so. It is x times its sigmoid already.",
+    "You multiply by the gate although silu has done so. It is x times its sigmoid already.",
+    lambda x: x * functional.silu(x),
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, lambda x: x * functional.silu(x))
-
-
-@swiglu.mistake(
+_bent(
     "a softmax over the gate",
-    hint="You turn the gate into shares that sum to 1. Each entry is bent by itself, by silu.",
+    "You turn the gate into shares that sum to 1. Each entry is bent by itself, by silu.",
+    lambda x: x.softmax(-1),
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, lambda x: x.softmax(-1))
-
-
-@swiglu.mistake(
+_bent(
     "a softmax over the positions",
-    hint="You turn the gate into shares over the positions, so that tokens look at each other. "
+    "You turn the gate into shares over the positions, so that tokens look at each other. "
     "Each entry is bent by itself.",
+    lambda x: x.softmax(1),
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, lambda x: x.softmax(1))
-
-
-@swiglu.mistake(
+_bent(
     "a gate that only opens",
-    hint="You add 1 to the bent gate. The formula multiplies by silu as it is.",
+    "You add 1 to the bent gate. The formula multiplies by silu as it is.",
+    lambda x: 1 + functional.silu(x),
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, lambda x: 1 + functional.silu(x))
 
 
 @swiglu.mistake(
@@ -256,12 +211,11 @@ def _(hidden, gate, up, down):
     return (functional.silu(both[..., ::2]) * both[..., 1::2]) @ down.mT
 
 
-@swiglu.mistake(
+_bent(
     "the gate cut off the graph",
-    hint="You detach the bent gate. Gradients flow back to all three matrices.",
+    "You detach the bent gate. Gradients flow back to all three matrices.",
+    lambda x: functional.silu(x).detach(),
 )
-def _(hidden, gate, up, down):
-    return _gated(hidden, gate, up, down, lambda x: functional.silu(x).detach())
 
 
 @swiglu.mistake(
