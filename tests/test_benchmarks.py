@@ -331,6 +331,25 @@ def test_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.slow
+def test_babylm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    text = "\n".join(f"A cat saw {n} dogs.\n\nThey ran." for n in range(400))
+    for folder in ("blimp", "pretrain_en"):
+        (tmp_path / folder).mkdir()
+    zipped(tmp_path / "pretrain_en" / "tales.train.jsonl.gz", [{"text": text}] * 2)
+    zipped(tmp_path / "pretrain_en" / "tales.test.jsonl.gz", [{"text": "not to be read"}])
+    pairs = [{"sentence_good": f"a cat {n}", "sentence_bad": f"cat a {n}"} for n in range(3)]
+    zipped(tmp_path / "blimp" / "blimp.jsonl.gz", pairs)
+    monkeypatch.setenv("LLMCOURSE_DATA", str(tmp_path))
+    work = ["--work", str(tmp_path / "work"), "--budget", "3s"]
+    printed, kept = run(tmp_path / "out", "babylm", *work)
+    assert kept["results"]["run"]["words"] == 2 * 400 * 7
+    assert kept["results"]["run"]["tokens"] == 2048 * kept["results"]["run"]["steps"] > 0
+    assert str(tmp_path) not in json.dumps(kept["results"])
+    assert kept["results"]["BLiMP"][0]["n"] == 3
+    assert "unigram" in printed
+
+
+@pytest.mark.slow
 def test_serving(tmp_path: Path):
     sizes = "--clients 4 --seconds 2 --tokens 8 --d-model 16 --n-layers 1 --n-heads 2"
     printed, kept = run(tmp_path, "serving", *sizes.split())

@@ -4,6 +4,7 @@ Numbers that differ are marked, by more than a colour. Not here: the words about
 (`harness.py`), and how a notebook draws the table (`notebook.py`). No chapter teaches this.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -117,6 +118,8 @@ def _sequence(value: list[Any] | tuple[Any, ...], other: Any) -> tuple[Part, ...
             found.append(Part(", "))
         if isinstance(item, list | tuple | Tensor | np.ndarray):
             other_item = others[number] if others and number < len(others) else None
+            if isinstance(item, Tensor | np.ndarray) and item.ndim > 1:  # in line with the rest
+                item, other_item = _nested(item), _nested(other_item)
             inner = _parts(item, other_item)
             if inner is None:
                 return None
@@ -129,17 +132,32 @@ def _sequence(value: list[Any] | tuple[Any, ...], other: Any) -> tuple[Part, ...
     return tuple(found) if _fits("".join(part.text for part in found)) else None
 
 
+def _nested(value: Any) -> Any:
+    """An array's numbers as lists in lists; anything else as it is."""
+    if isinstance(value, Tensor):
+        value = _numbers(value)
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
 def _differ(one: Any, other: Any) -> bool:
     return difference(one, other, loose=True) is not None
 
 
 def _plain(value: Any) -> str:
-    """A value in one line: numbers with four digits."""
-    shown: Callable[[Any], str] = repr
+    """A value in one line: numbers with four digits, functions by what one would call."""
+    shown: Callable[[Any], str] = _function if inspect.isroutine(value) else repr
     if isinstance(value, float):
         text = f"{value:.4g}"
         return text if any(c in text for c in ".einf") else f"{text}."
     return " ".join(shown(value).split())
+
+
+def _function(value: Any) -> str:
+    """A function by its name, a container's method with the container."""
+    name, owner = value.__name__, getattr(value, "__self__", None)
+    if isinstance(owner, list | tuple | dict | str):
+        return f"{owner!r}.{name}"
+    return name if name.isidentifier() else "a function"
 
 
 def _fits(text: str) -> bool:

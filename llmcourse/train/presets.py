@@ -28,6 +28,19 @@ def laptop_gpt2() -> Settings:
     return Settings(preset="laptop-gpt2", model=_GPT2_MODEL, optimizer=optimizer)
 
 
+def laptop_hour() -> Settings:
+    """The default's recipe for an hour on a laptop's CPU: a larger model, and text to fill it."""
+    return Settings(
+        preset="laptop-hour",
+        steps=10_000_000,  # the clock decides
+        budget="1h",
+        evaluate_every=500,
+        save_every=500,
+        model=ModelSettings(d_model=160, n_layers=4),
+        data=DataSettings(source=_WEB_PAGES, max_megabytes=70.0, held_out=0.005, vocab_size=4096),
+    )
+
+
 def tiny() -> Settings:
     """A run of seconds on tinytown's stories: for trying the commands out, and for tests."""
     return Settings(
@@ -125,12 +138,11 @@ def _one_gpu(name: str) -> Settings:
         micro_batch_size=32,
         evaluate_windows=1024,
         save_every=500,
-        data=DataSettings(
-            source="hf:HuggingFaceFW/fineweb-edu:sample-10BT", held_out=0.001, vocab_size=50_304
-        ),
+        data=DataSettings(source=_WEB_PAGES, held_out=0.001, vocab_size=50_304),
     )
 
 
+_WEB_PAGES = "hf:HuggingFaceFW/fineweb-edu:sample-10BT"
 _SMALL: dict[str, Any] = {"context_length": 1024, "d_model": 768, "n_layers": 12, "n_heads": 12}
 _GPT2_MODEL = ModelSettings(
     norm="layernorm",
@@ -160,6 +172,7 @@ _GPT2_OPTIMIZER = OptimizerSettings(name="adamw", weight_decay=0.1, schedule="co
 # Functions, so that a preset is new each time and costs nothing until it is asked for.
 PRESETS: dict[str, Callable[[], Settings]] = {
     "laptop": laptop,
+    "laptop-hour": laptop_hour,
     "laptop-gpt2": laptop_gpt2,
     "tiny": tiny,
     "gpt2-124m": gpt2_124m,
